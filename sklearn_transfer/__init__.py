@@ -1,0 +1,36 @@
+"""Transfer learning as scikit-learn estimators."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._transformer import PretrainedEmbeddingTransformer
+from ._validation import MissingDependencyError, VectorFormatError
+from .pretrained.sources import load_pretrained
+from .pretrained.vectors import PretrainedVectors
+
+if TYPE_CHECKING:
+    from ._classifier import FineTunedClassifier
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "FineTunedClassifier",
+    "MissingDependencyError",
+    "PretrainedEmbeddingTransformer",
+    "PretrainedVectors",
+    "VectorFormatError",
+    "load_pretrained",
+]
+
+# What imports torch is imported on first use (PEP 562).
+_LAZY = {"FineTunedClassifier": "._classifier"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))

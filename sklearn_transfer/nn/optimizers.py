@@ -1,0 +1,332 @@
+"""Optimizers: truncated Newton for linear models, Adam that moves only the rows of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# The line search accepts a step that gains this share of what its slope promises (Armijo).
+_SUFFICIENT = 1e-4
+_MAX_HALVINGS = 20
+
+
+@dataclass
+class LinearProblem:
+    """A linear model and a convex loss on all training samples.
+
+    The objective is ``0.5 * |W - W_0|**2 + sum(loss(logits))`` where the logits are linear in the
+    parameters W and ``W_0`` is where the optimizer starts.
+
+    Attributes
+    ----------
+    forward : callable
+        From parameters, a tuple of tensors, to what they add to the logits, shape (n_samples, K).
+    backward : callable
+        Its transpose: from a tensor of shape (n_samples, K) to a tuple of tensors.
+    loss : callable
+        From logits, shape (n_samples, K), to the weighted losses: shape (n_samples, K) where every
+        column is a problem of its own, (n_samples, 1) where the columns depend on each other.
+    tolerance : Tensor, shape (K,) or (1,)
+        A column is solved when the norm of its gradient is below this share of the first.
+    n_samples : int
+    """
+
+    forward: Callable[[tuple[Tensor, ...]], Tensor]
+    backward: Callable[[Tensor], tuple[Tensor, ...]]
+    loss: Callable[[Tensor], Tensor]
+    tolerance: Tensor
+    n_samples: int
+
+
+class TruncatedNewton(torch.optim.Optimizer):
+    """Newton's method with conjugate gradients, for a linear model and all samples at once.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        The parameters of the linear model, each with the classes as last dimension.
+    lr : float, default=1.0
+        The first step that the line search tries.
+    max_cg : int, default=10
+        Conjugate-gradient iterations in a Newton step.
+    cg_tol : float, default=0.1
+        They stop when the residual has fallen to this share.
+
+    Notes
+    -----
+    Every step solves ``(I + X' D X) d = -g`` approximately (Lin, Weng & Keerthi 2008 [1]_), D the
+    curvature of the loss at the logits, which automatic differentiation applies to a vector; where
+    the loss is a sum over columns each column has its own step lengths and stops on its own.
+
+    The path of the parameters stays in ``W_0`` plus the span of the samples. Where there are fewer
+    samples than features the vectors of the method are therefore held as coefficients of the
+    samples, ``W = W_0 + X' A`` (the representer theorem), with inner product ``A' X X' B``: the same
+    iterates from vectors that are n_samples long.
+
+    References
+    ----------
+    .. [1] Lin, Weng & Keerthi, "Trust region Newton method for large-scale logistic regression",
+       JMLR 9, 2008.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 1.0, max_cg: int = 10, cg_tol: float = 0.1
+    ) -> None:
+        super().__init__(params, {"lr": lr, "max_cg": max_cg, "cg_tol": cg_tol})
+        self.converged = False
+        self._path: _Path | None = None
+
+    def forget(self) -> None:
+        """Let go of the problem."""
+        self._path = None
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], LinearProblem]) -> Tensor:  # type: ignore[override]
+        """Make one Newton step.
+
+        Parameters
+        ----------
+        closure : callable
+            Gives the problem; the same one at every step of a fit.
+
+        Returns
+        -------
+        Tensor, shape ()
+            The sum of the losses before the step.
+        """
+        group = self.param_groups[0]
+        params = tuple(group["params"])
+        if self._path is None:
+            self._path = _Path(closure(), params)
+        loss, self.converged = self._path.advance(group["lr"], group["max_cg"], group["cg_tol"])
+        for param, value in zip(params, self._path.params(), strict=True):
+            param.copy_(value)
+        return loss
+
+
+class _Path:
+    """The state of one minimisation: where it started, how far it is, and the logits there."""
+
+    def __init__(self, problem: LinearProblem, start: tuple[Tensor, ...]) -> None:
+        self.problem, self.start = problem, tuple(tensor.clone() for tensor in start)
+        self.dual = problem.n_samples < sum(len(tensor) for tensor in start)
+        self.logits = problem.forward(self.start)
+        zero = torch.zeros_like(self.logits)
+        self.moved = (zero,) if self.dual else problem.backward(zero)
+        self.moved_image = zero
+        self.first_norm: Tensor | None = None
+
+    def params(self) -> tuple[Tensor, ...]:
+        moved = self.problem.backward(self.moved[0]) if self.dual else self.moved
+        return tuple(a + b for a, b in zip(self.start, moved, strict=True))
+
+    # Vectors are tuples of tensors: parameters, or (dual) one tensor of coefficients. The image of
+    # a vector is what it adds to the logits.
+    def image(self, vector: tuple[Tensor, ...]) -> Tensor:
+        if self.dual:
+            vector = self.problem.backward(vector[0])
+        return self.problem.forward(vector)
+
+    def lift(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """The gradient with respect to the logits, as a vector."""
+        return (gradient,) if self.dual else self.problem.backward(gradient)
+
+    def dot(self, a: tuple[Tensor, ...], b: tuple[Tensor, ...], b_image: Tensor) -> Tensor:
+        """Inner product in the space of the parameters, a number a column."""
+        if self.dual:
+            products = (a[0] * b_image).sum(0)
+        else:
+            products = sum((x * y).sum(0) for x, y in zip(a, b, strict=True))  # type: ignore[assignment]
+        return products if len(self.problem.tolerance) > 1 else products.sum(0, keepdim=True)
+
+    def advance(self, lr: float, max_cg: int, cg_tol: float) -> tuple[Tensor, bool]:
+        """One Newton step; the loss before it, and whether there was nothing left to do."""
+        loss, gradient, curvature = self._differentiate()
+        descent = tuple(-(a + b) for a, b in zip(self.moved, self.lift(gradient), strict=True))
+        image = self.image(descent)
+        squared = self.dot(descent, descent, image).clamp_min(0)
+        if self.first_norm is None:
+            self.first_norm = squared.sqrt()
+        active = squared.sqrt() > self.problem.tolerance * self.first_norm
+        if not bool(active.any()):
+            return loss.sum(), True
+        step, step_image = self._solve(descent, image, squared, active, curvature, max_cg, cg_tol)
+        self._search(loss, gradient, step, step_image, lr)
+        return loss.sum(), False
+
+    def _differentiate(self) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Losses by column, their gradient, and the product with their second derivative."""
+        with torch.enable_grad():
+            logits = self.logits.detach().requires_grad_()
+            losses = self.problem.loss(logits).sum(0)
+            (gradient,) = torch.autograd.grad(losses.sum(), logits, create_graph=True)
+
+        def curvature(vector: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(gradient, logits, vector, retain_graph=True)
+            return product
+
+        return losses.detach(), gradient.detach(), curvature
+
+    def _solve(
+        self,
+        residual: tuple[Tensor, ...],
+        image: Tensor,
+        squared: Tensor,
+        active: Tensor,
+        curvature: Callable[[Tensor], Tensor],
+        max_cg: int,
+        cg_tol: float,
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Conjugate gradients on ``(I + X' D X) step = residual``; the step and its image."""
+        mask = active.to(image.dtype)
+        residual, image = tuple(tensor * mask for tensor in residual), image * mask
+        squared = squared * mask
+        enough = cg_tol**2 * squared
+        direction, direction_image = residual, image
+        step = tuple(torch.zeros_like(tensor) for tensor in residual)
+        step_image = torch.zeros_like(image)
+        for iteration in range(max_cg):
+            bent = self.lift(curvature(direction_image))
+            bent = tuple(a + b * mask for a, b in zip(direction, bent, strict=True))
+            length = _ratio(squared, self.dot(bent, direction, direction_image))
+            step = tuple(a + length * b for a, b in zip(step, direction, strict=True))
+            step_image = step_image + length * direction_image
+            residual = tuple(a - length * b for a, b in zip(residual, bent, strict=True))
+            if iteration + 1 == max_cg:
+                break
+            image = self.image(residual)
+            previous, squared = squared, self.dot(residual, residual, image).clamp_min(0)
+            if bool((squared <= enough).all()):
+                break
+            momentum = _ratio(squared, previous)
+            direction = tuple(a + momentum * b for a, b in zip(residual, direction, strict=True))
+            direction_image = image + momentum * direction_image
+        return step, step_image
+
+    def _search(
+        self,
+        loss: Tensor,
+        gradient: Tensor,
+        step: tuple[Tensor, ...],
+        step_image: Tensor,
+        lr: float,
+    ) -> None:
+        """Halve the step, column by column, until the objective falls enough, and take it."""
+        penalty = 0.5 * self.dot(self.moved, self.moved, self.moved_image)
+        cross = self.dot(self.moved, step, step_image)
+        square = self.dot(step, step, step_image)
+        by_column = (gradient * step_image).sum(0)
+        slope = cross + (by_column if len(cross) > 1 else by_column.sum(0, keepdim=True))
+        before = penalty + loss
+        length = torch.full_like(before, lr)
+        for _ in range(_MAX_HALVINGS):
+            losses = self.problem.loss(self.logits + length * step_image).sum(0)
+            after = penalty + length * cross + 0.5 * length**2 * square + losses
+            # Equal within rounding counts as no worse.
+            worse = after > before + _SUFFICIENT * length * slope + 1e-6 * before.abs()
+            if not bool(worse.any()):
+                break
+            length = torch.where(worse, length / 2, length)
+        self.moved = tuple(a + length * b for a, b in zip(self.moved, step, strict=True))
+        self.moved_image = self.moved_image + length * step_image
+        self.logits = self.logits + length * step_image
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """``a / b``, zero where b is not positive (a column that is solved)."""
+    return torch.where(b > 0, a / b.clamp_min(torch.finfo(b.dtype).tiny), torch.zeros_like(a))
+
+
+class RowAdam(torch.optim.Optimizer):
+    """Adam that, for a parameter with a sparse gradient, moves only the rows that occur.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+    lr : float, default=1e-3
+    betas : tuple of float, default=(0.9, 0.999)
+    eps : float, default=1e-8
+
+    Notes
+    -----
+    Adam (Kingma & Ba 2015, algorithm 1). For a table of vectors, the moments of a row change only
+    with the batches in which its token occurs, and bias is corrected by the number of those
+    batches, so that a rare row's first step is as long as a frequent one's.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Make one step with the gradients of the batch."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._move(param, group)
+        return loss
+
+    def _move(self, param: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[param]
+        if not state:
+            state["mean"], state["square"] = torch.zeros_like(param), torch.zeros_like(param)
+            per_row = (len(param),) + (1,) * (param.dim() - 1)
+            state["step"] = torch.zeros(
+                per_row if param.grad.is_sparse else (1,) * param.dim(), device=param.device
+            )
+        beta, gamma = group["betas"]
+        if param.grad.is_sparse:
+            grad = param.grad.coalesce()
+            rows, values = grad.indices()[0], grad.values()
+            step = state["step"][rows] + 1
+            mean = state["mean"][rows].lerp_(values, 1 - beta)
+            square = state["square"][rows].lerp_(values * values, 1 - gamma)
+            for name, value in (("step", step), ("mean", mean), ("square", square)):
+                state[name][rows] = value
+            param[rows] -= _adam_step(mean, square, step, group)
+        else:
+            state["step"] += 1
+            state["mean"].lerp_(param.grad, 1 - beta)
+            state["square"].lerp_(param.grad**2, 1 - gamma)
+            param -= _adam_step(state["mean"], state["square"], state["step"], group)
+
+
+def _adam_step(mean: Tensor, square: Tensor, step: Tensor, group: dict[str, Any]) -> Tensor:
+    beta, gamma = group["betas"]
+    scale = (square / (1 - gamma**step)).sqrt_().add_(group["eps"])
+    return group["lr"] / (1 - beta**step) * mean / scale
+
+
+def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
+    """Let an optimizer go on with a parameter that has more rows.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+    old, new : Tensor
+        `new` begins with the rows of `old`; the state of the others is zero.
+    """
+    for group in optimizer.param_groups:
+        group["params"] = [new if param is old else param for param in group["params"]]
+    if old not in optimizer.state:
+        return
+    state = optimizer.state.pop(old)
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.shape[:1] == old.shape[:1]:
+            more = value.new_zeros(len(new) - len(old), *value.shape[1:])
+            state[name] = torch.cat([value, more])
+    optimizer.state[new] = state

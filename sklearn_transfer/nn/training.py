@@ -1,0 +1,406 @@
+"""Batches, and the skorch net that trains on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, ProgressBar
+from skorch.dataset import unpack_data
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..text.features import Design
+from ..text.rows import Bags
+from .columns import SparseColumns
+from .criteria import per_sample
+from .encoders import LinearBag
+from .optimizers import LinearProblem, RowAdam, TruncatedNewton
+
+Inputs = Design | Bags
+
+# Samples that are predicted at a time.
+_PREDICTED_TOGETHER = 4096
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": RowAdam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "newton": TruncatedNewton,
+}
+# The optimizers that take the gradient of a table as the rows of the batch.
+ROW_WISE = (RowAdam, torch.optim.SGD, torch.optim.SparseAdam, torch.optim.Adagrad)
+
+
+def find_device(device: str) -> torch.device:
+    """The device of a name; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the device is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used: {str(error).splitlines()[0]} "
+            f"Use 'auto', 'cpu', or a device that torch can reach."
+        ) from error
+    return found
+
+
+class Samples(Dataset[Any]):
+    """What a net trains on or predicts.
+
+    Parameters
+    ----------
+    inputs : Design or Bags, length n_samples
+    target : ndarray or None, length n_samples
+        Class codes, int64, or an indicator, float32.
+    weight : ndarray of float, shape (n_samples,), or None
+        None is 1 for each.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        target: NDArray[Any] | None = None,
+        weight: NDArray[np.floating] | None = None,
+    ) -> None:
+        n_samples = len(inputs)
+        self.X = inputs
+        self.y = np.zeros(n_samples, dtype=np.int64) if target is None else target
+        self.weight = np.ones(n_samples) if weight is None else weight
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs of some samples as the keyword arguments of a module, and their weights."""
+
+    tensors: dict[str, Any]
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+class Batches:
+    """Iterates over samples in batches, without a Python step for each sample.
+
+    Parameters
+    ----------
+    samples : Samples
+    batch_size : int
+    device : torch.device
+    generator : numpy Generator or None, default=None
+        Shuffles, and drops tokens; None keeps the order.
+    token_dropout : float, default=0.0
+        Share of the tokens that are left out of a batch.
+    linear : bool, default=False
+        Whether the batches of a Design go to a `LinearBag`, whose sparse columns stay sparse.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        device: torch.device,
+        generator: np.random.Generator | None = None,
+        token_dropout: float = 0.0,
+        linear: bool = False,
+    ) -> None:
+        self.samples, self.batch_size, self.device = samples, max(batch_size, 1), device
+        self.generator, self.token_dropout = generator, token_dropout
+        self.linear = linear
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
+        n_samples = len(self.samples)
+        whole = self.batch_size >= n_samples
+        order = np.arange(n_samples)
+        if self.generator is not None and not whole:
+            self.generator.shuffle(order)
+        for start in range(0, n_samples, self.batch_size):
+            rows = slice(None) if whole else order[start : start + self.batch_size]
+            tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
+            floating = tensors["dense" if "dense" in tensors else "extra"].dtype
+            weight = self._move(self.samples.weight[rows]).to(floating)
+            yield Batch(tensors, weight), self._move(self.samples.y[rows])
+
+    def _tensors(self, inputs: Inputs) -> dict[str, Any]:
+        if isinstance(inputs, Bags):
+            return self._bag_tensors(inputs)
+        if not self.linear:
+            columns = np.concatenate([inputs.sparse.toarray(), inputs.dense], axis=1)
+            return {"dense": self._move(columns.astype(np.float32, copy=False))}
+        tensors: dict[str, Any] = {"dense": self._move(inputs.dense)}
+        if inputs.sparse.shape[1]:
+            tensors["sparse"] = SparseColumns(inputs.sparse, self.device)
+        return tensors
+
+    def _bag_tensors(self, bags: Bags) -> dict[str, Tensor]:
+        token_ids = bags.token_ids
+        if self.token_dropout and self.generator is not None:
+            token_ids = token_ids.thin(1 - self.token_dropout, self.generator)
+        return {
+            "ids": self._move(token_ids.ids.astype(np.int64)),
+            "offsets": self._move(token_ids.offsets),
+            "weights": self._move(bags.weights[token_ids.ids]),
+            "extra": self._move(bags.extra),
+        }
+
+    def _move(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+class TransferNet(NeuralNet):
+    """The skorch net of the estimators: its X is :class:`Samples`, or inputs.
+
+    The loss of a batch is ``sum(weight * loss) / n_samples``, plus ``l2_sp / 2`` times the squared
+    distance of the encoder's rows from the pretrained ones (L2-SP, Li et al. 2018).
+    """
+
+    def __init__(self, *args: Any, l2_sp: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.l2_sp = l2_sp
+
+    def get_dataset(self, X: Any, y: Any = None) -> Samples:
+        """Inputs and targets as samples."""
+        return X if isinstance(X, Samples) else Samples(X, y)
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether training ended before its solver had converged."""
+        return False
+
+    def forget_data(self) -> None:
+        """Let go of the samples that the net was fitted on."""
+        self.set_params(train_split=None)
+
+    def infer(self, x: Batch, **fit_params: Any) -> Tensor:
+        """The logits of a batch, shape (n_samples, n_outputs)."""
+        logits: Tensor = self.module_(**x.tensors)
+        return logits
+
+    def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Batch, training: bool = False) -> Tensor:
+        """The weighted mean of the losses of a batch, shape ()."""
+        losses = per_sample(self.criterion_(y_pred, y_true), len(X))
+        loss = (losses * X.weight).sum() / len(X)
+        if training and self.l2_sp:
+            loss = loss + self.l2_sp / 2 * self.module_.encoder.squared_distance(**X.tensors)
+        return loss
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Logits of inputs, shape (n_samples, n_outputs)."""
+        return np.concatenate([batch.cpu().numpy() for batch in self.forward_iter(inputs)])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Softmax of the logits, or sigmoid of a single one, shape (n_samples, n_classes)."""
+        logits = torch.from_numpy(self.logits(X))
+        if logits.shape[1] == 1:
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1).numpy()
+        return torch.softmax(logits, dim=1).numpy()
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Codes of the most probable classes, shape (n_samples,)."""
+        return self.predict_proba(X).argmax(axis=1)
+
+
+class NewtonNet(TransferNet):
+    """The net of a linear model that is trained on all samples at once."""
+
+    module_: LinearBag
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """One Newton step; the loss before it."""
+        Xi, yi = unpack_data(batch)
+        self._set_training(True)
+        problem = self._problem  # the samples of a fit do not change: neither does the problem
+        if problem is None:
+            problem = self._problem = self._state_problem(Xi, yi)
+        total = self.optimizer_.step(lambda: problem)
+        return {"loss": total / len(Xi), "y_pred": None}
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> NewtonNet:
+        """Train on one thread where the CPU trains.
+
+        The products with sparse columns run on one thread anyway, and for the rest the threads of
+        OpenMP would spin at a barrier whenever another process has one of the cores.
+        """
+        n_threads = torch.get_num_threads()
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
+        try:
+            return super().fit_loop(*args, **kwargs)
+        finally:
+            torch.set_num_threads(n_threads)
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether training ended before the solver had converged."""
+        return len(self.history) == self.max_epochs and not self.optimizer_.converged
+
+    def forget_data(self) -> None:
+        """Let go of the samples that the net was fitted on."""
+        super().forget_data()
+        self._problem = None
+        self.optimizer_.forget()
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> NewtonNet:
+        """Forget the problem of an earlier fit with its solver."""
+        self._problem: LinearProblem | None = None
+        super().initialize_optimizer(*args, **kwargs)
+        return self
+
+    def _state_problem(self, batch: Batch, target: Tensor) -> LinearProblem:
+        """The objective on a batch that holds all samples."""
+        dense = batch.tensors["dense"]
+        sparse = batch.tensors.get("sparse")
+        n_outputs = self.module_.intercept.shape[1]
+        by_column = getattr(self.criterion_, "columns", None)
+
+        def forward(params: tuple[Tensor, ...]) -> Tensor:
+            offsets, head, intercept = params
+            logits = dense @ head + intercept
+            return logits if sparse is None else logits + sparse.product(offsets)
+
+        def backward(gradient: Tensor) -> tuple[Tensor, ...]:
+            if sparse is None:
+                offsets = gradient.new_zeros(0, n_outputs)
+            else:
+                offsets = sparse.transposed_product(gradient)
+            return offsets, dense.T @ gradient, gradient.sum(0, keepdim=True)
+
+        def loss(logits: Tensor) -> Tensor:
+            if by_column is not None:
+                return by_column(logits, target) * batch.weight[:, None]
+            losses = per_sample(self.criterion_(logits, target), len(batch))
+            return (losses * batch.weight)[:, None]
+
+        share = class_shares(target, n_outputs, batch.weight)
+        tolerance = 0.1 * torch.minimum(share, 1 - share)
+        if by_column is None:
+            tolerance = tolerance.min()[None]
+        return LinearProblem(forward, backward, loss, tolerance, len(batch))
+
+
+def class_shares(target: Tensor, n_outputs: int, weight: Tensor) -> Tensor:
+    """The share of each output's positive samples, shape (n_outputs,)."""
+    if target.dim() == 2:
+        positive = target.to(weight.dtype)
+    elif n_outputs == 1:
+        positive = target.to(weight.dtype)[:, None]
+    else:
+        positive = torch.nn.functional.one_hot(target, n_outputs).to(weight.dtype)
+    return (positive * weight[:, None]).sum(0) / weight.sum()
+
+
+class _StopWhenSolved(Callback):
+    """Ends training when the Newton solver has nothing left to do."""
+
+    def on_epoch_end(self, net: NewtonNet, **kwargs: Any) -> None:
+        if net.optimizer_.converged:
+            raise KeyboardInterrupt  # skorch's way to end training
+
+
+def build_net(
+    module: nn.Module,
+    criterion: nn.Module,
+    *,
+    optimizer: str | type[torch.optim.Optimizer],
+    lr: float,
+    embedding_lr: float | None,
+    batch_size: int,
+    max_epochs: int,
+    device: torch.device,
+    seed: int,
+    token_dropout: float,
+    l2_sp: float,
+    valid: Samples | None,
+    patience: int | None,
+    callbacks: Sequence[Any],
+    verbose: int,
+) -> TransferNet:
+    """Configure skorch.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A `LinearBag` for the optimizer "newton".
+    criterion : nn.Module
+        Gives a loss a sample.
+    optimizer : str or class
+        A key of `OPTIMIZERS` or a torch optimizer.
+    lr, embedding_lr : float
+        Learning rates of all parameters, and of the encoder's where that is not None.
+    batch_size, max_epochs : int
+        In samples and epochs; the Newton solver takes all samples and one step an epoch.
+    device : torch.device
+    seed : int
+        Of the order of the samples, and of token dropout.
+    token_dropout, l2_sp : float
+    valid : Samples or None
+        Evaluated after every epoch.
+    patience : int or None
+        Stop after so many epochs without a better validation loss, and restore the best weights.
+    callbacks : sequence of skorch callbacks
+    verbose : int
+        0 is silent, 1 prints a line an epoch, 2 shows a progress bar too.
+
+    Returns
+    -------
+    TransferNet
+        Not initialised yet.
+    """
+    newton = optimizer == "newton"
+    own: list[tuple[str, Any]] = []
+    if newton:
+        own.append(("stop_when_solved", _StopWhenSolved()))
+    if patience is not None:
+        own.append(("early_stopping", EarlyStopping(patience=patience, load_best=True)))
+    if verbose > 1:
+        own.append(("progress_bar", ProgressBar()))
+    settings: dict[str, Any] = {}
+    if embedding_lr is not None and not newton:
+        settings["optimizer__param_groups"] = [("encoder.*", {"lr": embedding_lr})]
+    return (NewtonNet if newton else TransferNet)(
+        module,
+        criterion=criterion,
+        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+        lr=1.0 if newton else lr,
+        max_epochs=max_epochs,
+        batch_size=-1 if newton else batch_size,
+        iterator_train=Batches,
+        iterator_train__device=device,
+        iterator_train__generator=np.random.default_rng(seed),
+        iterator_train__token_dropout=token_dropout,
+        iterator_train__linear=isinstance(module, LinearBag),
+        iterator_valid=Batches,
+        iterator_valid__device=device,
+        iterator_valid__batch_size=_PREDICTED_TOGETHER,
+        iterator_valid__linear=isinstance(module, LinearBag),
+        train_split=None if valid is None else predefined_split(valid),
+        callbacks=[*own, *callbacks],
+        device=device,
+        l2_sp=l2_sp,
+        verbose=verbose,
+        **settings,
+    )

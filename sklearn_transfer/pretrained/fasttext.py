@@ -1,0 +1,153 @@
+"""fastText ``.bin``: words and the rows of their n-grams, read without gensim.
+
+The layout is that of ``FastText::saveModel`` in fastText 0.9.2, file format 12: magic and version,
+the arguments, the dictionary, the input matrix, the output matrix.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import VectorFormatError
+from .table import Reading, Table, check_finite
+from .unknown import Subwords
+
+MAGIC = struct.pack("<i", 793712314)
+
+# magic, version; dim, ws, epoch, min_count, neg, word_ngrams, loss, model, bucket, minn, maxn,
+# lr_update_rate, t; size of the dictionary, n_words, n_labels, n_tokens, n_pruned
+_HEAD = struct.Struct("<2i12id3i2q")
+_ENTRY = struct.Struct("<qb")  # count and type, after a word and its NUL
+_MATRIX = struct.Struct("<?2q")  # whether it is quantised, rows, columns
+_FLOAT = np.dtype("<f4")
+
+# Version 11 has the same layout, but its supervised models use no character n-grams.
+_OLD, _NEW = 11, 12
+_SUPERVISED = 3
+
+_CHUNK = 20_000  # words whose n-grams are gathered at once
+
+
+def read(path: Path, options: Reading) -> Table:
+    r"""Read the words and n-grams of a fastText model, supervised or not.
+
+    Parameters
+    ----------
+    path : Path
+    options : Reading
+        With ``mmap=True`` the n-gram rows, which are most of the file, are mapped.
+
+    Returns
+    -------
+    Table
+        The vector of a word is the mean of its own row and its n-gram rows, as in gensim.
+
+    Raises
+    ------
+    VectorFormatError
+        If the file is cut off or damaged, or its matrices are quantised (``.ftz``).
+
+    Notes
+    -----
+    Words that are not UTF-8 occur in the models that Facebook published (fastText cuts long words
+    between bytes). As in gensim, the bytes in question are written as ``\xhh``.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        size = len(content)
+        if size < _HEAD.size:
+            raise VectorFormatError(f"{path}: cut off at byte {size}, within the head.")
+        _, version, dim, *arguments = _HEAD.unpack_from(content)
+        model, bucket, min_n, max_n = arguments[6:10]
+        n_entries, n_words, _, _, n_pruned = arguments[12:]
+        if version not in (_OLD, _NEW):
+            raise VectorFormatError(
+                f"{path}: expected version {_OLD} or {_NEW} of fastText's format, found {version}."
+            )
+        if n_pruned > 0:
+            raise _quantised(path)
+        if not (0 < n_words <= n_entries <= size // _ENTRY.size and dim > 0 and bucket >= 0):
+            raise VectorFormatError(
+                f"{path}: the head announces {n_words} words of {dim} dimensions and {bucket} "
+                f"buckets, which does not fit a file of {size} bytes."
+            )
+        words, position = _read_words(path, content, n_entries, n_words)
+        n_rows, start = _read_shape(path, content, position, dim)
+        _read_shape(path, content, start + n_rows * dim * _FLOAT.itemsize, dim)
+    if n_rows != n_words + bucket:
+        raise VectorFormatError(
+            f"{path}, byte {position}: expected {n_words} words and {bucket} buckets, found "
+            f"{n_rows} rows."
+        )
+    rows = _map_rows(path, start, n_words, dim)
+    has_ngrams = bucket > 0 and max_n > 0 and not (version == _OLD and model == _SUPERVISED)
+    if not has_ngrams:
+        return Table.from_rows(words, np.array(rows, dtype=np.float32), path).head(options.limit)
+    if not 0 <= min_n <= max_n <= size:
+        raise VectorFormatError(f"{path}: found n-grams of {min_n} to {max_n} characters.")
+    ngrams = _map_rows(path, start + rows.nbytes, bucket, dim)
+    subwords = Subwords(ngrams if options.mmap else np.array(ngrams), min_n, max_n)
+    check_finite(rows, path)
+    n_words = min(n_words, options.limit or n_words)
+    matrix = np.empty((n_words, dim), dtype=np.float32)
+    for first in range(0, n_words, _CHUNK):
+        chunk = slice(first, min(first + _CHUNK, n_words))
+        sums, counts = subwords.sums(words[chunk])
+        with np.errstate(over="ignore", invalid="ignore"):  # from_rows finds what is not finite
+            matrix[chunk] = (rows[chunk] + sums) / (counts + 1).astype(np.float32)[:, None]
+    return Table.from_rows(words[:n_words], matrix, path, subwords)
+
+
+def _quantised(path: Path) -> VectorFormatError:
+    return VectorFormatError(
+        f"{path}: the model is quantised (.ftz), so its vectors are not in the file. Use the .bin "
+        f"file that it was made from."
+    )
+
+
+def _read_words(
+    path: Path, content: mmap.mmap, n_entries: int, n_words: int
+) -> tuple[list[str], int]:
+    """The words, which come before the labels, and the byte after the dictionary."""
+    words, position = [], _HEAD.size
+    for i in range(n_entries):
+        end = content.find(b"\0", position)
+        if end < 0 or end + 1 + _ENTRY.size > len(content):
+            raise VectorFormatError(
+                f"{path}, byte {position}: cut off in entry {i + 1} of {n_entries} of the "
+                f"dictionary."
+            )
+        _, kind = _ENTRY.unpack_from(content, end + 1)
+        if kind != (i >= n_words):
+            raise VectorFormatError(
+                f"{path}, byte {position}: expected {n_words} words and then the labels, found "
+                f"type {kind} for entry {i + 1}."
+            )
+        if i < n_words:
+            words.append(content[position:end].decode(errors="backslashreplace"))
+        position = end + 1 + _ENTRY.size
+    return words, position
+
+
+def _read_shape(path: Path, content: mmap.mmap, position: int, dim: int) -> tuple[int, int]:
+    """Rows of a matrix and the byte where they start, all of them being there."""
+    start = position + _MATRIX.size
+    if start > len(content):
+        raise VectorFormatError(f"{path}: cut off at byte {len(content)}, before a matrix.")
+    quantised, n_rows, n_columns = _MATRIX.unpack_from(content, position)
+    if quantised:
+        raise _quantised(path)
+    if n_columns != dim or not 0 <= n_rows <= (len(content) - start) // (dim * _FLOAT.itemsize):
+        raise VectorFormatError(
+            f"{path}, byte {position}: expected a matrix of {dim} columns within the "
+            f"{len(content) - start} bytes that are left, found {n_rows} x {n_columns}."
+        )
+    return n_rows, start
+
+
+def _map_rows(path: Path, start: int, n_rows: int, dim: int) -> NDArray[np.float32]:
+    return np.asarray(np.memmap(path, _FLOAT, mode="r", offset=start, shape=(n_rows, dim)))

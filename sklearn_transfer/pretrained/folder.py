@@ -1,0 +1,211 @@
+"""Our own folder: NumPy arrays that open memory-mapped in milliseconds.
+
+``vectors.json`` says what the folder holds, with a digest of every array and of itself. The arrays
+of the vocabulary are small and checked at every opening; the matrix, where it is read anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import VectorFormatError
+from .files import temporary_folder
+from .table import Reading, Table, check_finite
+from .unknown import Subwords
+from .vocabulary import Vocabulary
+
+METADATA = "vectors.json"
+_FORMAT, _VERSION = "sklearn_transfer.vectors", 1
+_INDEX = ("text", "offsets", "hashes", "order")
+_MATRICES = ("matrix", "subwords")
+_INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
+
+
+def read(path: Path, options: Reading) -> Table:
+    """Open a folder that :func:`write` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    options : Reading
+        With ``mmap=False`` the arrays are read into memory, and the matrix is checked against its
+        digest.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    VectorFormatError
+        If a file is missing or damaged, or comes from a newer version of this package.
+    """
+    about = read_metadata(path)
+    try:
+        n_words, dim, dtype = int(about["n_words"]), int(about["dim"]), str(about["dtype"])
+        digests = dict(about["digests"])
+        min_n, max_n = int(about.get("min_n", 0)), int(about.get("max_n", 0))
+    except (KeyError, TypeError, ValueError) as error:
+        raise VectorFormatError(
+            f"{path / METADATA}: an entry is missing or damaged: {error!r}."
+        ) from None
+    if dtype not in ("<f4", "<f2") or n_words < 0 or dim < 1:
+        raise VectorFormatError(
+            f"{path / METADATA}: expected dtype '<f4' or '<f2', n_words >= 0 and dim >= 1, found "
+            f"{dtype!r}, {n_words} and {dim}."
+        )
+    shapes = {"offsets": (n_words + 1,), "hashes": (n_words,), "order": (n_words,)}
+    arrays = {
+        name: _load(path, name, _INDEX_DTYPES[name], shapes.get(name, (None,)), options.mmap)
+        for name in _INDEX
+    }
+    arrays["matrix"] = _load(path, "matrix", dtype, (n_words, dim), options.mmap)
+    if "subwords" in digests:
+        arrays["subwords"] = _load(path, "subwords", "<f4", (None, dim), options.mmap)
+    for name in _INDEX if options.mmap else arrays:
+        if _digest(arrays[name]) != digests.get(name):
+            raise VectorFormatError(
+                f"{path / name}.npy: the content does not agree with its digest in {METADATA}; the "
+                f"folder is damaged."
+            )
+    if not options.mmap:
+        check_finite(arrays["matrix"], path)
+    words = Vocabulary.from_arrays(*(arrays[name] for name in _INDEX))
+    subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in digests else None
+    return Table(words, arrays["matrix"], subwords).head(options.limit)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What ``vectors.json`` says, if it is ours and of a version that this package reads.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    VectorFormatError
+        If it is not.
+    """
+    file = path / METADATA
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
+        raise VectorFormatError(f"{file}: expected an object with 'format': {_FORMAT!r}.")
+    version = about.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise VectorFormatError(f"{file}: expected a version number, found {version!r}.")
+    if version > _VERSION:
+        raise VectorFormatError(
+            f"{file}: the folder has version {version} of the format, this package reads up to "
+            f"version {_VERSION}. Upgrade: pip install --upgrade sklearn-transfer."
+        )
+    if about.pop("digest", None) != _digest_of(about):
+        raise VectorFormatError(f"{file}: the content does not agree with its own digest.")
+    return about
+
+
+def _load(
+    path: Path, name: str, dtype: str, shape: tuple[int | None, ...], mmap: bool
+) -> NDArray[Any]:
+    """Open one array, which must have the type and shape that the metadata promise."""
+    file = path / f"{name}.npy"
+    try:
+        # Mapping compares the size with the file's before anything is allocated.
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes NumPy raise almost anything
+        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    fits = len(shape) == array.ndim and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype.str != dtype or not array.flags.c_contiguous:
+        raise VectorFormatError(
+            f"{file}: expected {dtype} of shape {shape} in C order, found {array.dtype.str} of "
+            f"shape {array.shape}."
+        )
+    # The same mapping as a plain array: memmap carries a cost into every slice.
+    return np.asarray(array) if mmap else np.array(array)
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.blake2b(np.ravel(array).view(np.uint8).data, digest_size=16).hexdigest()
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def write(table: Table, path: Path) -> None:
+    """Write the folder; it takes its place in one step, and an earlier one of ours is replaced.
+
+    Parameters
+    ----------
+    table : Table
+    path : Path
+
+    Raises
+    ------
+    FileExistsError
+        If a file, or a folder that holds anything else, is there.
+    """
+    path = path.resolve()
+    _check_replaceable(path)
+    arrays: dict[str, NDArray[Any]] = {**table.words.arrays(), "matrix": table.matrix}
+    about: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "n_words": len(table.words),
+        "dim": int(table.matrix.shape[1]),
+        "dtype": "<f2" if table.matrix.dtype == np.float16 else "<f4",
+    }
+    dtypes = {**_INDEX_DTYPES, "matrix": about["dtype"], "subwords": "<f4"}
+    if table.subwords is not None:
+        arrays["subwords"] = table.subwords.matrix
+        about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
+    with temporary_folder(path) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        digests = {}
+        for name, array in arrays.items():
+            array = np.ascontiguousarray(array, dtype=dtypes[name])
+            digests[name] = _digest(array)
+            with (new / f"{name}.npy").open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+                os.fsync(file.fileno())
+        about["digests"] = digests
+        about["digest"] = _digest_of(about)
+        (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists():
+        return
+    ours = {METADATA, *(f"{name}.npy" for name in (*_INDEX, *_MATRICES))}
+    found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    if found and not (METADATA in found and found <= ours):
+        raise FileExistsError(
+            f"{path} holds something else than vectors of this package; it is not overwritten. "
+            f"Choose a new folder, or remove it yourself."
+        )

@@ -1,0 +1,206 @@
+"""Which format a file has, and who reads and writes it: one table for each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .._validation import VectorFormatError
+from . import binary, fasttext, folder, gensim_files, textual, wheel
+from .files import check_readable, opened
+from .table import Reading, Table
+
+_READERS: dict[str, Callable[[Path, Reading], Table]] = {
+    "folder": folder.read,
+    "kumo": wheel.read,
+    "word2vec-text": textual.read_word2vec,
+    "word2vec-binary": binary.read,
+    "glove": textual.read_glove,
+    "fasttext": fasttext.read,
+    "gensim": gensim_files.read,
+}
+
+_WRITERS: dict[str, Callable[[Table, Path], None]] = {
+    "folder": folder.write,
+    "word2vec-text": textual.write_word2vec,
+    "word2vec-binary": binary.write,
+    "glove": textual.write_glove,
+    "gensim": gensim_files.write,
+}
+
+_SAMPLE = 1 << 16
+_N_BLOCKS, _BLOCK = 64, 4096
+
+# A pickle of protocol 2 to 5 begins with these two bytes.
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    allow_pickle: bool = False,
+    mmap: bool = True,
+    limit: int | None = None,
+) -> Table:
+    """Read vectors from a file or folder of any known format.
+
+    Parameters
+    ----------
+    path : str or path
+    allow_pickle : bool, default=False
+        Open gensim's own files, which are pickles and run whatever their author put inside.
+    mmap : bool, default=True
+        Map the matrix into memory where the format allows it.
+    limit : int, default=None
+        Only the first words, at most so many.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    VectorFormatError
+        If it is damaged, of no known format, or a pickle without `allow_pickle`.
+    ValueError
+        If `limit` is not positive.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be a positive number of words or None, got {limit}.")
+    path = Path(path)
+    return _READERS[kind(path)](path, Reading(allow_pickle, mmap, limit))
+
+
+def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
+    """Write vectors; what was at the path before stays there until all is written.
+
+    Parameters
+    ----------
+    table : Table
+    path : str or path
+        With the suffix ``.gz`` the text and binary formats are compressed.
+    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim"}
+        Only ``"folder"`` keeps float16 and n-gram rows.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, or cannot hold a word of the table.
+    FileExistsError
+        If a folder is to be written over something that is not ours.
+    """
+    if format not in _WRITERS:
+        known = ", ".join(map(repr, _WRITERS))
+        raise ValueError(f"format must be one of {known}, got {format!r}.")
+    _WRITERS[format](table, Path(path))
+
+
+def kind(path: str | os.PathLike[str]) -> str:
+    """Recognise the format by the content.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    {"folder", "kumo", "word2vec-text", "word2vec-binary", "glove", "fasttext", "gensim"}
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    VectorFormatError
+        If it is none of these.
+    """
+    path = Path(path)
+    check_readable(path)
+    if path.is_dir():
+        if (path / folder.METADATA).exists():
+            return "folder"
+        if wheel.files(path):
+            return "kumo"
+        raise VectorFormatError(
+            f"{path}: expected a folder of vectors, with {folder.METADATA} or with *_emb.npy and "
+            f"*_index.parquet inside."
+        )
+    with opened(path) as file:
+        sample = file.read(_SAMPLE)
+    if sample.startswith(fasttext.MAGIC):
+        return "fasttext"
+    if sample.startswith(_PICKLES):
+        return "gensim"
+    lines = sample.split(b"\n", 3)
+    if textual.HEADER.fullmatch(lines[0].removeprefix(textual.BOM)):
+        # In a binary file rows do not end in written numbers, but nearly always hold odd bytes.
+        if any(map(textual.n_values, lines[1:3])) or _is_text(sample):
+            return "word2vec-text"
+        return "word2vec-binary"
+    if max(map(textual.n_values, lines)) >= textual.MIN_GLOVE_DIM:
+        return "glove"
+    raise VectorFormatError(
+        f"{path}: no format that this package knows ({', '.join(_READERS)}); it begins with "
+        f"{sample[:40]!r}."
+    )
+
+
+def _is_text(sample: bytes) -> bool:
+    """Whether this is UTF-8, perhaps cut off at the end, without control characters."""
+    try:
+        text = sample.decode()
+    except UnicodeDecodeError as error:
+        if error.end < len(sample):
+            return False
+        text = sample[: error.start].decode()
+    return not any(ord(c) < 32 and not c.isspace() for c in text)
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Tell whether vectors are the same as before, without reading all of them.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits: BLAKE2b of the size and of 64 blocks of 4 kB, evenly spaced, of each
+        file; for our own folder, of its metadata, which hold digests of the whole content.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    VectorFormatError
+        If the format is unknown.
+    """
+    path = Path(path)
+    found = kind(path)
+    digest = hashlib.blake2b(digest_size=16)
+    for file in _files(path, found):
+        size = file.stat().st_size
+        digest.update(b"%d " % size)
+        with file.open("rb") as content:
+            for start in np.linspace(0, max(size - _BLOCK, 0), _N_BLOCKS, dtype=np.int64).tolist():
+                content.seek(start)
+                digest.update(content.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _files(path: Path, found: str) -> list[Path]:
+    """What belongs to the vectors at a path, in a fixed order."""
+    if found == "folder":
+        return [path / folder.METADATA]
+    if found == "kumo":
+        return wheel.files(path)
+    if found == "gensim":
+        beside = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
+        return [path, *sorted(file for file in beside if file.is_file())]
+    return [path]

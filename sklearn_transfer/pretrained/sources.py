@@ -1,0 +1,63 @@
+"""load_pretrained: a name, a path or an object to pretrained vectors, once a process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .vectors import PretrainedVectors
+
+# gensim objects that were wrapped before, with what tells whether they have changed since.
+_wrapped: WeakKeyDictionary[Any, tuple[tuple[int, int], PretrainedVectors]] = WeakKeyDictionary()
+
+
+def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVectors:
+    """Turn what a user names into pretrained vectors.
+
+    Parameters
+    ----------
+    source : str, path, PretrainedVectors, or gensim object
+        - ``"glove-wiki-gigaword-50"``: the 400,000 words by 50 of GloVe 6B, from the installed
+          wheel (extra ``glove``), else through gensim's downloader;
+        - any other model name of gensim-data, through gensim's downloader;
+        - a path of any format that :meth:`PretrainedVectors.load` reads;
+        - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
+        - a `PretrainedVectors`, which is returned.
+    allow_pickle : bool, default=False
+        Open gensim's own files, which are pickles and run whatever their author put inside.
+
+    Returns
+    -------
+    PretrainedVectors
+        The same object for the same source, as long as the source has not changed.
+
+    Raises
+    ------
+    TypeError
+        If the source is of another type.
+    FileNotFoundError, VectorFormatError, MissingDependencyError
+        See :meth:`PretrainedVectors.load`.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import PretrainedVectors, load_pretrained
+    >>> vectors = PretrainedVectors(["cat", "dog"], [[1.0, 0.0], [0.8, 0.6]])
+    >>> load_pretrained(vectors) is vectors
+    True
+    """
+    if isinstance(source, PretrainedVectors):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return PretrainedVectors.load(source, allow_pickle=allow_pickle)
+    vectors = getattr(source, "wv", source)
+    if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
+        state = (len(vectors.index_to_key), id(vectors.vectors))
+        known = _wrapped.get(vectors)
+        if known is None or known[0] != state:
+            known = _wrapped[vectors] = (state, PretrainedVectors.from_gensim(vectors))
+        return known[1]
+    raise TypeError(
+        f"pretrained must be a name, a path, a PretrainedVectors or gensim vectors, got "
+        f"{type(source).__name__}: {source!r:.80}"
+    )

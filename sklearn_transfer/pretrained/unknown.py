@@ -1,0 +1,118 @@
+"""Vectors for words that a table does not have: from their n-grams, or from a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from .vocabulary import character_ngrams, pack, word_hashes
+
+_FNV_OFFSET, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
+
+
+@dataclass(frozen=True)
+class Subwords:
+    """The n-gram rows of a fastText model (Bojanowski et al. 2017, section 3.2).
+
+    Attributes
+    ----------
+    matrix : ndarray of float32, shape (n_buckets, dim)
+        One row a bucket of hashed n-grams.
+    min_n, max_n : int
+        Lengths of the n-grams, in characters, of the word between ``<`` and ``>``.
+    """
+
+    matrix: NDArray[np.float32]
+    min_n: int
+    max_n: int
+
+    def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The mean of the n-gram rows of each word.
+
+        Parameters
+        ----------
+        words : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+            Zero where a word has no n-gram of these lengths.
+        """
+        sums, counts = self.sums(words)
+        means: NDArray[np.float32] = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
+        return means
+
+    def sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The sum of the n-gram rows of each word.
+
+        Parameters
+        ----------
+        words : sequence of str, length n
+
+        Returns
+        -------
+        sums : ndarray of float32, shape (n, dim)
+        counts : ndarray of int64, shape (n,)
+            Number of n-grams of each word.
+        """
+        word, bucket = self._ngrams(words)
+        used, column = np.unique(bucket, return_inverse=True)
+        once = np.ones(len(word), dtype=np.float32)
+        incidence = csr_array((once, (word, column)), shape=(len(words), len(used)))
+        rows = np.asarray(self.matrix[used], dtype=np.float32)
+        return np.asarray(incidence @ rows), np.bincount(word, minlength=len(words))
+
+    def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Every n-gram as the position of its word and its bucket, each shape (n_ngrams,)."""
+        text, offsets = pack(f"<{word}>" for word in words)
+        start, stop, word = character_ngrams(text, offsets, max(self.min_n, 1), self.max_n)
+        # fastText leaves out "<" and ">" on their own.
+        edge = (start == offsets[word]) | (stop == offsets[word + 1])
+        kept = ~edge | (stop - start > 1)
+        hashes = _fnv1a(text, start[kept], stop[kept])
+        return word[kept], (hashes % np.uint32(len(self.matrix))).astype(np.int64)
+
+
+def _fnv1a(
+    text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> NDArray[np.uint32]:
+    """FNV-1a of many slices; as in fastText, bytes are sign-extended before they are mixed in."""
+    signed = text.view(np.int8).astype(np.int32).view(np.uint32)
+    hashes = np.full(len(start), _FNV_OFFSET, dtype=np.uint32)
+    going = np.arange(len(start))
+    position = start.copy()
+    while len(going):
+        going = going[position[going] < stop[going]]
+        hashes[going] = (hashes[going] ^ signed[position[going]]) * _FNV_PRIME
+        position[going] += 1
+    return hashes
+
+
+def hashed_vectors(words: Sequence[str], dim: int, *, scale: float) -> NDArray[np.float32]:
+    """A random vector for each word, the same in every process and on every machine.
+
+    Parameters
+    ----------
+    words : sequence of str, length n
+    dim : int
+    scale : float
+        Root mean square of the values.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, dim)
+        Uniform on ``[-sqrt(3) * scale, sqrt(3) * scale)``: the SplitMix64 sequence (Steele, Lea &
+        Flood 2014) that starts at the word's hash.
+    """
+    step = np.uint64(0x9E3779B97F4A7C15)
+    z = word_hashes(words)[:, None] + step * np.arange(1, dim + 1, dtype=np.uint64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    uniform = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
+    vectors: NDArray[np.float32] = (uniform * 2 - 1) * np.float32(np.sqrt(3) * scale)
+    return vectors

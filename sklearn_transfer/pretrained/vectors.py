@@ -1,0 +1,441 @@
+"""PretrainedVectors: words and a read-only matrix, shared and memory-mapped."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import formats
+from .catalog import locate
+from .gensim_files import from_keyed_vectors, to_gensim
+from .table import Matrix, Table, check_finite
+from .unknown import Subwords, hashed_vectors
+from .vocabulary import Vocabulary
+
+OutOfVocabulary = Literal["ignore", "subword", "hash"]
+
+
+class Origin(NamedTuple):
+    """Where a table was opened: what a pickle holds in place of the rows."""
+
+    path: str
+    fingerprint: str
+    allow_pickle: bool
+    mmap: bool
+    limit: int | None
+
+
+# What this process has opened: one object a file, for as long as anybody holds it, and the last
+# few for longer, so that a search whose clones come and go does not open its file again.
+_opened: WeakValueDictionary[Origin, PretrainedVectors] = WeakValueDictionary()
+_recent: OrderedDict[Origin, PretrainedVectors] = OrderedDict()
+_N_RECENT = 4
+
+
+class PretrainedVectors:
+    """A table of pretrained word vectors.
+
+    It never changes, so it is shared and not copied: :func:`copy.deepcopy` and
+    :func:`sklearn.base.clone` give the same object, estimators that name the same file hold one
+    object, and one that comes from a file is pickled as the file's path and fingerprint.
+
+    Parameters
+    ----------
+    words : sequence of str, length n_words
+        Distinct.
+    matrix : array-like of shape (n_words, dim)
+        float32 and float16 are used as they are, other numbers become float32.
+    name : str, default=None
+        For display.
+
+    Attributes
+    ----------
+    words : Vocabulary, length n_words
+        A sequence of str.
+    matrix : ndarray of float32 or float16, shape (n_words, dim)
+        Read-only; memory-mapped where it comes from a file that allows it.
+    name : str or None
+    dim : int
+    cased : bool
+        Whether the words tell upper from lower case (more than 1 % have an upper-case letter).
+    subwords : Subwords or None
+        The n-gram rows of a fastText model.
+    path : str or None
+        The file or folder that it was opened from.
+
+    See Also
+    --------
+    PretrainedEmbeddingTransformer : Texts to features with such a table.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import PretrainedVectors
+    >>> vectors = PretrainedVectors(["cat", "dog"], [[1.0, 0.0], [0.8, 0.6]], name="pets")
+    >>> vectors
+    <PretrainedVectors 'pets': 2 words x 2, float32, in memory>
+    >>> vectors["dog"]
+    array([0.8, 0.6], dtype=float32)
+    >>> "cow" in vectors, len(vectors), vectors[["dog", "cat"]].shape
+    (False, 2, (2, 2))
+    """
+
+    __slots__ = ("__weakref__", "_cased", "_name", "_origin", "_table")
+
+    _table: Table
+    _name: str | None
+    _origin: Origin | None
+    _cased: bool | None
+
+    def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
+        rows = np.asarray(matrix)
+        if rows.dtype not in (np.float32, np.float16):
+            rows = rows.astype(np.float32)
+        if rows.ndim != 2 or rows.shape[1] == 0:
+            raise ValueError(
+                f"matrix must have shape (n_words, dim) with dim >= 1, got shape {rows.shape}."
+            )
+        if isinstance(words, str) or len(words) != len(rows):
+            raise ValueError(
+                f"words and matrix must belong together: got {len(words)} words and "
+                f"{len(rows)} rows."
+            )
+        check_finite(rows, name or "matrix")
+        vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
+        self._set(Table(vocabulary, np.ascontiguousarray(rows)), name=name)
+
+    def _set(self, table: Table, *, name: str | None = None, origin: Origin | None = None) -> None:
+        # A view of its own, so that the caller's array keeps its flags.
+        matrix = table.matrix.view()
+        matrix.flags.writeable = False
+        self._table = Table(table.words, matrix, table.subwords)
+        self._name, self._origin, self._cased = name, origin, None
+
+    @classmethod
+    def _wrap(
+        cls, table: Table, *, name: str | None = None, origin: Origin | None = None
+    ) -> PretrainedVectors:
+        vectors = cls.__new__(cls)
+        vectors._set(table, name=name, origin=origin)
+        return vectors
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        allow_pickle: bool = False,
+        mmap: bool = True,
+        limit: int | None = None,
+    ) -> PretrainedVectors:
+        """Open vectors by path or name; the same file is opened once in a process.
+
+        Parameters
+        ----------
+        source : str or path
+            A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
+            (each text format and word2vec binary also gzipped), gensim ``.kv`` or ``.model``, or
+            a folder that :meth:`save` wrote; the content tells which. Or a name: see
+            :func:`sklearn_transfer.load_pretrained`.
+        allow_pickle : bool, default=False
+            Open gensim's own files. They are pickles: opening one runs whatever its author put
+            inside, so do it only for a source that you trust.
+        mmap : bool, default=True
+            Map the matrix into memory where the format allows it, instead of reading it.
+        limit : int, default=None
+            Only the first words, the most frequent in most files.
+
+        Returns
+        -------
+        PretrainedVectors
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is there, with the places that were looked at.
+        VectorFormatError
+            If the file is damaged, of no known format, or a pickle without `allow_pickle`.
+        """
+        path = locate(source)
+        origin = Origin(str(path), formats.fingerprint(path), allow_pickle, mmap, limit)
+        name = source if isinstance(source, str) and not Path(source).exists() else path.name
+        return cls._open(origin, name)
+
+    @classmethod
+    def _open(cls, origin: Origin, name: str | None) -> PretrainedVectors:
+        vectors = _opened.get(origin)
+        if vectors is None:
+            table = formats.read(
+                Path(origin.path),
+                allow_pickle=origin.allow_pickle,
+                mmap=origin.mmap,
+                limit=origin.limit,
+            )
+            vectors = _opened[origin] = cls._wrap(table, name=name, origin=origin)
+        _recent[origin] = vectors
+        _recent.move_to_end(origin)
+        while len(_recent) > _N_RECENT:
+            _recent.popitem(last=False)
+        return vectors
+
+    @classmethod
+    def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
+        """Wrap gensim vectors; their matrix is used, not copied.
+
+        Parameters
+        ----------
+        model : gensim KeyedVectors, Word2Vec or FastText
+        name : str, default=None
+
+        Returns
+        -------
+        PretrainedVectors
+        """
+        return cls._wrap(from_keyed_vectors(model), name=name or type(model).__name__)
+
+    def to_gensim(self) -> Any:
+        """The same words and rows as a gensim ``KeyedVectors``."""
+        return to_gensim(self._table)
+
+    def save(self, folder: str | os.PathLike[str]) -> PretrainedVectors:
+        """Write the fast form, a folder that opens memory-mapped in milliseconds, and open it.
+
+        Parameters
+        ----------
+        folder : str or path
+            New, empty, or written by an earlier `save`. It is replaced in one step.
+
+        Returns
+        -------
+        PretrainedVectors
+            The table as opened from the folder.
+        """
+        self.write(folder, format="folder")
+        return type(self).load(Path(folder))
+
+    def write(self, path: str | os.PathLike[str], *, format: str) -> None:
+        """Write a file for other programs.
+
+        Parameters
+        ----------
+        path : str or path
+            With the suffix ``.gz`` the text and binary formats are compressed.
+        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "folder"}
+
+        Raises
+        ------
+        ValueError
+            If the format is unknown, or cannot hold a word (which is named).
+        """
+        formats.write(self._table, Path(path), format)
+
+    @property
+    def words(self) -> Vocabulary:
+        """The words, in the order of the rows."""
+        return self._table.words
+
+    @property
+    def matrix(self) -> Matrix:
+        """The vectors, read-only, shape (n_words, dim)."""
+        return self._table.matrix
+
+    @property
+    def subwords(self) -> Subwords | None:
+        """The n-gram rows of a fastText model."""
+        return self._table.subwords
+
+    @property
+    def name(self) -> str | None:
+        """The name that it was opened by."""
+        return self._name
+
+    @property
+    def path(self) -> str | None:
+        """The file or folder that it was opened from."""
+        return self._origin.path if self._origin else None
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def cased(self) -> bool:
+        """Whether the words tell upper from lower case, judged by 10,000 of them."""
+        if self._cased is None:
+            sample = self.words[:: max(1, len(self) // 10_000)]
+            upper = sum(word != word.lower() for word in sample)
+            self._cased = upper > 0.01 * len(sample)
+        return self._cased
+
+    def look_up(
+        self, words: Sequence[str], *, fold_case: bool = False, oov: OutOfVocabulary = "ignore"
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The vectors of many words.
+
+        Parameters
+        ----------
+        words : sequence of str, length n
+        fold_case : bool, default=False
+            Take the lower-cased form of words that the table does not have.
+        oov : {"ignore", "subword", "hash"}, default="ignore"
+            What becomes of words that the table does not have: nothing; the mean of their n-gram
+            rows, where the table has such; or a random vector that is the same everywhere.
+
+        Returns
+        -------
+        index : ndarray of int64, shape (n,)
+            The row in `vectors` of each word, -1 where it has none.
+        vectors : ndarray of float32, shape (n_found, dim)
+        """
+        rows = self.words.find(words, fold_case=fold_case)
+        found = rows >= 0
+        index = np.where(found, np.cumsum(found) - 1, -1)
+        vectors = self.matrix[rows[found]].astype(np.float32, copy=False)
+        if oov == "ignore" or found.all():
+            return index, vectors
+        unknown = np.flatnonzero(~found)
+        strangers = [words[i] for i in unknown.tolist()]
+        more = self._vectors_of_unknown(
+            [word.lower() for word in strangers] if fold_case else strangers, oov
+        )
+        index[unknown] = len(vectors) + np.arange(len(unknown))
+        return index, np.concatenate([vectors, more])
+
+    def _vectors_of_unknown(
+        self, words: Sequence[str], oov: OutOfVocabulary
+    ) -> NDArray[np.float32]:
+        if oov == "hash":
+            sample = np.asarray(self.matrix[:: max(1, len(self) // 1000)], dtype=np.float32)
+            return hashed_vectors(words, self.dim, scale=float(np.sqrt(np.mean(sample**2))))
+        if self.subwords is None:
+            raise ValueError(
+                f"oov='subword' needs vectors with n-gram rows, as a fastText .bin file has; "
+                f"{self!r} has none. Use oov='hash' or oov='ignore', or load the .bin file."
+            )
+        return self.subwords.vectors(words)
+
+    def subset(self, words: Sequence[str]) -> PretrainedVectors:
+        """A table of some of the words, in the order given; unknown and repeated ones are left out.
+
+        Parameters
+        ----------
+        words : sequence of str
+
+        Returns
+        -------
+        PretrainedVectors
+            In memory.
+        """
+        rows = self.words.find(list(dict.fromkeys(words)))
+        rows = rows[rows >= 0]
+        table = Table(self.words.take(rows), self.matrix[rows], self.subwords)
+        return self._wrap(table, name=self.name)
+
+    def reduce(self, n_components: int) -> PretrainedVectors:
+        """Project the vectors on their principal components.
+
+        Parameters
+        ----------
+        n_components : int
+            At most `dim`.
+
+        Returns
+        -------
+        PretrainedVectors
+            In memory, float32, shape (n_words, n_components), centred; n-gram rows likewise.
+        """
+        if not 1 <= n_components <= self.dim:
+            raise ValueError(
+                f"n_components must lie between 1 and dim={self.dim}, got {n_components}."
+            )
+        matrix = self.matrix.astype(np.float32)
+        mean = matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+        matrix -= mean
+        _, axes = np.linalg.eigh((matrix.T @ matrix).astype(np.float64))
+        axes = axes[:, ::-1][:, :n_components].astype(np.float32)
+        subwords = self.subwords
+        if subwords is not None:
+            subwords = Subwords((subwords.matrix - mean) @ axes, subwords.min_n, subwords.max_n)
+        return self._wrap(Table(self.words, matrix @ axes, subwords), name=self.name)
+
+    def astype(self, dtype: DTypeLike) -> PretrainedVectors:
+        """The table with a matrix of another type, float32 or float16."""
+        if np.dtype(dtype) not in (np.float32, np.float16):
+            raise ValueError(f"dtype must be 'float32' or 'float16', got {dtype!r}.")
+        if self.matrix.dtype == dtype:
+            return self
+        with np.errstate(over="ignore"):
+            matrix = self.matrix.astype(dtype)
+        check_finite(matrix, f"{self.name or 'matrix'} as {np.dtype(dtype)}")
+        return self._wrap(Table(self.words, matrix, self.subwords), name=self.name)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.words
+
+    @overload
+    def __getitem__(self, word: str) -> Matrix: ...
+    @overload
+    def __getitem__(self, word: list[str]) -> Matrix: ...
+    def __getitem__(self, word: str | list[str]) -> Matrix:
+        """The vector of a word, shape (dim,), or of a list of words, shape (n, dim)."""
+        wanted = [word] if isinstance(word, str) else list(word)
+        rows = self.words.find(wanted)
+        if (rows < 0).any():
+            missing = [w for w, row in zip(wanted, rows, strict=True) if row < 0]
+            raise KeyError(f"not among the words of {self!r}: {', '.join(map(repr, missing[:5]))}")
+        return self.matrix[rows[0]] if isinstance(word, str) else self.matrix[rows]
+
+    def __repr__(self) -> str:
+        where = f"from {self.path}" if self.path else "in memory"
+        name = f" {self.name!r}" if self.name else ""
+        return (
+            f"<PretrainedVectors{name}: {len(self)} words x {self.dim}, {self.matrix.dtype}, "
+            f"{where}>"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedVectors:
+        return self
+
+    def __copy__(self) -> PretrainedVectors:
+        return self
+
+    def __sklearn_clone__(self) -> PretrainedVectors:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._origin is not None:
+            return _reopen, (tuple(self._origin), self._name)
+        return _rebuild, (self._table, self._name)
+
+
+def _rebuild(table: Table, name: str | None) -> PretrainedVectors:
+    return PretrainedVectors._wrap(table, name=name)
+
+
+def _reopen(origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:
+    """Open the file that a pickle refers to, if it is still the same file."""
+    expected = Origin(*origin)
+    path = Path(expected.path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The pickle refers to the pretrained vectors in {path}, which is not there. Put the "
+            f"file back, or pickle an estimator whose vectors are in memory."
+        )
+    found = formats.fingerprint(path)
+    if found != expected.fingerprint:
+        raise ValueError(
+            f"The pickle refers to the pretrained vectors in {path}, which have changed since: "
+            f"expected the fingerprint {expected.fingerprint}, found {found}. Put the old file "
+            f"back, or fit again."
+        )
+    return PretrainedVectors._open(expected, name)

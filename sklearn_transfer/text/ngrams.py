@@ -1,0 +1,217 @@
+"""Counts of words, word n-grams and character n-grams, by arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+
+from ..pretrained.vocabulary import Vocabulary, character_ngrams, pack, pack_slices
+from .tokens import TokenIds
+
+Integers = NDArray[np.int64]
+
+
+def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
+    """How often each token occurs in each text, float32, shape (n_texts, n_tokens)."""
+    ones = np.ones(len(token_ids.ids), dtype=np.float32)
+    # Copies, because sum_duplicates works in place.
+    arrays = (ones, token_ids.ids.copy(), token_ids.offsets.copy())
+    counts = csr_array(arrays, shape=(len(token_ids), n_tokens))
+    counts.sum_duplicates()
+    return counts
+
+
+def document_frequency(
+    counts: csr_array, sample_weight: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """Number (or total weight) of the texts in which each column occurs, shape (n_columns,)."""
+    weight = None
+    if sample_weight is not None:
+        weight = np.repeat(sample_weight, np.diff(counts.indptr))
+    return np.bincount(counts.indices, weights=weight, minlength=counts.shape[1])
+
+
+class WordNgrams:
+    """The word n-grams of a collection of texts, as columns.
+
+    An n-gram is an (n-1)-gram and one more token, so its key is the integer
+    ``column * n_tokens + token``. One sort of the keys of all positions gives the distinct n-grams,
+    in how many texts they occur and how often.
+
+    Parameters
+    ----------
+    n_tokens : int
+        Known tokens have the ids 0 to ``n_tokens - 1``; others interrupt an n-gram.
+    max_n : int
+        Length of the longest n-grams, at least 2; the shortest are bigrams.
+    """
+
+    def __init__(self, n_tokens: int, max_n: int) -> None:
+        self.n_tokens, self.max_n = n_tokens, max_n
+
+    def fit_count(
+        self, token_ids: TokenIds, sample_weight: NDArray[np.floating], min_df: float
+    ) -> list[csr_array]:
+        """Learn the n-grams of texts and count them.
+
+        Parameters
+        ----------
+        token_ids : TokenIds, length n_texts
+        sample_weight : ndarray of float, shape (n_texts,)
+        min_df : float
+            N-grams in texts of a smaller total weight are dropped, and longer ones with them.
+
+        Returns
+        -------
+        list of csr_array of float32, shape (n_texts, n_columns)
+            One for each length from 2 to `max_n`.
+        """
+        self._keys: list[Integers] = []
+        counts = []
+        grams = self._unigrams(token_ids)
+        for n in range(2, self.max_n + 1):
+            keys, position = self._lengthen(token_ids, *grams, n)
+            new = np.diff(keys, prepend=-1) != 0
+            column = np.cumsum(new) - 1
+            text = _text_of(token_ids, position)
+            first = new | (np.diff(text, prepend=-1) != 0)
+            weight = np.bincount(column[first], weights=sample_weight[text[first]])
+            kept = weight >= min_df
+            self._keys.append(keys[new][kept])
+            column = np.where(kept, np.cumsum(kept) - 1, -1)[column]
+            grams = column[column >= 0], position[column >= 0]
+            counts.append(self._count(token_ids, *grams, n))
+        return counts
+
+    def count(self, token_ids: TokenIds) -> list[csr_array]:
+        """Count the n-grams that were learned, as in `fit_count`."""
+        counts = []
+        grams = self._unigrams(token_ids)
+        for n, known in enumerate(self._keys, start=2):
+            keys, position = self._lengthen(token_ids, *grams, n)
+            column = np.searchsorted(known, keys)
+            found = column < len(known)
+            found[found] = known[column[found]] == keys[found]
+            grams = column[found], position[found]
+            counts.append(self._count(token_ids, *grams, n))
+        return counts
+
+    def tokens_of(self, n: int) -> NDArray[np.int32]:
+        """The token ids of every n-gram of length n, shape (n_columns, n)."""
+        keys = self._keys[n - 2]
+        last = (keys % self.n_tokens).astype(np.int32)[:, None]
+        shorter = keys // self.n_tokens
+        first = shorter[:, None] if n == 2 else self.tokens_of(n - 1)[shorter]
+        return np.concatenate([first.astype(np.int32), last], axis=1)
+
+    def _unigrams(self, token_ids: TokenIds) -> tuple[Integers, Integers]:
+        position = np.flatnonzero(token_ids.ids < self.n_tokens)
+        return token_ids.ids[position].astype(np.int64), position
+
+    def _lengthen(
+        self, token_ids: TokenIds, column: Integers, position: Integers, n: int
+    ) -> tuple[Integers, Integers]:
+        """Keys of the n-grams that begin with known (n-1)-grams, sorted, and their positions."""
+        last = position + n - 1
+        end_of_text = np.repeat(token_ids.offsets[1:], token_ids.lengths)
+        inside = last < end_of_text[position]
+        column, position, last = column[inside], position[inside], last[inside]
+        token = token_ids.ids[last]
+        known = token < self.n_tokens
+        return _sort_pairs(column[known] * self.n_tokens + token[known], position[known])
+
+    def _count(
+        self, token_ids: TokenIds, column: Integers, position: Integers, n: int
+    ) -> csr_array:
+        """Counts from the columns and positions of n-grams, sorted by column, then position."""
+        text = _text_of(token_ids, position)
+        start = np.flatnonzero(
+            (np.diff(column, prepend=-1) != 0) | (np.diff(text, prepend=-1) != 0)
+        )
+        times = np.diff(start, append=len(column)).astype(np.float32)
+        n_columns = len(self._keys[n - 2])
+        pointer = np.zeros(n_columns + 1, dtype=np.int64)
+        np.cumsum(np.bincount(column[start], minlength=n_columns), out=pointer[1:])
+        shape = (len(token_ids), n_columns)
+        return csc_array((times, text[start], pointer), shape=shape).tocsr()
+
+
+def _text_of(token_ids: TokenIds, position: Integers) -> Integers:
+    """The text that each token position lies in."""
+    return np.repeat(np.arange(len(token_ids)), token_ids.lengths)[position]
+
+
+def _sort_pairs(keys: Integers, values: Integers) -> tuple[Integers, Integers]:
+    """Sort pairs of non-negative integers; in one array of integers where they fit into 63 bits."""
+    shift = int(values.max(initial=0)).bit_length()
+    if int(keys.max(initial=0)).bit_length() + shift > 63:
+        order = np.lexsort((values, keys))
+        return keys[order], values[order]
+    packed = (keys << shift) | values
+    packed.sort()
+    return packed >> shift, packed & ((1 << shift) - 1)
+
+
+class CharNgrams:
+    """The character n-grams inside words, with a space at both ends, as columns.
+
+    They are scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the counts of
+    the texts are (texts x words) @ (words x n-grams).
+
+    Parameters
+    ----------
+    min_n, max_n : int
+        Lengths in characters.
+    """
+
+    def __init__(self, min_n: int, max_n: int) -> None:
+        self.min_n, self.max_n = min_n, max_n
+
+    def fit_count(
+        self,
+        words: Sequence[str],
+        counts: csr_array,
+        sample_weight: NDArray[np.floating],
+        min_df: float,
+    ) -> csr_array:
+        """Learn the n-grams of texts and count them.
+
+        Parameters
+        ----------
+        words : sequence of str, length n_words
+        counts : csr_array, shape (n_texts, n_words)
+            How often each word occurs in each text.
+        sample_weight : ndarray of float, shape (n_texts,)
+        min_df : float
+            N-grams in texts of a smaller total weight are dropped.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_texts, n_columns)
+        """
+        text, offsets, word = self._ngrams(words)
+        self.ngrams, column = Vocabulary.unique(text, offsets)
+        found = counts @ self._spell(word, column, len(words))
+        kept = np.flatnonzero(document_frequency(found, sample_weight) >= min_df)
+        self.ngrams = self.ngrams.take(kept)
+        return csr_array(found[:, kept])
+
+    def count(self, words: Sequence[str], counts: csr_array) -> csr_array:
+        """Count the n-grams that were learned, as in `fit_count`."""
+        text, offsets, word = self._ngrams(words)
+        column = self.ngrams.find_packed(text, offsets)
+        known = column >= 0
+        return csr_array(counts @ self._spell(word[known], column[known], len(words)))
+
+    def _spell(self, word: Integers, column: Integers, n_words: int) -> csr_array:
+        ones = np.ones(len(word), dtype=np.float32)
+        return csr_array((ones, (word, column)), shape=(n_words, len(self.ngrams)))
+
+    def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.uint8], Integers, Integers]:
+        """Every n-gram, packed, and the position of its word."""
+        text, offsets = pack(f" {word} " for word in words)
+        start, stop, word = character_ngrams(text, offsets, self.min_n, self.max_n)
+        return *pack_slices(text, start, stop), word

@@ -1,0 +1,294 @@
+"""Texts to token ids: each distinct text is split once in a process."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pretrained.vocabulary import ragged_arange
+
+TOKEN_PATTERN = r"(?u)\b\w+\b"
+
+Lowercase = bool | Literal["auto"]
+Splitter = Callable[[str], Iterable[str]]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+# What a process keeps of the texts it has split, in bytes (about), for each of the last tokenizers.
+_CACHE_BYTES = 256 << 20
+_N_TOKENIZERS = 4
+
+# ASCII characters to themselves where \w matches them, to a space elsewhere.
+_WORD_CHARACTERS = "".join(chr(i) if re.match(r"\w", chr(i)) else " " for i in range(128))
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """The tokens of texts as numbers, without padding.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n_tokens,)
+        The ids of all texts, one text after the other.
+    offsets : ndarray of int64, shape (n_texts + 1,)
+        Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tokens = TokenIds(np.array([3, 1, 3], dtype=np.int32), np.array([0, 2, 2, 3]))
+    >>> len(tokens), tokens.lengths.tolist()
+    (3, [2, 0, 1])
+    >>> tokens[np.array([2, 0])].ids.tolist()
+    [3, 3, 1]
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, shape (n_texts,)."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
+        """The tokens of some of the texts, in the order given."""
+        return self._slices(self.offsets[:-1][texts], self.lengths[texts])
+
+    def head(self, n_tokens: int | None) -> TokenIds:
+        """At most the first `n_tokens` tokens of each text; None keeps all."""
+        if n_tokens is None or self.lengths.max(initial=0) <= n_tokens:
+            return self
+        return self._slices(self.offsets[:-1], np.minimum(self.lengths, n_tokens))
+
+    def _slices(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> TokenIds:
+        return TokenIds(self.ids[ragged_arange(starts, lengths)], _offsets(lengths))
+
+    def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
+        """Keep each token with probability `share`."""
+        return self._only(generator.random(len(self.ids), dtype=np.float32) < share)
+
+    def _only(self, kept: NDArray[np.bool_]) -> TokenIds:
+        return TokenIds(self.ids[kept], _offsets(kept)[self.offsets])
+
+    def translate(self, new_ids: NDArray[np.integer]) -> TokenIds:
+        """Replace every id ``i`` by ``new_ids[i]``, and drop it where that is negative."""
+        ids = new_ids[self.ids].astype(np.int32, copy=False)
+        kept = ids >= 0
+        translated = TokenIds(ids, self.offsets)
+        return translated if kept.all() else translated._only(kept)
+
+
+def _offsets(lengths: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+
+
+class _Lexicon(dict[str, int]):
+    """Token to id; a new token takes the next id."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    def __missing__(self, token: str) -> int:
+        self[token] = new = len(self)
+        self.tokens.append(token)
+        return new
+
+
+class Tokenizer:
+    """Splits texts, and remembers what it has split.
+
+    Parameters
+    ----------
+    split : callable
+        ``split(text)`` gives the tokens of one text. It must give the same for the same text.
+
+    Notes
+    -----
+    The memory is a cache of token ids by text, shared by all estimators that split alike and
+    bounded to some 256 MB (a full cache is dropped). It knows nothing of vectors or models, so the
+    folds and candidates of a search split each text once. Calls from several threads take turns:
+    splitting holds Python's interpreter lock anyway.
+    """
+
+    def __init__(self, split: Splitter) -> None:
+        self._split = split
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lexicon = _Lexicon()
+        self._entries: dict[str, int] = {}
+        self._ids = np.empty(1024, dtype=np.int32)
+        self._offsets = np.zeros(64, dtype=np.int64)
+        self._bytes = 0
+
+    def __call__(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
+        """Split texts.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+
+        Returns
+        -------
+        tokens : list of str
+            The distinct tokens of these texts, in the order in which they first occur.
+        token_ids : TokenIds, length n_texts
+            Positions in `tokens`.
+        """
+        with self._lock:
+            if self._bytes > _CACHE_BYTES:
+                self._forget()
+            known = self._entries.get
+            for text in texts:
+                if known(text) is None:
+                    self._remember(text)
+            entries = np.fromiter(map(self._entries.__getitem__, texts), np.int64, len(texts))
+            start, stop = self._offsets[entries], self._offsets[entries + 1]
+            ids, distinct = _renumber(
+                self._ids[ragged_arange(start, stop - start)], len(self._lexicon)
+            )
+            tokens = [self._lexicon.tokens[i] for i in distinct.tolist()]
+        return tokens, TokenIds(ids, _offsets(stop - start))
+
+    def _remember(self, text: str) -> None:
+        tokens = list(self._split(text))
+        n_known = len(self._lexicon)
+        ids = np.fromiter(map(self._lexicon.__getitem__, tokens), np.int32, len(tokens))
+        entry = len(self._entries)
+        start = int(self._offsets[entry])
+        stop = start + len(ids)
+        self._ids = _grown(self._ids, stop)
+        self._offsets = _grown(self._offsets, entry + 2)
+        self._ids[start:stop] = ids
+        self._offsets[entry + 1] = stop
+        self._entries[text] = entry
+        self._bytes += 200 + len(text) + 4 * len(ids) + 150 * (len(self._lexicon) - n_known)
+
+
+def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
+    """The array, or a copy at least twice as long where it has fewer than `size` elements."""
+    if size <= len(array):
+        return array
+    return np.concatenate([array, np.zeros(max(size, 2 * len(array)) - len(array), array.dtype)])
+
+
+def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number ids by first occurrence.
+
+    Returns
+    -------
+    new_ids : ndarray of int32, shape (n_tokens,)
+    distinct : ndarray of int64, shape (n_distinct,)
+        ``distinct[new_ids]`` equals `ids`.
+    """
+    if 10 * len(ids) < n_ids:  # a few texts among all that the process has seen
+        found, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        return rank[inverse], found[order].astype(np.int64)
+    # In an assignment with repeated indices the last one stays: the first occurrence, backwards.
+    first_of = np.full(n_ids, -1, dtype=np.int64)
+    first_of[ids[::-1]] = np.arange(len(ids) - 1, -1, -1)
+    present = np.flatnonzero(first_of >= 0)
+    distinct = present[np.argsort(first_of[present])]
+    new = np.empty(n_ids, dtype=np.int32)
+    new[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return new[ids], distinct
+
+
+def find_tokenizer(tokenizer: Splitter | None, token_pattern: str, *, lowercase: bool) -> Tokenizer:
+    """The process's tokenizer of these settings.
+
+    Parameters
+    ----------
+    tokenizer : callable or None
+        From a text to its tokens; None splits by `token_pattern`.
+    token_pattern : str
+        Regular expression of a token, with at most one capturing group, which is then the token.
+    lowercase : bool
+        Lower-case the text before (`token_pattern`) or the tokens after (`tokenizer`).
+
+    Returns
+    -------
+    Tokenizer
+
+    Raises
+    ------
+    ValueError
+        If the pattern is not a regular expression or has more than one group.
+
+    Examples
+    --------
+    >>> tokens, ids = find_tokenizer(None, TOKEN_PATTERN, lowercase=True)(["To be or not to be"])
+    >>> tokens, ids.ids.tolist()
+    (['to', 'be', 'or', 'not'], [0, 1, 2, 3, 0, 1])
+    """
+    try:
+        return _shared_tokenizer(tokenizer, token_pattern, lowercase)
+    except TypeError:  # a callable that cannot be hashed has no place in the cache
+        if tokenizer is None:
+            raise
+        return _new_tokenizer(tokenizer, token_pattern, lowercase)
+
+
+def _new_tokenizer(tokenizer: Splitter | None, token_pattern: str, lowercase: bool) -> Tokenizer:
+    if tokenizer is not None:
+        return Tokenizer(_checked(tokenizer, lowercase))
+    return Tokenizer(_pattern_splitter(token_pattern, lowercase))
+
+
+_shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
+
+
+def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
+    def split(text: str) -> list[str]:
+        tokens = list(tokenizer(text))
+        for token in tokens:
+            if not isinstance(token, str):
+                raise TypeError(
+                    f"The tokenizer must give strings, got {type(token).__name__}: {token!r}. "
+                    f"For spaCy: lambda text: [token.text for token in nlp.tokenizer(text)]."
+                )
+        return [token.lower() for token in tokens] if lowercase else tokens
+
+    return split
+
+
+def _pattern_splitter(token_pattern: str, lowercase: bool) -> Splitter:
+    try:
+        pattern = re.compile(token_pattern)
+    except re.error as error:
+        raise ValueError(
+            f"token_pattern must be a regular expression, got {token_pattern!r}: {error}."
+        ) from error
+    if pattern.groups > 1:
+        raise ValueError(
+            f"token_pattern may have one capturing group, got {pattern.groups} in "
+            f"{token_pattern!r}. Write the others as (?:...)."
+        )
+    find = pattern.findall
+    if token_pattern in (TOKEN_PATTERN, r"\b\w+\b", r"\w+", r"(?u)\w+"):
+        # The same tokens at three times the speed of the expression, for texts in ASCII.
+        table = _WORD_CHARACTERS.lower() if lowercase else _WORD_CHARACTERS
+
+        def split(text: str) -> list[str]:
+            if text.isascii():
+                return text.translate(table).split()
+            return find(text.lower() if lowercase else text)
+
+        return split
+    if lowercase:
+        return lambda text: find(text.lower())
+    return find

@@ -1,0 +1,79 @@
+"""Damaged files, and what may come of them."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sklearn_transfer._validation import VectorFormatError
+from sklearn_transfer.pretrained import formats
+from sklearn_transfer.pretrained.table import Table
+
+N_MUTANTS = 500
+MEMORY = 16 << 20  # bytes: blocks and buffers, but nothing as large as a damaged header may claim
+
+
+def mutants(content: bytes) -> Iterator[bytes]:
+    """The same 500 damaged versions of a file in every run."""
+    rng = random.Random(0)
+    size = len(content)
+    for _ in range(N_MUTANTS):
+        start = rng.randrange(size)
+        stop = min(size, start + rng.choice([1, 2, 4, 8, 64]))
+        noise = rng.randbytes(stop - start)
+        flipped = bytes([content[start] ^ (1 << rng.randrange(8))])
+        yield rng.choice(
+            [
+                content[:start],
+                content[:start] + flipped + content[start + 1 :],
+                content[:start] + content[stop:],
+                content[:start] + noise + content[stop:],
+                content[:start] + noise + content[start:],
+                content[:stop] + content[start:],
+                content[:start]
+                + rng.choice([b"9" * 12, b" ", b"\n", b"\0", b"\xff", b"nan"])
+                + content[start:],
+            ]
+        )
+
+
+def check_well_formed(table: Table) -> None:
+    """What holds for every table, wherever it comes from."""
+    words = list(table.words)
+    assert len(set(words)) == len(words) == len(table.matrix) > 0
+    assert table.words.find(words).tolist() == list(range(len(words)))
+    assert np.isfinite(table.matrix).all()
+
+
+@pytest.fixture
+def survive(tmp_path: Path) -> Callable[..., list[Table]]:
+    """Read every mutant of a file; each must give a well-formed table or a VectorFormatError."""
+
+    def check(file: Path, source: Path | None = None, **options: bool) -> list[Table]:
+        tables = []
+        content = file.read_bytes()
+        tracemalloc.start()
+        try:
+            for mutant in mutants(content):
+                file.unlink()  # not written in place: an earlier table may be mapped to it
+                file.write_bytes(mutant)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", ".*repeated word", UserWarning)
+                    try:
+                        table = formats.read(source or file, **options)
+                    except VectorFormatError:
+                        continue
+                check_well_formed(table)
+                tables.append(table)
+            assert tracemalloc.get_traced_memory()[1] < MEMORY
+        finally:
+            tracemalloc.stop()
+        return tables
+
+    return check
