@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 from sklearn.base import (
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -19,34 +18,25 @@ from sklearn.base import (
     clone,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._arrays import ArrayFeatures
+from ._labels import Labels, Target, check_labels, hold_out
 from ._validation import CloneSharesPretrained, check_texts, looks_like_texts
 from .nn.criteria import CRITERIA, make_criterion
-from .nn.encoders import ACTIVATIONS, BagEncoder, EncoderWithHead, LinearBag, Passage, make_head
-from .nn.optimizers import replace_parameter
-from .nn.training import (
-    OPTIMIZERS,
-    ROW_WISE,
-    Inputs,
-    NewtonNet,
-    Samples,
-    TransferNet,
-    build_net,
-    class_shares,
-    find_device,
+from .nn.encoders import (
+    ACTIVATIONS,
+    EncoderWithHead,
+    LinearBag,
+    make_encoder_with_head,
+    make_linear_bag,
 )
+from .nn.optimizers import OPTIMIZERS, is_row_wise, replace_parameter
+from .nn.training import Inputs, NewtonNet, Samples, TransferNet, build_net, find_device
 from .pretrained.sources import load_pretrained
-from .text.features import BagFeatures, Design, Splitting
+from .pretrained.vectors import OutOfVocabulary
+from .text.features import BagFeatures, Design, Splitting, Weighting
 from .text.rows import WordRows
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
@@ -57,9 +47,9 @@ class FineTunedClassifier(
 ):
     r"""Classify texts, or feature vectors, with what a pretrained model knows.
 
-    With its defaults it is a bag of words that starts from pretrained vectors and is fine-tuned by a
-    convex solver. With hidden layers, or another optimizer, the vectors of the words that occur and
-    a head are trained in mini-batches. Without `pretrained` it is the head that ends a pipeline.
+    With its defaults it is a bag of words that starts from pretrained vectors and is fine-tuned by
+    a convex solver. With hidden layers, or another optimizer, the vectors of the words that occur
+    and a head are trained in mini-batches. Without `pretrained` it is the head that ends a pipeline.
 
     Parameters
     ----------
@@ -134,8 +124,8 @@ class FineTunedClassifier(
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU.
     warm_start : bool, default=False
-        Let `fit` continue from the weights of the last `fit`, in mini-batches. (The solution of the
-        solver "newton" does not depend on where it starts.)
+        Let `fit` continue from the weights of the last `fit`, in mini-batches; the solution of the
+        solver "newton" does not depend on where it starts.
     random_state : int, RandomState or None, default=None
         Initial weights, order of the samples, dropout, held-out rows. No global generator is
         touched; the same seed gives the same weights, bit for bit, on the CPU.
@@ -186,7 +176,7 @@ class FineTunedClassifier(
     array(['yes', 'no'], dtype='<U3')
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "pretrained": "no_validation",  # load_pretrained says what it may be
         "encoder": [StrOptions({"mean"})],
         "hidden_layer_sizes": ["array-like"],
@@ -234,13 +224,13 @@ class FineTunedClassifier(
         adaptation: str = "full",
         l2_sp: Any = "auto",
         strength: Any = "auto",
-        weighting: str | None = "idf",
+        weighting: Weighting = "idf",
         ngram_range: Any = (1, 2),
         char_ngram_range: Any = "auto",
         tokenizer: Any = None,
         token_pattern: str = _TOKEN_PATTERN,
         lowercase: Any = "auto",
-        oov: str = "ignore",
+        oov: OutOfVocabulary = "ignore",
         max_tokens: int | None = None,
         max_epochs: int = 20,
         batch_size: int = 128,
@@ -324,15 +314,11 @@ class FineTunedClassifier(
         """
         steps = self._resolve()
         X, y, weight = self._check_training(X, y, sample_weight)
-        continues = self.warm_start and steps.minibatches and hasattr(self, "net_")
-        target = self._encode_labels(y, known=self.classes_ if continues else None)
-        train, held_out = self._hold_out(steps, X, target, weight, X_val, y_val)
-        X, target, weight = train
-        if continues:
-            inputs = self._extend_module(X)
-        else:
-            inputs = self._build_module(steps, X, target, weight)
-        self._train(steps, self._samples(inputs, target, weight), held_out)
+        continues = self.warm_start and steps.optimizer != "newton" and hasattr(self, "net_")
+        labels = self._labels if continues else Labels(y)
+        train, held_out = self._hold_out(steps, (X, labels.encode(y), weight), labels, X_val, y_val)
+        inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
+        self._train(steps, self._samples(inputs, train), held_out)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -346,10 +332,13 @@ class FineTunedClassifier(
 
         Parameters
         ----------
-        X, y, sample_weight
-            As in `fit`.
+        X : like in `fit`
+        y : array-like of shape (n_samples,)
+            Labels.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever occur; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            See `fit`.
 
         Returns
         -------
@@ -362,22 +351,21 @@ class FineTunedClassifier(
             "newton", which needs all samples at once.
         """
         steps = self._resolve(stream=True)
+        self.net_: TransferNet
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
         X, y, weight = self._check_training(X, y, sample_weight, reset=first)
-        known = np.unique(classes) if first else self.classes_
-        if classes is not None and not np.array_equal(known, np.unique(classes)):
-            raise ValueError(f"classes={classes!r} differ from those of earlier calls, {known!r}.")
-        target = self._encode_labels(y, known=known)
-        if first:
-            inputs = self._build_module(steps, X, target, weight)
+        labels = Labels(_stand_in(classes, y)) if first else self._labels
+        if classes is not None and not np.array_equal(labels.classes, np.unique(classes)):
+            raise ValueError(
+                f"classes={classes!r} differ from those of earlier calls, {labels.classes!r}."
+            )
+        train = X, labels.encode(y), weight
+        inputs = self._build(steps, train, labels) if first else self._extend(X)
+        if first or isinstance(self.net_, NewtonNet):
             self.net_ = self._configure(steps, None).initialize()
-        else:
-            inputs = self._extend_module(X)
-            if isinstance(self.net_, NewtonNet):
-                self.net_ = self._configure(steps, None).initialize()
-        self.net_.partial_fit(self._samples(inputs, target, weight), epochs=1)
+        self.net_.partial_fit(self._samples(inputs, train), epochs=1)
         self._publish()
         return self
 
@@ -386,53 +374,55 @@ class FineTunedClassifier(
 
         Parameters
         ----------
-        X : as in `fit`
+        X : like in `fit`
 
         Returns
         -------
         ndarray
         """
-        check_is_fitted(self)
-        logits = self.net_.logits(self._read(self._check_X(X)))
-        return logits[:, 0] if logits.shape[1] == 1 else logits
+        logits = self._logits(X)
+        return logits if self._labels.multilabel or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable label of every sample.
 
         Parameters
         ----------
-        X : as in `fit`
+        X : like in `fit`
 
         Returns
         -------
         ndarray, shape (n_samples,)
+            Or (n_samples, n_labels), an indicator matrix, where y was one.
         """
-        logits = self.decision_function(X)
-        code = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
-        return self.classes_[code]
+        logits = self._logits(X)
+        return self._labels.predictions(logits)
 
-    def predict_proba(self, X: Any) -> NDArray[np.floating]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`.
 
         Parameters
         ----------
-        X : as in `fit`
+        X : like in `fit`
 
         Returns
         -------
         ndarray, shape (n_samples, n_classes)
+            Rows sum to 1, unless y was an indicator matrix.
         """
-        logits = torch.from_numpy(self.decision_function(X).astype(np.float64))
-        if logits.ndim == 1:
-            return torch.sigmoid(torch.stack([-logits, logits], dim=1)).numpy()
-        return torch.softmax(logits, dim=1).numpy()
+        logits = self._logits(X)
+        return self._labels.probabilities(logits)
+
+    def _logits(self, X: Any) -> NDArray[np.floating]:
+        check_is_fitted(self)
+        return self.net_.logits(self._features.transform(self._check_X(X)))
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The adapted features.
 
         Parameters
         ----------
-        X : as in `fit`
+        X : like in `fit`
 
         Returns
         -------
@@ -441,7 +431,7 @@ class FineTunedClassifier(
             features and, for texts, what the offsets of the tokens add to each logit.
         """
         check_is_fitted(self)
-        inputs = self._read(self._check_X(X))
+        inputs = self._features.transform(self._check_X(X))
         self.module_.eval()
         with torch.no_grad():
             batches = self.net_.get_iterator(self.net_.get_dataset(inputs), training=False)
@@ -455,7 +445,7 @@ class FineTunedClassifier(
         """Turn "auto" into choices, and refuse those that do not go together."""
         sizes = self.hidden_layer_sizes
         hidden = (int(sizes),) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(size, Integral) and size > 0 for size in hidden):
+        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
             raise ValueError(
                 f"hidden_layer_sizes must be a tuple of positive integers, () for a linear head; "
                 f"got {sizes!r}."
@@ -494,7 +484,7 @@ class FineTunedClassifier(
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
         """Validated X, labels and weights; rows of weight zero are left out."""
         X = self._check_X(X, reset=reset)
-        y = _check_labels(y, X)
+        y = check_labels(y, X)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight must be positive for at least one sample; all are 0.")
@@ -520,150 +510,88 @@ class FineTunedClassifier(
             )
         return validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
 
-    def _encode_labels(self, y: NDArray[Any], known: NDArray[Any] | None) -> NDArray[np.int64]:
-        """Class codes; sets `classes_`."""
-        classes, codes = np.unique(y, return_inverse=True)
-        if known is not None:
-            strange = np.setdiff1d(classes, known)
-            if len(strange):
-                raise ValueError(
-                    f"y has labels that are not among the classes {known!r}: {strange!r}."
-                )
-            codes, classes = np.searchsorted(known, y), known
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least two classes; the data has one "
-                f"class: {classes[0]!r}."
-            )
-        self.classes_ = classes
-        return codes.astype(np.int64)
-
     def _hold_out(
-        self,
-        steps: _Steps,
-        X: Any,
-        target: NDArray[np.int64],
-        weight: NDArray[np.float64],
-        X_val: Any,
-        y_val: Any,
+        self, steps: _Steps, train: _Labelled, labels: Labels, X_val: Any, y_val: Any
     ) -> tuple[_Labelled, _Labelled | None]:
         """The training part, and the part that is only evaluated, if any."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val belong together: give both or neither.")
         if X_val is not None:
             X_val = self._check_X(X_val)
-            codes = self._encode_labels(_check_labels(y_val, X_val), known=self.classes_)
-            return (X, target, weight), (X_val, codes, np.ones(len(codes)))
+            target = labels.encode(check_labels(y_val, X_val))
+            return train, (X_val, target, np.ones(len(target)))
         if not self.early_stopping:
-            return (X, target, weight), None
-        held = _stratified(target, self.validation_fraction, np.random.default_rng(steps.seed))
-        parts = np.flatnonzero(~held), np.flatnonzero(held)
-        train, valid = ((_rows(X, rows), target[rows], weight[rows]) for rows in parts)
-        return train, valid
+            return train, None
+        X, target, weight = train
+        held = hold_out(target, self.validation_fraction, np.random.default_rng(steps.seed))
+        kept, out = np.flatnonzero(~held), np.flatnonzero(held)
+        return (
+            (_rows(X, kept), target[kept], weight[kept]),
+            (_rows(X, out), target[out], weight[out]),
+        )
 
-    def _build_module(
-        self, steps: _Steps, X: Any, target: NDArray[np.int64], weight: NDArray[np.float64]
-    ) -> Inputs:
+    def _build(self, steps: _Steps, train: _Labelled, labels: Labels) -> Inputs:
         """Learn the features and make the module that starts on them; the training inputs."""
-        n_classes = len(self.classes_)
-        n_outputs = 1 if n_classes == 2 else n_classes
-        newton = steps.optimizer == "newton"
+        X, target, weight = train
+        self._labels, self.classes_ = labels, labels.classes
         self.pretrained_ = None if self.pretrained is None else load_pretrained(self.pretrained)
         self._features = self._make_features(steps)
-        self._sparse_input = issparse(X)
-        rows = None
-        if isinstance(self._features, BagFeatures):
-            membership = csr_array(
-                (np.ones(len(target)), (np.arange(len(target)), target)),
-                shape=(len(target), n_classes),
-            )
-            inputs: Inputs = self._features.fit_transform(X, membership, weight)
-        elif isinstance(self._features, WordRows):
-            inputs, rows = self._features.fit_transform(X, weight)
-        else:
-            inputs = self._read(X)
-        generator = torch.Generator().manual_seed(steps.seed)
-        if newton:
-            share = class_shares(torch.from_numpy(target), n_outputs, torch.from_numpy(weight))
-            start = getattr(steps.criterion, "start", torch.zeros_like)(share)
-            sparse, dense = inputs.sparse, inputs.dense
-            self.module_ = LinearBag(
-                sparse.shape[1], dense.shape[1], start.to(torch.from_numpy(dense).dtype)
+        inputs = self._features.fit_transform(X, labels.membership(target), weight)
+        self.module_: LinearBag | EncoderWithHead
+        if isinstance(inputs, Design) and steps.optimizer == "newton":
+            self.module_ = make_linear_bag(
+                inputs,
+                torch.from_numpy(target),
+                torch.from_numpy(weight),
+                labels.n_outputs,
+                steps.criterion,
             )
             return inputs
-        encoder = Passage()
-        if rows is not None:
-            encoder = BagEncoder(
-                torch.from_numpy(rows),
-                sparse=steps.optimizer in ("adam", "sgd") or steps.optimizer in ROW_WISE,
-                pulled=steps.l2_sp > 0,
-            )
-        head = make_head(
-            inputs.sparse.shape[1] + inputs.dense.shape[1] if rows is None else rows.shape[1],
+        rows = self._features.rows if isinstance(self._features, WordRows) else None
+        self.module_ = make_encoder_with_head(
+            inputs,
+            rows,
             steps.hidden,
-            n_outputs,
+            labels.n_outputs,
             activation=self.activation,
             dropout=self.dropout,
-            generator=generator,
+            sparse=is_row_wise(steps.optimizer),
+            pulled=steps.l2_sp > 0,
+            generator=torch.Generator().manual_seed(steps.seed),
         )
-        self.module_ = EncoderWithHead(encoder, head)
         return inputs
 
-    def _make_features(self, steps: _Steps) -> BagFeatures | WordRows | None:
-        """How texts become inputs; None for numbers."""
+    def _make_features(self, steps: _Steps) -> BagFeatures | WordRows | ArrayFeatures:
+        """How X becomes inputs."""
         if self.pretrained_ is None:
-            return None
+            return ArrayFeatures(self.strength)
         splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
-        settings = {"weighting": self.weighting, "oov": self.oov}
+        sources = [self.pretrained_]
         frozen = self.adaptation == "frozen"
         if steps.optimizer != "newton" and not frozen:
-            return WordRows([self.pretrained_], splitting, **settings)
-        strength = self.strength
-        if frozen and strength == "auto":
-            strength = _FROZEN_STRENGTH
+            return WordRows(sources, splitting, weighting=self.weighting, oov=self.oov)
         return BagFeatures(
-            [self.pretrained_],
+            sources,
             splitting,
             ngram_range=tuple(self.ngram_range),
             char_ngram_range=self.char_ngram_range,
-            strength=strength,
+            strength=_FROZEN_STRENGTH if frozen and self.strength == "auto" else self.strength,
             pull=steps.l2_sp,
             offsets=not frozen,
-            **settings,
+            weighting=self.weighting,
+            oov=self.oov,
         )
 
-    def _read(self, X: Any) -> Inputs:
-        """Validated X as inputs of the module."""
-        if self._features is not None:
-            return self._features.transform(X)
-        X = X * (1.0 if self.strength == "auto" else self.strength)
-        if self._sparse_input:
-            return Design(csr_array(X), np.zeros((X.shape[0], 0)))
-        return Design(csr_array((X.shape[0], 0)), X.toarray() if issparse(X) else X)
-
-    def _extend_module(self, X: Any) -> Inputs:
+    def _extend(self, X: Any) -> Inputs:
         """Give the words that are new a row each; the training inputs."""
         if isinstance(self._features, WordRows):
-            encoder = self.module_.encoder
-            before = encoder.rows
-            encoder.extend(torch.from_numpy(self._features.extend(X)))
-            replace_parameter(self.net_.optimizer_, before, encoder.rows)
-        return self._read(X)
+            before, after = self.module_.encoder.extend(self._features.extend(X))  # type: ignore[operator,union-attr]
+            replace_parameter(self.net_.optimizer_, before, after)
+        return self._features.transform(X)
 
-    def _samples(
-        self, inputs: Inputs, target: NDArray[np.int64], weight: NDArray[np.float64]
-    ) -> Samples:
-        """Inputs with their targets, and weights that the class weights are multiplied into."""
-        if self.class_weight is None:
-            return Samples(inputs, target, weight)
-        if self.class_weight == "balanced":
-            total = np.bincount(target, weights=weight, minlength=len(self.classes_))
-            by_class = weight.sum() / (len(total) * np.where(total > 0, total, np.inf))
-        else:
-            by_class = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_[target]
-            )
-        return Samples(inputs, target, weight * by_class[target])
+    def _samples(self, inputs: Inputs, labelled: _Labelled) -> Samples:
+        _, target, weight = labelled
+        return Samples(inputs, target, self._labels.weights(target, weight, self.class_weight))
 
     def _configure(self, steps: _Steps, valid: Samples | None) -> TransferNet:
         return build_net(
@@ -687,8 +615,7 @@ class FineTunedClassifier(
     def _train(self, steps: _Steps, train: Samples, held_out: _Labelled | None) -> None:
         valid = None
         if held_out is not None:
-            X, target, weight = held_out
-            valid = self._samples(self._read(X), target, weight)
+            valid = self._samples(self._features.transform(held_out[0]), held_out)
         self.net_ = self._configure(steps, valid).fit(train)
         if self.net_.ran_out:
             warnings.warn(
@@ -713,11 +640,12 @@ class FineTunedClassifier(
         tags.input_tags.two_d_array = not texts
         tags.input_tags.sparse = not texts
         tags.transformer_tags.preserves_dtype = []
+        tags.classifier_tags.multi_label = True
         return tags
 
 
-# Samples that are labelled: X, class codes, weights.
-_Labelled = tuple[Any, NDArray[np.int64], NDArray[np.float64]]
+# Samples that are labelled: X, targets, sample weights.
+_Labelled = tuple[Any, Target, NDArray[np.float64]]
 
 # Without offsets there is no block of words to stand beside: a scale that suits the solver's C = 1.
 _FROZEN_STRENGTH = 3.0
@@ -734,10 +662,6 @@ class _Steps:
     l2_sp: float
     seed: int
 
-    @property
-    def minibatches(self) -> bool:
-        return self.optimizer != "newton"
-
 
 def _check_range(name: str, value: Any) -> None:
     if value is None or value == "auto":
@@ -747,17 +671,6 @@ def _check_range(name: str, value: Any) -> None:
         raise ValueError(
             f"{name} must be (shortest, longest) with 1 <= shortest <= longest, got {value!r}."
         )
-
-
-def _check_labels(y: Any, X: Any) -> NDArray[Any]:
-    """Labels as an array of the length of X."""
-    if y is None:
-        raise ValueError("FineTunedClassifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_consistent_length(X, y)
-    check_classification_targets(y)
-    return y
 
 
 def _rows(X: Any, rows: NDArray[np.int64]) -> Any:
@@ -773,18 +686,6 @@ def _draw_seed(random_state: Any) -> int:
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
-def _stratified(
-    target: NDArray[np.int64], fraction: float, generator: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Which samples to hold out: `fraction` of every class, though never all of one."""
-    held = np.zeros(len(target), dtype=bool)
-    for code in np.unique(target):
-        members = generator.permutation(np.flatnonzero(target == code))
-        held[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
-    if not held.any():
-        raise ValueError(
-            f"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "
-            f"{len(target)} samples in {len(np.unique(target))} classes comes to none. Give more "
-            f"samples, a larger fraction, or X_val and y_val."
-        )
-    return held
+def _stand_in(classes: Any, y: NDArray[Any]) -> NDArray[Any]:
+    """What `Labels` learns all classes from, in a first call of partial_fit."""
+    return np.zeros((1, len(classes))) if y.ndim == 2 else np.asarray(classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._validation import CloneSharesPretrained, check_texts
 from .pretrained.sources import load_pretrained
+from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
-from .text.features import TokenWeights
-from .text.pooling import common_components, pool, remove_components
+from .text.features import TokenWeights, Weighting
+from .text.pooling import Pooling, common_components, pool, remove_components
 from .text.tokens import TOKEN_PATTERN, TokenIds, find_tokenizer
 
 _POOLINGS = ("mean", "sum", "max", "min")
@@ -26,7 +27,7 @@ _POOLINGS = ("mean", "sum", "max", "min")
 class PretrainedEmbeddingTransformer(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained
 ):
-    """Raw texts to features with pretrained word vectors.
+    r"""Raw texts to features with pretrained word vectors.
 
     Each text is split into words, each word takes its pretrained vector, and the vectors of a text
     are pooled into one.
@@ -47,7 +48,7 @@ class PretrainedEmbeddingTransformer(
         Scale each text's features to length one; zero stays zero.
     tokenizer : callable, default=None
         From a text to its tokens, for instance ``jieba.lcut``. None uses `token_pattern`.
-    token_pattern : str, default=r"(?u)\\b\\w+\\b"
+    token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts where the vectors are lower-case; where they are cased, a word is
@@ -112,7 +113,7 @@ class PretrainedEmbeddingTransformer(
     0.83
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "pretrained": "no_validation",  # load_pretrained says what it may be
         "pooling": [StrOptions(set(_POOLINGS)), tuple, list],
         "weighting": [StrOptions({"idf", "sif"}), None],
@@ -131,13 +132,13 @@ class PretrainedEmbeddingTransformer(
         pretrained: Any = "glove-wiki-gigaword-50",
         *,
         pooling: Any = "mean",
-        weighting: str | None = None,
+        weighting: Weighting = None,
         remove_components: int = 0,
         norm: str | None = None,
         tokenizer: Any = None,
         token_pattern: str = TOKEN_PATTERN,
         lowercase: Any = "auto",
-        oov: str = "ignore",
+        oov: OutOfVocabulary = "ignore",
         dtype: str = "float32",
         n_jobs: int | None = None,
     ) -> None:
@@ -240,14 +241,16 @@ class PretrainedEmbeddingTransformer(
 
     @property
     def idf_(self) -> NDArray[np.float32]:
-        """Inverse document frequencies of `vocabulary_`, shape (n_seen,), with ``weighting="idf"``."""
+        """Inverse document frequencies, shape (n_seen,), with ``weighting="idf"``."""
         check_is_fitted(self)
-        if self.weighting != "idf":
+        if self._token_weights is None or self.weighting != "idf":
             raise AttributeError(f"idf_ is learned with weighting='idf', not {self.weighting!r}.")
         return self._token_weights.values[:-1]
 
-    def _check_poolings(self) -> tuple[str, ...]:
-        poolings = (self.pooling,) if isinstance(self.pooling, str) else tuple(self.pooling)
+    def _check_poolings(self) -> tuple[Pooling, ...]:
+        poolings: tuple[Any, ...] = (
+            (self.pooling,) if isinstance(self.pooling, str) else tuple(self.pooling)
+        )
         if not poolings or not set(poolings) <= set(_POOLINGS):
             raise ValueError(
                 f"The 'pooling' parameter must be one of {', '.join(map(repr, _POOLINGS))} or a "
@@ -286,10 +289,12 @@ class PretrainedEmbeddingTransformer(
         return pool(token_ids.translate(index), vectors, self._check_poolings(), weights)
 
     def _finish(self, pooled: NDArray[np.float32]) -> NDArray[np.floating]:
-        features = remove_components(pooled, self.components_) if len(self.components_) else pooled
+        features: NDArray[np.floating] = pooled
+        if len(self.components_):
+            features = remove_components(pooled, self.components_)
         if self.norm == "l2":
             length = np.linalg.norm(features, axis=1, keepdims=True)
-            features = features / np.where(length > 0, length, 1)
+            features = features / np.where(length > 0, length, np.float32(1))
         return features.astype(self.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Any:

@@ -63,7 +63,7 @@ class _Product(torch.autograd.Function):
         return columns.product(weights.detach())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.columns.transposed_product(gradient), None
 
 

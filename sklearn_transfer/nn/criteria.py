@@ -116,3 +116,9 @@ def per_sample(loss: Tensor, n_samples: int) -> Tensor:
             f"(reduction='none'), got shape {tuple(loss.shape)}."
         )
     return loss.flatten(1).sum(1) if loss.dim() > 1 else loss
+
+
+def class_shares(target: Tensor, n_outputs: int, weight: Tensor) -> Tensor:
+    """The weighted share of each output's positive samples, shape (n_outputs,)."""
+    signs = _signs(weight.new_zeros(len(weight), n_outputs), target)
+    return (signs > 0).to(weight.dtype).T @ weight / weight.sum()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..text.features import Design
+from ..text.rows import Bags
 from .columns import SparseColumns
+from .criteria import class_shares
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -109,20 +114,26 @@ class BagEncoder(nn.Module):
         Whether to remember where the rows started, for :meth:`squared_distance`.
     """
 
+    start: Tensor | None
+
     def __init__(self, rows: Tensor, *, sparse: bool = True, pulled: bool = False) -> None:
         super().__init__()
         self.rows = nn.Parameter(rows.clone())
         self.register_buffer("start", rows.clone() if pulled else None)
         self.sparse = sparse
 
-    def extend(self, rows: Tensor) -> None:
-        """Append rows, shape (n_new, dim); an optimizer must be told of the new parameter."""
-        self.rows = nn.Parameter(torch.cat([self.rows.detach(), rows.to(self.rows)]))
+    def extend(self, rows: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """Append rows, shape (n_new, dim); the old parameter and the one that takes its place."""
+        before, more = self.rows, torch.from_numpy(rows).to(self.rows)
+        self.rows = nn.Parameter(torch.cat([before.detach(), more]))
         if self.start is not None:
-            self.start = torch.cat([self.start, rows.to(self.start)])
+            self.start = torch.cat([self.start, more])
+        return before, self.rows
 
     def squared_distance(self, ids: Tensor, **_: Tensor) -> Tensor:
         """Squared distance of the rows of a batch from where they started, shape ()."""
+        if self.start is None:
+            raise RuntimeError("The start of the rows is remembered with pulled=True only.")
         rows = ids[ids < len(self.rows)].unique()
         moved = F.embedding(rows, self.rows, sparse=self.sparse) - self.start[rows]
         return moved.square().sum()
@@ -175,12 +186,12 @@ class EncoderWithHead(nn.Module):
     @property
     def n_features(self) -> int:
         """Width of :meth:`features`."""
-        return int(self.head[-1].in_features)
+        return int(self.head[-1].in_features)  # type: ignore[arg-type]
 
     def features(self, **inputs: Tensor) -> Tensor:
         """What the last, linear layer sees, shape (n_samples, n_features)."""
         features: Tensor = self.encoder(**inputs)
-        for layer in self.head[:-1]:
+        for layer in list(self.head)[:-1]:
             features = layer(features)
         return features
 
@@ -230,3 +241,84 @@ class LinearBag(nn.Module):
         """Logits, shape (n_samples, n_outputs)."""
         logits = dense @ self.head + self.intercept
         return logits if sparse is None else logits + sparse @ self.offsets
+
+
+def make_linear_bag(
+    inputs: Design, target: Tensor, weight: Tensor, n_outputs: int, criterion: nn.Module
+) -> LinearBag:
+    """The linear model of a design, at the intercept that its criterion starts from.
+
+    Parameters
+    ----------
+    inputs : Design, length n_samples
+    target : Tensor, length n_samples
+        Class codes or indicators.
+    weight : Tensor of float, shape (n_samples,)
+    n_outputs : int
+    criterion : nn.Module
+        Its ``start``, if any, turns the share of each class into the intercept.
+
+    Returns
+    -------
+    LinearBag
+        In the dtype of `inputs`.
+    """
+    share = class_shares(target, n_outputs, weight)
+    intercept: Tensor = getattr(criterion, "start", torch.zeros_like)(share)
+    dtype = torch.from_numpy(inputs.dense).dtype
+    return LinearBag(inputs.sparse.shape[1], inputs.dense.shape[1], intercept.to(dtype))
+
+
+def make_encoder_with_head(
+    inputs: Design | Bags,
+    rows: NDArray[np.float32] | None,
+    hidden_layer_sizes: Sequence[int],
+    n_outputs: int,
+    *,
+    activation: str,
+    dropout: float,
+    sparse: bool,
+    pulled: bool,
+    generator: torch.Generator,
+) -> EncoderWithHead:
+    """The network that is trained in mini-batches.
+
+    Parameters
+    ----------
+    inputs : Design or Bags
+    rows : ndarray of float32, shape (n_rows, dim), or None
+        Where the rows of the bags start; None for a design, whose columns go to the head.
+    hidden_layer_sizes : sequence of int
+        See :func:`make_head`.
+    n_outputs : int
+        See :func:`make_head`.
+    activation : str
+        See :func:`make_head`.
+    dropout : float
+        See :func:`make_head`.
+    sparse : bool
+        See `BagEncoder`.
+    pulled : bool
+        See `BagEncoder`.
+    generator : torch.Generator
+        See :func:`make_head`.
+
+    Returns
+    -------
+    EncoderWithHead
+    """
+    encoder: nn.Module = Passage()
+    if rows is not None:
+        encoder = BagEncoder(torch.from_numpy(rows), sparse=sparse, pulled=pulled)
+        n_features = rows.shape[1]
+    elif isinstance(inputs, Design):
+        n_features = inputs.sparse.shape[1] + inputs.dense.shape[1]
+    head = make_head(
+        n_features,
+        hidden_layer_sizes,
+        n_outputs,
+        activation=activation,
+        dropout=dropout,
+        generator=generator,
+    )
+    return EncoderWithHead(encoder, head)

@@ -63,9 +63,9 @@ class TruncatedNewton(torch.optim.Optimizer):
     the loss is a sum over columns each column has its own step lengths and stops on its own.
 
     The path of the parameters stays in ``W_0`` plus the span of the samples. Where there are fewer
-    samples than features the vectors of the method are therefore held as coefficients of the
-    samples, ``W = W_0 + X' A`` (the representer theorem), with inner product ``A' X X' B``: the same
-    iterates from vectors that are n_samples long.
+    samples than features, the vectors of the method are therefore held as coefficients of the
+    samples, ``W = W_0 + X' A`` (the representer theorem), with inner product ``A' X X' B``: the
+    same iterates, from vectors that are n_samples long.
 
     References
     ----------
@@ -277,20 +277,20 @@ class RowAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is not None:
-                    self._move(param, group)
+                    self._move(param, param.grad, group)
         return loss
 
-    def _move(self, param: Tensor, group: dict[str, Any]) -> None:
+    def _move(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         state = self.state[param]
         if not state:
             state["mean"], state["square"] = torch.zeros_like(param), torch.zeros_like(param)
             per_row = (len(param),) + (1,) * (param.dim() - 1)
             state["step"] = torch.zeros(
-                per_row if param.grad.is_sparse else (1,) * param.dim(), device=param.device
+                per_row if grad.is_sparse else (1,) * param.dim(), device=param.device
             )
         beta, gamma = group["betas"]
-        if param.grad.is_sparse:
-            grad = param.grad.coalesce()
+        if grad.is_sparse:
+            grad = grad.coalesce()
             rows, values = grad.indices()[0], grad.values()
             step = state["step"][rows] + 1
             mean = state["mean"][rows].lerp_(values, 1 - beta)
@@ -300,8 +300,8 @@ class RowAdam(torch.optim.Optimizer):
             param[rows] -= _adam_step(mean, square, step, group)
         else:
             state["step"] += 1
-            state["mean"].lerp_(param.grad, 1 - beta)
-            state["square"].lerp_(param.grad**2, 1 - gamma)
+            state["mean"].lerp_(grad, 1 - beta)
+            state["square"].lerp_(grad**2, 1 - gamma)
             param -= _adam_step(state["mean"], state["square"], state["step"], group)
 
 
@@ -309,6 +309,20 @@ def _adam_step(mean: Tensor, square: Tensor, step: Tensor, group: dict[str, Any]
     beta, gamma = group["betas"]
     scale = (square / (1 - gamma**step)).sqrt_().add_(group["eps"])
     return group["lr"] / (1 - beta**step) * mean / scale
+
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": RowAdam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "newton": TruncatedNewton,
+}
+
+
+def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
+    """Whether an optimizer takes the gradient of a table as the rows of the batch."""
+    made = OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
+    return made in (RowAdam, torch.optim.SGD, torch.optim.SparseAdam, torch.optim.Adagrad)
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:

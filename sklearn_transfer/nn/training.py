@@ -19,27 +19,27 @@ from torch.utils.data import Dataset
 from ..text.features import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
-from .criteria import per_sample
+from .criteria import class_shares, per_sample
 from .encoders import LinearBag
-from .optimizers import LinearProblem, RowAdam, TruncatedNewton
+from .optimizers import OPTIMIZERS, LinearProblem
 
 Inputs = Design | Bags
 
 # Samples that are predicted at a time.
 _PREDICTED_TOGETHER = 4096
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": RowAdam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "newton": TruncatedNewton,
-}
-# The optimizers that take the gradient of a table as the rows of the batch.
-ROW_WISE = (RowAdam, torch.optim.SGD, torch.optim.SparseAdam, torch.optim.Adagrad)
-
 
 def find_device(device: str) -> torch.device:
-    """The device of a name; "auto" is CUDA, else MPS, else the CPU.
+    """Find the device of a name.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    torch.device
 
     Raises
     ------
@@ -175,6 +175,15 @@ class TransferNet(NeuralNet):
 
     The loss of a batch is ``sum(weight * loss) / n_samples``, plus ``l2_sp / 2`` times the squared
     distance of the encoder's rows from the pretrained ones (L2-SP, Li et al. 2018).
+
+    Parameters
+    ----------
+    *args : tuple
+        See :class:`skorch.NeuralNet`.
+    l2_sp : float, default=0.0
+        Strength of the pull.
+    **kwargs : dict
+        See :class:`skorch.NeuralNet`.
     """
 
     def __init__(self, *args: Any, l2_sp: float = 0.0, **kwargs: Any) -> None:
@@ -228,6 +237,7 @@ class NewtonNet(TransferNet):
     """The net of a linear model that is trained on all samples at once."""
 
     module_: LinearBag
+    _problem: LinearProblem | None
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """One Newton step; the loss before it."""
@@ -240,11 +250,9 @@ class NewtonNet(TransferNet):
         return {"loss": total / len(Xi), "y_pred": None}
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> NewtonNet:
-        """Train on one thread where the CPU trains.
-
-        The products with sparse columns run on one thread anyway, and for the rest the threads of
-        OpenMP would spin at a barrier whenever another process has one of the cores.
-        """
+        """Train on one thread where the CPU trains."""
+        # The products with sparse columns run on one thread anyway, and for the rest the threads of
+        # OpenMP would spin at a barrier whenever another process has one of the cores.
         n_threads = torch.get_num_threads()
         if self.device.type == "cpu":
             torch.set_num_threads(1)
@@ -266,7 +274,7 @@ class NewtonNet(TransferNet):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> NewtonNet:
         """Forget the problem of an earlier fit with its solver."""
-        self._problem: LinearProblem | None = None
+        self._problem = None
         super().initialize_optimizer(*args, **kwargs)
         return self
 
@@ -300,17 +308,6 @@ class NewtonNet(TransferNet):
         if by_column is None:
             tolerance = tolerance.min()[None]
         return LinearProblem(forward, backward, loss, tolerance, len(batch))
-
-
-def class_shares(target: Tensor, n_outputs: int, weight: Tensor) -> Tensor:
-    """The share of each output's positive samples, shape (n_outputs,)."""
-    if target.dim() == 2:
-        positive = target.to(weight.dtype)
-    elif n_outputs == 1:
-        positive = target.to(weight.dtype)[:, None]
-    else:
-        positive = torch.nn.functional.one_hot(target, n_outputs).to(weight.dtype)
-    return (positive * weight[:, None]).sum(0) / weight.sum()
 
 
 class _StopWhenSolved(Callback):

@@ -29,6 +29,17 @@ _OVERFLOW = 2.0**128 - 2.0**103
 # Keeps the last k of eight characters: the high bytes of a little-endian word.
 _LAST = np.array([0] + [2**64 - 2 ** (64 - 8 * k) for k in range(1, 9)], dtype=np.uint64)
 
+# Of eight digits side by side to one number: what the left neighbour counts, where the right one
+# is, and the bits to keep.
+_STEPS = np.array(
+    [
+        (10, 8, 0x00FF00FF00FF00FF),
+        (100, 16, 0x0000FFFF0000FFFF),
+        (10_000, 32, 0x00000000FFFFFFFF),
+    ],
+    dtype=np.uint64,
+)
+
 
 def parse(text: bytes, n_numbers: int) -> NDArray[np.float32]:
     """Parse decimal numbers.
@@ -109,12 +120,13 @@ def _eight_digits(
 ) -> NDArray[np.uint64]:
     """The integers written in the last `n_digits`, 8 at most, characters before each stop."""
     words = np.ndarray((len(characters) - 7,), dtype="<u8", buffer=characters, strides=(1,))
-    x = words[stops - 8] & np.uint64(0x0F0F0F0F0F0F0F0F)
+    x = words[stops - 8]
+    x &= np.uint64(0x0F0F0F0F0F0F0F0F)
     x &= _LAST.take(n_digits, mode="clip")
     # Neighbours are added up, ten to one, then a hundred to one, then ten thousand to one.
-    x = (x * np.uint64(10) + (x >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    x = (x * np.uint64(100) + (x >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    integers: NDArray[np.uint64] = (x * np.uint64(10000) + (x >> np.uint64(32))) & np.uint64(
-        0xFFFFFFFF
-    )
-    return integers
+    for factor, bits, kept in _STEPS:
+        right = x >> bits
+        x *= factor
+        x += right
+        x &= kept
+    return x

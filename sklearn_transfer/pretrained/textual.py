@@ -20,8 +20,10 @@ BOM = b"\xef\xbb\xbf"
 HEADER = re.compile(rb"[ \t]*([0-9]{1,18})[ \t]+([0-9]{1,18})[ \t]*\r?")
 _VALUE = re.compile(rb"%b|[+-]?(?:nan|inf|infinity)" % NUMBER.pattern, re.IGNORECASE)
 
-# Lines that are parsed at once: little work in Python for each, and the arrays stay in the cache.
-_BLOCK = 1 << 19
+# Bytes that are parsed at once: enough lines to spread the cost of an array operation, and arrays
+# small enough that the allocator keeps and reuses their memory (glibc: below 128 kB).
+_BLOCK = 96 << 10
+_LONGEST_LINE = 1 << 20  # that is looked at for the format
 _N_SAMPLE = 100
 
 # Without a header, a word and a single number on each line is a list of counts, not of vectors.
@@ -102,7 +104,7 @@ def read_glove(path: Path, options: Reading) -> Table:
 
 
 def _first_line(file: Reader) -> bytes:
-    return file.readline(_BLOCK).removeprefix(BOM).removesuffix(b"\n")
+    return file.readline(_LONGEST_LINE).removeprefix(BOM).removesuffix(b"\n")
 
 
 def n_values(line: bytes) -> int:
@@ -117,7 +119,7 @@ def n_values(line: bytes) -> int:
 
 def _dimension(path: Path, file: Reader) -> int:
     """The most frequent number of values in the first lines."""
-    lines = [file.readline(_BLOCK) for _ in range(_N_SAMPLE)]
+    lines = [file.readline(_LONGEST_LINE) for _ in range(_N_SAMPLE)]
     counts = Counter(n for n in map(n_values, lines) if n >= MIN_GLOVE_DIM)
     if not counts:
         raise VectorFormatError(
@@ -127,7 +129,7 @@ def _dimension(path: Path, file: Reader) -> int:
 
 
 def _blocks(file: Reader) -> Iterator[Lines]:
-    """The lines of a file without trailing whitespace, half a megabyte at a time.
+    """The lines of a file without trailing whitespace, a block at a time.
 
     Blank lines are left out in the end, and only there.
     """

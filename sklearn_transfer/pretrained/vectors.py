@@ -51,7 +51,7 @@ class PretrainedVectors:
     words : sequence of str, length n_words
         Distinct.
     matrix : array-like of shape (n_words, dim)
-        float32 and float16 are used as they are, other numbers become float32.
+        Numbers; float32 and float16 are used as they are, others become float32.
     name : str, default=None
         For display.
 

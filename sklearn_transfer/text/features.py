@@ -38,12 +38,12 @@ class Design:
 
     Attributes
     ----------
-    sparse : csr_array of float32, shape (n_samples, n_sparse)
-    dense : ndarray of float32, shape (n_samples, n_dense)
+    sparse : csr_array of float32 or float64, shape (n_samples, n_sparse)
+    dense : ndarray of the same dtype, shape (n_samples, n_dense)
     """
 
     sparse: csr_array
-    dense: NDArray[np.float32]
+    dense: NDArray[np.floating]
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -76,8 +76,7 @@ class Splitting:
         """Distinct tokens, and each text's tokens as positions among them."""
         lower = not cased if self.lowercase == "auto" else self.lowercase
         tokenizer = find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)
-        tokens, token_ids = tokenizer(texts)
-        return tokens, token_ids.head(self.max_tokens)
+        return tokenizer(texts, self.max_tokens)
 
 
 class TokenWeights:
@@ -130,9 +129,9 @@ class BagFeatures:
     r"""Features of the model ``logit = sum_w a_w (u_w + E_w H) + b``.
 
     The pretrained row ``E_w`` of a token stays, and its own offset ``u_w``, in the space of the
-    logits, is what fine-tuning adds. A linear model on these features learns ``u`` as the weights of
-    the sparse columns and ``H`` as those of the dense ones; a quadratic penalty on ``u`` pulls the
-    model towards the pretrained one (L2-SP, Li et al. 2018 [1]_).
+    logits, is what fine-tuning adds. A linear model on these features learns ``u`` as the weights
+    of the sparse columns and ``H`` as those of the dense ones; a quadratic penalty on ``u`` pulls
+    the model towards the pretrained one (L2-SP, Li et al. 2018 [1]_).
 
     Parameters
     ----------
@@ -165,20 +164,20 @@ class BagFeatures:
 
     Notes
     -----
-    A sparse value is ``(1 + ln tf) idf s``. The supervised scale ``s`` of a column lies between
-    0.75 and 1 in the mean: ``0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
-    classes of the smoothed share of texts that have it, in the class against the rest (Wang & Manning
-    2012 [2]_). Words, each length of n-grams and characters are normalised a row each on their own,
-    then weigh 1, 0.7 and 0.5. A dense value is the row-normalised, centred, and again
-    row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words that have a vector, also those never
-    seen in training.
+    A sparse value is ``(1 + ln tf) idf s``. The supervised scale of a column, at least 0.75 and 1
+    in the mean, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
+    classes of the smoothed share of texts that have it, in the class against the rest (Wang &
+    Manning 2012 [2]_); character n-grams are not scaled. Words, each length of n-grams, and
+    characters are normalised row by row, each on their own, and weigh 1, 0.7 and 0.5. A dense value
+    is the row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all
+    words that have a vector, also those never seen in training.
 
     References
     ----------
-    .. [1] Li, Grandvalet & Davoine, "Explicit inductive bias for transfer learning with convolutional
-       networks", ICML 2018.
-    .. [2] Wang & Manning, "Baselines and bigrams: simple, good sentiment and topic classification",
-       ACL 2012.
+    .. [1] Li, Grandvalet & Davoine, "Explicit inductive bias for transfer learning with
+       convolutional networks", ICML 2018.
+    .. [2] Wang & Manning, "Baselines and bigrams: simple, good sentiment and topic
+       classification", ACL 2012.
     """
 
     def __init__(
@@ -291,8 +290,8 @@ class BagFeatures:
         self._word_ngrams = self._char_ngrams = None
         if longest > 1:
             self._word_ngrams = WordNgrams(len(self.vocabulary), longest)
-            counts = self._word_ngrams.fit_count(word_ids, sample_weight, min_df)
-            for block in counts[max(shortest - 2, 0) :]:
+            by_length = self._word_ngrams.fit_count(word_ids, sample_weight, min_df)
+            for block in by_length[max(shortest - 2, 0) :]:
                 yield _NGRAM_WEIGHT, block
         char_range = self.char_ngram_range
         if char_range == "auto":
@@ -346,17 +345,16 @@ class BagFeatures:
             # A text without a known word stays at zero: nothing is known of it.
             centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
             dense.append(_normalize(centred) * np.float32(self.strength / np.sqrt(len(pooled))))
-        sparse = (
-            hstack(blocks, format="csr") if blocks else csr_array((n_texts, 0), dtype=np.float32)
-        )
-        empty = np.zeros((n_texts, 0), dtype=np.float32)
-        return Design(sparse, np.concatenate([empty, *dense], axis=1))
+        nothing = np.zeros((n_texts, 0), dtype=np.float32)
+        sparse = hstack([csr_array(nothing), *blocks], format="csr")
+        return Design(sparse, np.concatenate([nothing, *dense], axis=1))
 
 
 def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length one; zero stays zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
+    length[length == 0] = 1
+    return np.asarray(rows / length, dtype=np.float32)
 
 
 def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -> csr_array:

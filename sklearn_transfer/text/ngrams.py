@@ -31,7 +31,8 @@ def document_frequency(
     weight = None
     if sample_weight is not None:
         weight = np.repeat(sample_weight, np.diff(counts.indptr))
-    return np.bincount(counts.indices, weights=weight, minlength=counts.shape[1])
+    found = np.bincount(counts.indices, weights=weight, minlength=counts.shape[1])
+    return found.astype(np.float64)
 
 
 class WordNgrams:
@@ -214,4 +215,8 @@ class CharNgrams:
         """Every n-gram, packed, and the position of its word."""
         text, offsets = pack(f" {word} " for word in words)
         start, stop, word = character_ngrams(text, offsets, self.min_n, self.max_n)
+        # As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole.
+        short = np.setdiff1d(np.arange(len(words)), word)
+        start, stop = np.append(start, offsets[short]), np.append(stop, offsets[short + 1])
+        word = np.append(word, short)
         return *pack_slices(text, start, stop), word

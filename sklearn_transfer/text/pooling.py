@@ -73,7 +73,8 @@ def _sum(token_ids: TokenIds, vectors: NDArray[np.float32]) -> NDArray[np.float3
     ones = np.ones(len(token_ids.ids), dtype=np.float32)
     shape = (len(token_ids), len(vectors))
     counts = csr_array((ones, token_ids.ids, token_ids.offsets), shape=shape)
-    return np.asarray(counts @ vectors)
+    total: NDArray[np.float32] = counts @ vectors
+    return total
 
 
 def _extreme(
@@ -113,7 +114,8 @@ def idf(document_frequency: NDArray[np.floating], n_texts: float) -> NDArray[np.
     -------
     ndarray of float32, shape (n_tokens,)
     """
-    return (np.log((1 + n_texts) / (1 + document_frequency)) + 1).astype(np.float32)
+    log = np.log((1 + n_texts) / (1 + document_frequency))
+    return np.asarray(log + 1, dtype=np.float32)
 
 
 def sif(frequency: NDArray[np.floating], a: float = 1e-3) -> NDArray[np.float32]:
@@ -160,4 +162,5 @@ def remove_components(
     features: NDArray[np.float32], components: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Project orthonormal `components` out of `features`, shape (n_texts, n_features)."""
-    return features - (features @ components.T) @ components
+    projected = (features @ components.T) @ components
+    return (features - projected).astype(np.float32, copy=False)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
-from ..pretrained.vocabulary import Vocabulary, pack
+from ..pretrained.vocabulary import Vocabulary
 from .features import Splitting, TokenWeights, Weighting
 from .tokens import TokenIds
 
@@ -58,6 +59,8 @@ class WordRows:
     Attributes
     ----------
     vocabulary : Vocabulary, length n_rows
+    rows : ndarray of float32, shape (n_rows, dim)
+        Where the rows of the first texts start.
     dim : int
     """
 
@@ -75,27 +78,30 @@ class WordRows:
         self.dim = sum(source.dim for source in self.sources)
 
     def fit_transform(
-        self, texts: Sequence[str], sample_weight: NDArray[np.floating]
-    ) -> tuple[Bags, NDArray[np.float32]]:
-        """Learn the words of the first texts.
+        self,
+        texts: Sequence[str],
+        membership: csr_array | None,
+        sample_weight: NDArray[np.floating],
+    ) -> Bags:
+        """Learn the words of the first texts; sets `rows`.
 
         Parameters
         ----------
         texts : sequence of str, length n_texts
+        membership : csr_array or None
+            Ignored.
         sample_weight : ndarray of float, shape (n_texts,)
 
         Returns
         -------
-        bags : Bags, length n_texts
-        rows : ndarray of float32, shape (n_rows, dim)
-            Where the rows of the table start.
+        Bags, length n_texts
         """
         tokens, token_ids = self._split(texts)
         self._token_weights = TokenWeights(
             self.weighting, Vocabulary(tokens), token_ids, sample_weight
         )
-        rows = self._extend(tokens)
-        return self.transform(texts), rows
+        self.rows = self._extend(tokens)
+        return self.transform(texts)
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; where they start, shape (n_new, dim)."""

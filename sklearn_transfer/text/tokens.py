@@ -32,7 +32,7 @@ _WORD_CHARACTERS = "".join(chr(i) if re.match(r"\w", chr(i)) else " " for i in r
 class TokenIds:
     """The tokens of texts as numbers, without padding.
 
-    Parameters
+    Attributes
     ----------
     ids : ndarray of int32, shape (n_tokens,)
         The ids of all texts, one text after the other.
@@ -62,15 +62,7 @@ class TokenIds:
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
         """The tokens of some of the texts, in the order given."""
-        return self._slices(self.offsets[:-1][texts], self.lengths[texts])
-
-    def head(self, n_tokens: int | None) -> TokenIds:
-        """At most the first `n_tokens` tokens of each text; None keeps all."""
-        if n_tokens is None or self.lengths.max(initial=0) <= n_tokens:
-            return self
-        return self._slices(self.offsets[:-1], np.minimum(self.lengths, n_tokens))
-
-    def _slices(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> TokenIds:
+        starts, lengths = self.offsets[:-1][texts], self.lengths[texts]
         return TokenIds(self.ids[ragged_arange(starts, lengths)], _offsets(lengths))
 
     def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
@@ -132,12 +124,16 @@ class Tokenizer:
         self._offsets = np.zeros(64, dtype=np.int64)
         self._bytes = 0
 
-    def __call__(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
+    def __call__(
+        self, texts: Sequence[str], max_tokens: int | None = None
+    ) -> tuple[list[str], TokenIds]:
         """Split texts.
 
         Parameters
         ----------
         texts : sequence of str, length n_texts
+        max_tokens : int, default=None
+            What follows in a text is left out.
 
         Returns
         -------
@@ -155,6 +151,8 @@ class Tokenizer:
                     self._remember(text)
             entries = np.fromiter(map(self._entries.__getitem__, texts), np.int64, len(texts))
             start, stop = self._offsets[entries], self._offsets[entries + 1]
+            if max_tokens is not None:
+                stop = np.minimum(stop, start + max_tokens)
             ids, distinct = _renumber(
                 self._ids[ragged_arange(start, stop - start)], len(self._lexicon)
             )

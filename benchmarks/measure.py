@@ -1,0 +1,102 @@
+"""Measuring: processes of their own, peak memory, medians, Markdown tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import N_THREADS
+
+_Result = TypeVar("_Result")
+
+
+def in_fresh_process(function: Callable[..., _Result], *args: Any) -> tuple[_Result, float]:
+    """Call a function of a module in a new process: nothing is warm, nothing remembered.
+
+    Returns
+    -------
+    result
+    peak : float
+        Peak memory of the process, in MB.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_with_peak, function, args).result()
+
+
+def _with_peak(function: Callable[..., _Result], args: tuple[Any, ...]) -> tuple[_Result, float]:
+    return function(*args), peak_memory()
+
+
+def peak_memory() -> float:
+    """Peak memory of this process so far, in MB."""
+    # Linux hands ru_maxrss of the parent down to a new process, so VmHWM is asked first.
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def medians(runs: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The median of every figure over the runs."""
+    rows = list(runs)
+    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table, aligned for reading as it stands; numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        first, *others = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return f"| {' | '.join([first, *others])} |"
+
+    rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    return "\n".join(map(line, [header, rule, *cells]))
+
+
+def describe_machine(packages: Sequence[str] = ()) -> str:
+    """One sentence: processor, threads, versions."""
+    names = ["numpy", "scipy", "scikit-learn", "torch", *packages]
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    return (
+        f"{_processor()}, {os.cpu_count()} CPUs, {N_THREADS} threads used; "
+        f"Python {platform.python_version()}, {versions}."
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def progress(message: str) -> None:
+    """Tell on stderr what is being measured, so that stdout stays Markdown."""
+    print(f"  {message} ...", file=sys.stderr, flush=True)

@@ -1,0 +1,48 @@
+"""Importing the package stays cheap, and the lazy names are there."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import sklearn_transfer
+
+HEAVY = ("torch", "skorch", "gensim", "matplotlib", "pandas", "pyarrow")
+
+
+def modules_after(code: str) -> set[str]:
+    """The heavy modules that a fresh interpreter holds after running the code."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    shown = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], check=True, capture_output=True, text=True
+    )
+    return set(json.loads(shown.stdout.splitlines()[-1])) & set(HEAVY)
+
+
+def test_import_loads_nothing_heavy():
+    assert modules_after("import sklearn_transfer") == set()
+
+
+def test_embedding_texts_loads_neither_torch_nor_gensim():
+    code = (
+        "from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors\n"
+        "vectors = PretrainedVectors(['a', 'b'], [[1.0], [2.0]])\n"
+        "PretrainedEmbeddingTransformer(vectors, weighting='idf').fit_transform(['a b', 'b'])"
+    )
+    assert modules_after(code) == set()
+
+
+def test_classifier_is_imported_on_first_use():
+    assert "torch" in modules_after("from sklearn_transfer import FineTunedClassifier")
+
+
+@pytest.mark.parametrize("name", sklearn_transfer.__all__)
+def test_public_names_are_there_and_listed(name):
+    assert getattr(sklearn_transfer, name).__doc__
+    assert name in dir(sklearn_transfer)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = sklearn_transfer.Nonsense

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import CountVectorizer
+
+from sklearn_transfer.text.ngrams import (
+    CharNgrams,
+    WordNgrams,
+    _sort_pairs,
+    count_tokens,
+    document_frequency,
+)
+from sklearn_transfer.text.tokens import TokenIds, Tokenizer
+
+TEXTS = ["a b a b c", "", "b a b", "c", "a a a a", "猫 naïve b c 猫", "c b a", "a b c b a"]
+NEW = ["a b d b c", "d", "", "c b a a b", "x a b", "a b a x b a"]
+SENTENCES = st.lists(
+    st.lists(st.sampled_from(["a", "b", "naïve", "猫", "word"]), max_size=8).map(" ".join),
+    min_size=1,
+    max_size=6,
+)
+Weights = NDArray[np.float64]
+
+
+def split(texts: list[str]) -> tuple[list[str], TokenIds]:
+    return Tokenizer(str.split)(texts)
+
+
+def ones(texts: list[str]) -> Weights:
+    return np.ones(len(texts))
+
+
+def number(texts: list[str], tokens: list[str]) -> TokenIds:
+    """Texts as positions in tokens; all others have the next number."""
+    found, token_ids = split(texts)
+    known = {token: i for i, token in enumerate(tokens)}
+    new = np.array([known.get(token, len(tokens)) for token in found], dtype=np.int64)
+    return token_ids.translate(new)
+
+
+def names(ngrams: WordNgrams, tokens: list[str], n: int) -> list[str]:
+    return [" ".join(tokens[i] for i in row) for row in ngrams.tokens_of(n).tolist()]
+
+
+def vectorizer(n: int, min_df: int = 1, **settings: object) -> CountVectorizer:
+    return CountVectorizer(
+        tokenizer=str.split, token_pattern=None, ngram_range=(n, n), min_df=min_df, **settings
+    )
+
+
+def by_name(counts: csr_array, columns: list[str]) -> list[dict[str, int]]:
+    dense = counts.toarray().astype(int)
+    return [
+        {name: n for name, n in zip(columns, row, strict=True) if n} for row in dense.tolist()
+    ]
+
+
+def reference(
+    vectorizer: CountVectorizer, fit: list[str], texts: list[str]
+) -> list[dict[str, int]]:
+    try:
+        vectorizer.fit(fit)
+    except ValueError as error:  # scikit-learn refuses an empty vocabulary
+        assert "empty vocabulary" in str(error) or "no terms remain" in str(error).lower()  # noqa: PT017
+        return [{} for _ in texts]
+    return by_name(vectorizer.transform(texts), vectorizer.get_feature_names_out().tolist())
+
+
+# ---- words ----
+
+
+def test_count_tokens_is_count_vectorizer() -> None:
+    tokens, token_ids = split(TEXTS)
+    counts = count_tokens(token_ids, len(tokens))
+    assert by_name(counts, tokens) == reference(vectorizer(1), TEXTS, TEXTS)
+
+
+def test_count_tokens_leaves_the_tokens_as_they_are() -> None:
+    tokens, token_ids = split(TEXTS)
+    ids, offsets = token_ids.ids.copy(), token_ids.offsets.copy()
+    count_tokens(token_ids, len(tokens))
+    np.testing.assert_array_equal(token_ids.ids, ids)
+    np.testing.assert_array_equal(token_ids.offsets, offsets)
+
+
+def test_document_frequency_counts_texts() -> None:
+    tokens, token_ids = split(TEXTS)
+    found = document_frequency(count_tokens(token_ids, len(tokens)))
+    expected = [sum(token in text.split() for text in TEXTS) for token in tokens]
+    assert found.tolist() == expected
+
+
+def test_document_frequency_of_weighted_texts_is_their_weight() -> None:
+    tokens, token_ids = split(TEXTS)
+    weight = np.arange(len(TEXTS)) + 0.5
+    found = document_frequency(count_tokens(token_ids, len(tokens)), weight)
+    expected = [
+        sum(w for text, w in zip(TEXTS, weight, strict=True) if token in text.split())
+        for token in tokens
+    ]
+    np.testing.assert_allclose(found, expected)
+
+
+# ---- n-grams of words ----
+
+
+@pytest.mark.parametrize("min_df", [1, 2, 3])
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(texts=SENTENCES)
+def test_word_ngrams_are_those_of_count_vectorizer(min_df: int, texts: list[str]) -> None:
+    tokens, token_ids = split(texts)
+    ngrams = WordNgrams(len(tokens), 4)
+    counted = ngrams.fit_count(token_ids, ones(texts), min_df)
+    for n, counts in enumerate(counted, start=2):
+        found = by_name(counts, names(ngrams, tokens, n))
+        expected = CountVectorizer(
+            tokenizer=str.split, token_pattern=None, ngram_range=(n, n), lowercase=False
+        )
+        whole = reference(expected, texts, texts)
+        frequent = [
+            {
+                gram: times
+                for gram, times in row.items()
+                if sum(gram in other for other in whole) >= min_df
+            }
+            for row in whole
+        ]
+        assert found == frequent
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_counting_other_texts_is_transform(n: int) -> None:
+    tokens, token_ids = split(TEXTS)
+    ngrams = WordNgrams(len(tokens), 3)
+    ngrams.fit_count(token_ids, ones(TEXTS), 1)
+    counts = ngrams.count(number(NEW, tokens))[n - 2]
+    assert by_name(counts, names(ngrams, tokens, n)) == reference(vectorizer(n), TEXTS, NEW)
+
+
+def test_counting_the_same_texts_gives_the_same() -> None:
+    tokens, token_ids = split(TEXTS)
+    ngrams = WordNgrams(len(tokens), 3)
+    learned = ngrams.fit_count(token_ids, ones(TEXTS), 2)
+    for first, again in zip(learned, ngrams.count(token_ids), strict=True):
+        np.testing.assert_array_equal(again.toarray(), first.toarray())
+
+
+def test_no_ngram_reaches_over_an_unknown_word() -> None:
+    tokens, token_ids = split(["a b", "b c"])
+    ngrams = WordNgrams(len(tokens), 2)
+    ngrams.fit_count(token_ids, ones(["", ""]), 1)
+    assert ngrams.count(number(["a x b", "a b x b c"], tokens))[0].toarray().tolist() == [
+        [0, 0],
+        [1, 1],
+    ]
+
+
+def test_no_ngram_reaches_over_the_end_of_a_text() -> None:
+    tokens, token_ids = split(["a", "b", "", "a"])
+    assert WordNgrams(len(tokens), 2).fit_count(token_ids, np.ones(4), 1)[0].shape == (4, 0)
+
+
+def test_a_text_of_weight_two_counts_as_two() -> None:
+    tokens, token_ids = split(["a b c", "b c d"])
+    ngrams = WordNgrams(len(tokens), 2)
+    ngrams.fit_count(token_ids, np.array([1.0, 2.0]), 2)
+    assert names(ngrams, tokens, 2) == ["b c", "c d"]
+
+
+def test_word_counts_are_float32() -> None:
+    tokens, token_ids = split(TEXTS)
+    (counts,) = WordNgrams(len(tokens), 2).fit_count(token_ids, ones(TEXTS), 1)
+    assert counts.dtype == np.float32
+
+
+@settings(derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 5), st.integers(0, 2**62)),
+            st.one_of(st.integers(0, 9), st.integers(0, 2**40)),
+        )
+    )
+)
+def test_pairs_are_sorted_whether_or_not_they_fit_into_63_bits(pairs: list[tuple[int, int]]) -> None:
+    keys, values = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    assert list(zip(*map(np.ndarray.tolist, _sort_pairs(keys, values)), strict=True)) == sorted(
+        pairs
+    )
+
+
+# ---- n-grams of characters ----
+
+
+@pytest.mark.parametrize("ngram_range", [(1, 1), (2, 4), (3, 3), (4, 6), (9, 9)])
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(texts=SENTENCES, new=SENTENCES)
+def test_character_ngrams_are_char_wb(
+    ngram_range: tuple[int, int], texts: list[str], new: list[str]
+) -> None:
+    tokens, token_ids = split(texts)
+    ngrams = CharNgrams(*ngram_range)
+    learned = ngrams.fit_count(tokens, count_tokens(token_ids, len(tokens)), ones(texts), 1)
+    char_wb = CountVectorizer(analyzer="char_wb", ngram_range=ngram_range, lowercase=False)
+    assert by_name(learned, list(ngrams.ngrams)) == reference(char_wb, texts, texts)
+    tokens, token_ids = split(new)
+    counts = ngrams.count(tokens, count_tokens(token_ids, len(tokens)))
+    assert by_name(counts, list(ngrams.ngrams)) == reference(char_wb, texts, new)
+
+
+def test_rare_character_ngrams_are_dropped_by_weight() -> None:
+    texts = ["ab", "bc", "cd"]
+    tokens, token_ids = split(texts)
+    ngrams = CharNgrams(2, 2)
+    ngrams.fit_count(tokens, count_tokens(token_ids, 3), np.array([1.0, 1.0, 2.0]), 2)
+    assert sorted(ngrams.ngrams) == [" c", "cd", "d "]
+
+
+def test_columns_stay_in_step_where_rare_ones_are_dropped() -> None:
+    texts = ["ab", "ab bc", "cd"]
+    tokens, token_ids = split(texts)
+    counts = count_tokens(token_ids, len(tokens))
+    ngrams = CharNgrams(2, 3)
+    learned = ngrams.fit_count(tokens, counts, np.ones(3), 2)
+    np.testing.assert_array_equal(ngrams.count(tokens, counts).toarray(), learned.toarray())
+
+
+def test_texts_without_words_have_no_character_ngrams() -> None:
+    tokens, token_ids = split(["", ""])
+    ngrams = CharNgrams(2, 4)
+    counts = count_tokens(token_ids, 0)
+    assert ngrams.fit_count(tokens, counts, np.ones(2), 1).shape == (2, 0)
+    assert ngrams.count(tokens, counts).shape == (2, 0)
+
+
+def test_character_counts_are_float32() -> None:
+    tokens, token_ids = split(TEXTS)
+    ngrams = CharNgrams(2, 3)
+    counts = ngrams.fit_count(tokens, count_tokens(token_ids, len(tokens)), ones(TEXTS), 1)
+    assert counts.dtype == np.float32

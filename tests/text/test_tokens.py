@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_transfer.text import tokens as module
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, TokenIds, Tokenizer, find_tokenizer
+
+# Any text, and texts of a few words, so that tokens repeat within and between texts.
+ASCII = st.text(st.characters(max_codepoint=127))
+TEXTS = st.lists(st.one_of(ASCII, st.text(), st.text(alphabet="aB é猫.'_")), max_size=6)
+RAGGED = st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=5)
+FAST = [TOKEN_PATTERN, r"\b\w+\b", r"\w+", r"(?u)\w+"]
+
+
+def ragged(rows: Sequence[Sequence[int]]) -> TokenIds:
+    lengths = [len(row) for row in rows]
+    ids = np.array([i for row in rows for i in row], dtype=np.int32)
+    return TokenIds(ids, np.cumsum([0, *lengths], dtype=np.int64))
+
+
+def rows(token_ids: TokenIds) -> list[list[int]]:
+    bounds = token_ids.offsets.tolist()
+    return [token_ids.ids[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def written(result: tuple[list[str], TokenIds]) -> list[list[str]]:
+    """The tokens of each text as strings."""
+    tokens, token_ids = result
+    return [[tokens[i] for i in row] for row in rows(token_ids)]
+
+
+class Counting:
+    """Splits at spaces, and counts how often each text is split."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def __call__(self, text: str) -> list[str]:
+        self.calls[text] += 1
+        return text.split()
+
+
+# ---- TokenIds ----
+
+
+@settings(derandomize=True)
+@given(RAGGED)
+def test_length_is_the_number_of_texts(texts: list[list[int]]) -> None:
+    assert len(ragged(texts)) == len(texts)
+
+
+@settings(derandomize=True)
+@given(RAGGED)
+def test_lengths_count_the_tokens_of_each_text(texts: list[list[int]]) -> None:
+    assert ragged(texts).lengths.tolist() == [len(text) for text in texts]
+
+
+@settings(derandomize=True)
+@given(RAGGED.filter(len), st.data())
+def test_an_index_takes_texts_in_its_order(texts: list[list[int]], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(-len(texts), len(texts) - 1), max_size=6))
+    taken = ragged(texts)[np.array(chosen, dtype=np.int64)]
+    assert rows(taken) == [texts[i] for i in chosen]
+
+
+@settings(derandomize=True)
+@given(RAGGED, st.slices(5))
+def test_a_slice_takes_texts_as_of_a_list(texts: list[list[int]], part: slice) -> None:
+    assert rows(ragged(texts)[part]) == texts[part]
+
+
+@settings(derandomize=True)
+@given(RAGGED, st.lists(st.integers(-2, 9), min_size=6, max_size=6))
+def test_translate_drops_negative_ids(texts: list[list[int]], new: list[int]) -> None:
+    translated = ragged(texts).translate(np.array(new))
+    assert rows(translated) == [[new[i] for i in text if new[i] >= 0] for text in texts]
+
+
+@pytest.mark.parametrize("new", [[5, 4, 3], [5, -1, 3]])
+def test_translate_keeps_ids_int32(new: list[int]) -> None:
+    assert ragged([[0, 1], [2]]).translate(np.array(new)).ids.dtype == np.int32
+
+
+def test_thin_keeps_about_the_share_of_tokens() -> None:
+    thinned = ragged([[1] * 5000, [2] * 5000]).thin(0.3, np.random.default_rng(0))
+    np.testing.assert_allclose(thinned.lengths / 5000, 0.3, atol=0.03)
+
+
+def test_thin_leaves_every_token_in_its_text() -> None:
+    thinned = ragged([[1] * 50, [], [2] * 50]).thin(0.5, np.random.default_rng(0))
+    assert [set(row) for row in rows(thinned)] == [{1}, set(), {2}]
+
+
+def test_thin_draws_from_its_generator_alone() -> None:
+    before = np.random.get_state()[1]  # noqa: NPY002  the global state is what must not move
+    first, second = (
+        ragged([list(range(100))]).thin(0.5, np.random.default_rng(7)) for _ in range(2)
+    )
+    assert rows(first) == rows(second)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+# ---- splitting ----
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("pattern", [*FAST, r"\w+|[^\w\s]", r"(?u)\b\w\w+\b"])
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(texts=TEXTS)
+def test_tokens_are_those_of_findall(pattern: str, lowercase: bool, texts: list[str]) -> None:
+    found = find_tokenizer(None, pattern, lowercase=lowercase)(texts)
+    expected = [re.findall(pattern, text.lower() if lowercase else text) for text in texts]
+    assert written(found) == expected
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("pattern", FAST)
+def test_every_ascii_character_splits_as_in_the_pattern(pattern: str, lowercase: bool) -> None:
+    texts = [f"a{chr(i)}b" for i in range(128)]
+    found = find_tokenizer(None, pattern, lowercase=lowercase)(texts)
+    assert written(found) == [
+        re.findall(pattern, text.lower() if lowercase else text) for text in texts
+    ]
+
+
+@settings(derandomize=True)
+@given(TEXTS)
+def test_tokens_are_numbered_by_first_occurrence(texts: list[str]) -> None:
+    tokens, _ = Tokenizer(str.split)(texts)
+    assert tokens == list(dict.fromkeys(token for text in texts for token in text.split()))
+
+
+@settings(derandomize=True)
+@given(TEXTS, st.lists(TEXTS, max_size=3))
+def test_what_was_split_before_changes_nothing(texts: list[str], before: list[list[str]]) -> None:
+    experienced = Tokenizer(str.split)
+    for earlier in before:
+        experienced(earlier)
+    tokens, token_ids = experienced(texts)
+    fresh_tokens, fresh_ids = Tokenizer(str.split)(texts)
+    assert tokens == fresh_tokens
+    assert rows(token_ids) == rows(fresh_ids)
+
+
+def test_a_few_texts_among_many_are_numbered_as_if_alone() -> None:
+    tokenizer = Tokenizer(str.split)
+    tokenizer([f"{i} {i + 1}" for i in range(1000)])
+    tokens, token_ids = tokenizer(["70 3 70 new", "", "3 800"])
+    assert (tokens, rows(token_ids)) == (["70", "3", "new", "800"], [[0, 1, 0, 2], [], [1, 3]])
+
+
+def test_no_texts_have_no_tokens() -> None:
+    tokens, token_ids = Tokenizer(str.split)([])
+    assert (tokens, len(token_ids)) == ([], 0)
+
+
+def test_ids_are_int32_and_offsets_int64() -> None:
+    _, token_ids = Tokenizer(str.split)(["a b", ""])
+    assert (token_ids.ids.dtype, token_ids.offsets.dtype) == (np.int32, np.int64)
+
+
+def test_max_tokens_leaves_the_rest_of_a_text_out() -> None:
+    tokens, token_ids = Tokenizer(str.split)(["a b c", "", "d a e", "b"], max_tokens=2)
+    assert (tokens, rows(token_ids)) == (["a", "b", "d"], [[0, 1], [], [2, 0], [1]])
+
+
+def test_max_tokens_does_not_shorten_what_is_remembered() -> None:
+    tokenizer = Tokenizer(str.split)
+    tokenizer(["a b c"], max_tokens=1)
+    assert written(tokenizer(["a b c"])) == [["a", "b", "c"]]
+
+
+# ---- the memory ----
+
+
+def test_each_distinct_text_is_split_once() -> None:
+    split = Counting()
+    tokenizer = Tokenizer(split)
+    tokenizer(["a b", "c", "a b"])
+    tokenizer(["c", "d", "a b"])
+    assert split.calls == {"a b": 1, "c": 1, "d": 1}
+
+
+def test_a_full_memory_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
+    split = Counting()
+    tokenizer = Tokenizer(split)
+    for _ in range(2):
+        tokenizer(["a b"])
+    assert split.calls == {"a b": 2}
+
+
+def test_dropping_the_memory_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
+    tokenizer = Tokenizer(str.split)
+    for texts in (["a b", "c a"], ["c c", "b"], ["a b", ""]):
+        assert written(tokenizer(texts)) == [text.split() for text in texts]
+
+
+def test_memory_is_accounted_for_by_text_and_tokens() -> None:
+    tokenizer = Tokenizer(str.split)
+    tokenizer(["a" * 10_000])
+    tokenizer(["b " * 10_000])
+    assert tokenizer._bytes > 10_000 + 20_000 + 4 * 10_000
+
+
+def test_a_text_that_cannot_be_split_leaves_the_memory_intact() -> None:
+    def split(text: str) -> Iterator[str]:
+        for token in text.split():
+            if token == "bad":
+                raise OSError("no such token")
+            yield token
+
+    tokenizer = Tokenizer(split)
+    with pytest.raises(OSError, match="no such token"):
+        tokenizer(["a b", "x bad y", "c"])
+    assert written(tokenizer(["c a", "y", "a b"])) == [["c", "a"], ["y"], ["a", "b"]]
+
+
+def test_threads_get_what_one_thread_gets() -> None:
+    tokenizer = Tokenizer(str.split)
+    batches = [[f"{i % 97} {i % 89} {j}" for i in range(j, j + 200)] for j in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(tokenizer, batches))
+    assert [written(result) for result in results] == [
+        [text.split() for text in batch] for batch in batches
+    ]
+
+
+def test_threads_split_each_distinct_text_once() -> None:
+    split = Counting()
+    tokenizer = Tokenizer(split)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tokenizer, [[f"text {i}" for i in range(100)]] * 16))
+    assert set(split.calls.values()) == {1}
+
+
+# ---- which tokenizer ----
+
+
+def test_equal_settings_share_one_tokenizer() -> None:
+    first, second = (find_tokenizer(None, r"[a-z]+", lowercase=True) for _ in range(2))
+    assert first is second
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "pattern", "lowercase"),
+    [(None, r"[a-z]+", False), (None, r"[a-z]+ ?", True), (str.split, r"[a-z]+", True)],
+)
+def test_other_settings_have_a_tokenizer_of_their_own(
+    tokenizer: Callable[[str], list[str]] | None, pattern: str, lowercase: bool
+) -> None:
+    texts = ["Ab cd"]
+    usual = find_tokenizer(None, r"[a-z]+", lowercase=True)
+    other = find_tokenizer(tokenizer, pattern, lowercase=lowercase)
+    usual(texts)
+    assert other is not usual
+
+
+def test_the_group_of_a_pattern_is_the_token() -> None:
+    found = find_tokenizer(None, r"#(\w+)", lowercase=True)(["#One two #THREE"])
+    assert written(found) == [["one", "three"]]
+
+
+def test_a_callable_may_give_any_iterable() -> None:
+    found = find_tokenizer(lambda text: iter(text.split("-")), "", lowercase=False)(["A-b"])
+    assert written(found) == [["A", "b"]]
+
+
+def test_tokens_of_a_callable_are_lower_cased_after_splitting() -> None:
+    found = find_tokenizer(lambda text: re.findall("[A-Z][a-z]*", text), "", lowercase=True)
+    assert written(found(["AbCd"])) == [["ab", "cd"]]
+
+
+def test_a_callable_that_cannot_be_hashed_is_used_all_the_same() -> None:
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, text: str) -> list[str]:
+            return text.split()
+
+    assert written(find_tokenizer(Unhashable(), "", lowercase=True)(["A b"])) == [["a", "b"]]
+
+
+def test_a_token_that_is_no_string_is_named_with_a_cure() -> None:
+    tokenizer = find_tokenizer(lambda _: [b"a"], "", lowercase=True)
+    with pytest.raises(
+        TypeError, match=r"The tokenizer must give strings, got bytes: b'a'\. For spaCy: lambda"
+    ):
+        tokenizer(["a"])
+
+
+def test_an_error_in_a_tokenizer_comes_through() -> None:
+    def split(text: str) -> list[str]:
+        raise TypeError("my own mistake")
+
+    with pytest.raises(TypeError, match="my own mistake"):
+        find_tokenizer(split, "", lowercase=True)(["a"])
+
+
+def test_a_pattern_that_does_not_compile_is_named() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"token_pattern must be a regular expression, got '\(': missing \), unterminated",
+    ):
+        find_tokenizer(None, "(", lowercase=True)
+
+
+def test_a_pattern_of_two_groups_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"token_pattern may have one capturing group, got 2 in .* as \(\?:\.\.\.\)",
+    ):
+        find_tokenizer(None, r"(\w)(\w)", lowercase=True)
