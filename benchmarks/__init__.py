@@ -1,4 +1,4 @@
-"""What the package does and costs, measured: ``python -m benchmarks.demo``, ``python -m benchmarks``.
+"""What the package does and costs: ``python -m benchmarks.demo`` and ``python -m benchmarks``.
 
 Everything is measured with two threads, whatever the machine has, unless the environment says
 otherwise. That is set here, before NumPy or torch are loaded and read it.

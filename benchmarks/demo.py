@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sklearn_transfer import FineTunedClassifier, PretrainedEmbeddingTransformer, load_pretrained
@@ -56,9 +55,7 @@ def fine_tuned() -> Any:
 
 def grid_search() -> Any:
     """Vectors, pooling, weighting and head, searched together on a part of the training texts."""
-    pipeline = make_pipeline(
-        PretrainedEmbeddingTransformer(), StandardScaler(), FineTunedClassifier(random_state=0)
-    )
+    pipeline = make_pipeline(PretrainedEmbeddingTransformer(), FineTunedClassifier(random_state=0))
     grid = {
         "pretrainedembeddingtransformer__pretrained": [GLOVE, load_pretrained(GLOVE).reduce(25)],
         "pretrainedembeddingtransformer__pooling": ["mean", ("mean", "max")],
@@ -149,7 +146,7 @@ def draw_confusions(data: Labelled, predicted: Any) -> None:
     try:
         import matplotlib
     except ImportError:
-        print(f"\nNo {PICTURE}: matplotlib is not installed (pip install 'sklearn-transfer[plot]').")
+        print(f"\nNo {PICTURE}: that needs matplotlib (pip install 'sklearn-transfer[plot]').")
         return
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt

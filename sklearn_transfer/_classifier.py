@@ -486,8 +486,6 @@ class FineTunedClassifier(
         X = self._check_X(X, reset=reset)
         y = check_labels(y, X)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight must be positive for at least one sample; all are 0.")
         if not weight.all():
             kept = np.flatnonzero(weight)
             X, y, weight = _rows(X, kept), y[kept], weight[kept]

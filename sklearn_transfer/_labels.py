@@ -35,10 +35,21 @@ def check_labels(y: Any, X: Any) -> NDArray[Any]:
     if y is None:
         raise ValueError("The classifier requires y to be passed, but the target y is None.")
     y = y.toarray() if hasattr(y, "toarray") else y
-    assert_all_finite(np.asarray(y), input_name="y")
-    if not type_of_target(y, input_name="y").startswith("multilabel"):
-        y = column_or_1d(y, warn=True)
-    y = np.asarray(y)
+    values = np.asarray(y)
+    try:
+        assert_all_finite(values, input_name="y")
+        if values.dtype == object:
+            np.unique(values)
+        kind = type_of_target(y, input_name="y")
+    except TypeError as error:  # labels that cannot be sorted
+        kinds = sorted({type(label).__name__ for label in values.ravel()})
+        raise ValueError(
+            f"Labels must be of one type, so that they can be sorted; got {', '.join(kinds)}. "
+            f"Convert them, for instance with y.astype(str)."
+            if len(kinds) > 1
+            else f"y holds labels of type {kinds[0]}: {error}"
+        ) from error
+    y = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
     check_consistent_length(X, y)
     check_classification_targets(y)
     return y
@@ -63,30 +74,24 @@ class Labels:
 
     def __init__(self, y: NDArray[Any]) -> None:
         self.multilabel = y.ndim == 2
-        try:
-            self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
-        except TypeError as error:
-            kinds = sorted({type(label).__name__ for label in y.tolist()})
-            raise ValueError(
-                f"Labels must be of one type, so that they can be sorted; got {', '.join(kinds)}. "
-                f"Convert them, for instance with y.astype(str)."
-            ) from error
+        self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         if not self.multilabel and len(self.classes) < 2:
             raise ValueError(
                 f"The classifier needs samples of at least two classes; the data has one class: "
-                f"{self.classes[0]!r}."
+                f"{self.classes.tolist()[0]!r}."
             )
         two = not self.multilabel and len(self.classes) == 2
         self.n_outputs = 1 if two else len(self.classes)
 
     def encode(self, y: NDArray[Any]) -> Target:
         """Class codes, shape (n_samples,), or the indicator matrix as float32."""
-        if self.multilabel or y.ndim == 2:
-            if y.ndim != 2 or y.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"y must be of the kind that was fitted, with {len(self.classes)} "
-                    f"{'columns' if self.multilabel else 'classes'}; got shape {y.shape}."
-                )
+        shape = (len(y), len(self.classes)) if self.multilabel else (len(y),)
+        if y.shape != shape:
+            raise ValueError(
+                f"y must be of the kind that was fitted, with {len(self.classes)} "
+                f"{'columns' if self.multilabel else 'classes'}; got shape {y.shape}."
+            )
+        if self.multilabel:
             return y.astype(np.float32)
         strange = np.setdiff1d(y, self.classes)
         if len(strange):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 
 class VectorFormatError(ValueError):
@@ -95,7 +96,7 @@ def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
                 f"shape {tuple(shape)}. Choose the column of texts, for instance with a "
                 f"ColumnTransformer."
             )
-    if not isinstance(X, Iterable) or isinstance(X, Mapping | set):
+    if not isinstance(X, Iterable) or isinstance(X, Mapping | set | frozenset):
         raise TypeError(
             f"{estimator} expected a sequence of texts (list, array, Series), "
             f"got {type(X).__name__}."
@@ -125,7 +126,7 @@ def _shorten(value: Any) -> str:
 def _cure(value: Any) -> str:
     if isinstance(value, bytes):
         return "Decode it first, for instance with .decode('utf-8')."
-    if value is None or value != value:
+    if value is None or is_scalar_nan(value) or is_pandas_na(value):
         return "Replace missing texts, for instance by the empty string."
     return "Convert it with str(), or pass numbers to an estimator of numeric features."
 

@@ -8,7 +8,7 @@ import pytest
 
 import sklearn_transfer
 
-HEAVY = ("torch", "skorch", "gensim", "matplotlib", "pandas", "pyarrow")
+HEAVY = ("torch", "skorch", "gensim", "matplotlib")
 
 
 def modules_after(code: str) -> set[str]:

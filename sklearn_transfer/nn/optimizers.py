@@ -51,7 +51,7 @@ class TruncatedNewton(torch.optim.Optimizer):
         The parameters of the linear model, each with the classes as last dimension.
     lr : float, default=1.0
         The first step that the line search tries.
-    max_cg : int, default=10
+    max_cg : int, default=25
         Conjugate-gradient iterations in a Newton step.
     cg_tol : float, default=0.1
         They stop when the residual has fallen to this share.
@@ -74,7 +74,7 @@ class TruncatedNewton(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1.0, max_cg: int = 10, cg_tol: float = 0.1
+        self, params: Iterable[Tensor], lr: float = 1.0, max_cg: int = 25, cg_tol: float = 0.1
     ) -> None:
         super().__init__(params, {"lr": lr, "max_cg": max_cg, "cg_tol": cg_tol})
         self.converged = False
@@ -322,7 +322,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
     """Whether an optimizer takes the gradient of a table as the rows of the batch."""
     made = OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
-    return made in (RowAdam, torch.optim.SGD, torch.optim.SparseAdam, torch.optim.Adagrad)
+    return made in (RowAdam, torch.optim.SGD)
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:

@@ -96,12 +96,15 @@ class PretrainedVectors:
     def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
         rows = np.asarray(matrix)
         if rows.dtype not in (np.float32, np.float16):
-            rows = rows.astype(np.float32)
+            with np.errstate(over="ignore"):
+                rows = rows.astype(np.float32)
         if rows.ndim != 2 or rows.shape[1] == 0:
             raise ValueError(
                 f"matrix must have shape (n_words, dim) with dim >= 1, got shape {rows.shape}."
             )
-        if isinstance(words, str) or len(words) != len(rows):
+        if not isinstance(words, Vocabulary):
+            words = _check_words(words)
+        if len(words) != len(rows):
             raise ValueError(
                 f"words and matrix must belong together: got {len(words)} words and "
                 f"{len(rows)} rows."
@@ -313,7 +316,8 @@ class PretrainedVectors:
     ) -> NDArray[np.float32]:
         if oov == "hash":
             sample = np.asarray(self.matrix[:: max(1, len(self) // 1000)], dtype=np.float32)
-            return hashed_vectors(words, self.dim, scale=float(np.sqrt(np.mean(sample**2))))
+            scale = float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
+            return hashed_vectors(words, self.dim, scale=scale)
         if self.subwords is None:
             raise ValueError(
                 f"oov='subword' needs vectors with n-gram rows, as a fastText .bin file has; "
@@ -333,7 +337,7 @@ class PretrainedVectors:
         PretrainedVectors
             In memory.
         """
-        rows = self.words.find(list(dict.fromkeys(words)))
+        rows = self.words.find(list(dict.fromkeys(_check_words(words))))
         rows = rows[rows >= 0]
         table = Table(self.words.take(rows), self.matrix[rows], self.subwords)
         return self._wrap(table, name=self.name)
@@ -356,7 +360,8 @@ class PretrainedVectors:
                 f"n_components must lie between 1 and dim={self.dim}, got {n_components}."
             )
         matrix = self.matrix.astype(np.float32)
-        mean = matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = matrix.sum(axis=0, dtype=np.float64) / max(1, len(self))
+        mean = mean.astype(np.float32)
         matrix -= mean
         _, axes = np.linalg.eigh((matrix.T @ matrix).astype(np.float64))
         axes = axes[:, ::-1][:, :n_components].astype(np.float32)
@@ -388,7 +393,11 @@ class PretrainedVectors:
     def __getitem__(self, word: list[str]) -> Matrix: ...
     def __getitem__(self, word: str | list[str]) -> Matrix:
         """The vector of a word, shape (dim,), or of a list of words, shape (n, dim)."""
-        wanted = [word] if isinstance(word, str) else list(word)
+        if not isinstance(word, str | list):
+            # A KeyError also tells NumPy that this is no sequence of rows, so that a search can
+            # hold tables among its candidates.
+            raise KeyError(f"{word!r} is no word: index by a str, or a list of str.")
+        wanted = [word] if isinstance(word, str) else word
         rows = self.words.find(wanted)
         if (rows < 0).any():
             missing = [w for w, row in zip(wanted, rows, strict=True) if row < 0]
@@ -416,6 +425,19 @@ class PretrainedVectors:
         if self._origin is not None:
             return _reopen, (tuple(self._origin), self._name)
         return _rebuild, (self._table, self._name)
+
+
+def _check_words(words: Sequence[str]) -> list[str]:
+    if isinstance(words, str | set | frozenset):
+        raise TypeError(
+            f"words must be a sequence of str, in order, such as a list; got "
+            f"{type(words).__name__}: {words!r:.60}"
+        )
+    words = list(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"words must be strings, got {type(word).__name__}: {word!r:.60}")
+    return words
 
 
 def _rebuild(table: Table, name: str | None) -> PretrainedVectors:

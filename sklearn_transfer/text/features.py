@@ -284,7 +284,7 @@ class BagFeatures:
     ) -> Iterator[tuple[float, csr_array]]:
         """The weight and counts of every block of columns."""
         shortest, longest = self.ngram_range
-        min_df = 2 if self._n_texts > _MANY_TEXTS else 1
+        min_df = 2 if self._n_texts > _MANY_TEXTS else 0
         if shortest == 1:
             yield 1.0, count_tokens(word_ids, len(self.vocabulary))
         self._word_ngrams = self._char_ngrams = None

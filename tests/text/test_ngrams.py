@@ -47,17 +47,13 @@ def names(ngrams: WordNgrams, tokens: list[str], n: int) -> list[str]:
     return [" ".join(tokens[i] for i in row) for row in ngrams.tokens_of(n).tolist()]
 
 
-def vectorizer(n: int, min_df: int = 1, **settings: object) -> CountVectorizer:
-    return CountVectorizer(
-        tokenizer=str.split, token_pattern=None, ngram_range=(n, n), min_df=min_df, **settings
-    )
+def vectorizer(n: int) -> CountVectorizer:
+    return CountVectorizer(tokenizer=str.split, token_pattern=None, ngram_range=(n, n))
 
 
 def by_name(counts: csr_array, columns: list[str]) -> list[dict[str, int]]:
     dense = counts.toarray().astype(int)
-    return [
-        {name: n for name, n in zip(columns, row, strict=True) if n} for row in dense.tolist()
-    ]
+    return [{name: n for name, n in zip(columns, row, strict=True) if n} for row in dense.tolist()]
 
 
 def reference(
@@ -65,8 +61,7 @@ def reference(
 ) -> list[dict[str, int]]:
     try:
         vectorizer.fit(fit)
-    except ValueError as error:  # scikit-learn refuses an empty vocabulary
-        assert "empty vocabulary" in str(error) or "no terms remain" in str(error).lower()  # noqa: PT017
+    except ValueError:  # scikit-learn refuses an empty vocabulary
         return [{} for _ in texts]
     return by_name(vectorizer.transform(texts), vectorizer.get_feature_names_out().tolist())
 
@@ -118,10 +113,7 @@ def test_word_ngrams_are_those_of_count_vectorizer(min_df: int, texts: list[str]
     counted = ngrams.fit_count(token_ids, ones(texts), min_df)
     for n, counts in enumerate(counted, start=2):
         found = by_name(counts, names(ngrams, tokens, n))
-        expected = CountVectorizer(
-            tokenizer=str.split, token_pattern=None, ngram_range=(n, n), lowercase=False
-        )
-        whole = reference(expected, texts, texts)
+        whole = reference(vectorizer(n), texts, texts)
         frequent = [
             {
                 gram: times
@@ -187,7 +179,7 @@ def test_word_counts_are_float32() -> None:
         )
     )
 )
-def test_pairs_are_sorted_whether_or_not_they_fit_into_63_bits(pairs: list[tuple[int, int]]) -> None:
+def test_pairs_are_sorted_in_63_bits_or_in_more(pairs: list[tuple[int, int]]) -> None:
     keys, values = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     assert list(zip(*map(np.ndarray.tolist, _sort_pairs(keys, values)), strict=True)) == sorted(
         pairs

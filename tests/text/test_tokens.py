@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,8 +28,7 @@ def ragged(rows: Sequence[Sequence[int]]) -> TokenIds:
 
 
 def rows(token_ids: TokenIds) -> list[list[int]]:
-    bounds = token_ids.offsets.tolist()
-    return [token_ids.ids[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [token_ids.ids[a:b].tolist() for a, b in pairwise(token_ids.offsets.tolist())]
 
 
 def written(result: tuple[list[str], TokenIds]) -> list[list[str]]:

@@ -1,0 +1,56 @@
+"""Run benchmarks, one question each: ``python -m benchmarks [NAME ...]``.
+
+The Markdown goes to stdout and, of a run on all texts, to ``benchmarks/results/NAME.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from . import embedding, sharing, training
+from .data import LOADERS, DataUnavailable
+from .measure import describe_machine
+
+SCRIPTS = {"embedding": embedding, "training": training, "sharing": sharing}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCRIPTS)}; all")
+    parser.add_argument("--limit", type=int, help="try on so many texts; nothing is written")
+    parser.add_argument("--repeats", type=int, help="of every measurement")
+    parser.add_argument("--data", choices=LOADERS, help="of training; default: 20newsgroups")
+    parser.add_argument(
+        "--recipe-epochs", type=int, help="of plain skorch, in training; default: 1"
+    )
+    options = parser.parse_args()
+    unknown = set(options.names) - set(SCRIPTS)
+    if unknown:
+        parser.error(f"no benchmark called {', '.join(sorted(unknown))}: {', '.join(SCRIPTS)}")
+
+    for name in options.names or SCRIPTS:
+        script: Any = SCRIPTS[name]
+        given = {"limit": options.limit, "repeats": options.repeats}
+        if script is training:
+            given |= {"data": options.data, "recipe_epochs": options.recipe_epochs}
+        given = {key: value for key, value in given.items() if value is not None}
+        try:
+            body = script.main(**given)
+        except DataUnavailable as error:
+            print(f"## {name}\n\nLeft out: {error}\n", flush=True)
+            continue
+        question, _, how = (script.__doc__ or "").partition("\n\n")
+        machine = describe_machine(script.PACKAGES)
+        text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
+        print(text, flush=True)
+        if options.limit is None:
+            suffix = f"-{options.data}" if script is training and options.data else ""
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{name}{suffix}.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

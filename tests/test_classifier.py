@@ -1,0 +1,577 @@
+"""FineTunedClassifier: what is its own beside the common promises."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.history import History
+
+from sklearn_transfer import (
+    FineTunedClassifier,
+    PretrainedEmbeddingTransformer,
+    PretrainedVectors,
+)
+
+WORDS = ["good", "great", "fine", "bad", "awful", "poor", "film", "plot", "the", "a"]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> PretrainedVectors:
+    values = np.random.default_rng(1).normal(0, 0.3, (len(WORDS), 4)).astype(np.float32)
+    values[:3, 0] += 1
+    values[3:6, 0] -= 1
+    return PretrainedVectors(WORDS, values)
+
+
+@pytest.fixture(scope="module")
+def reviews() -> tuple[list[str], np.ndarray]:
+    generator = np.random.default_rng(0)
+    texts, labels = [], []
+    for i in range(60):
+        tone = ["good", "great"] if i % 2 else ["bad", "awful"]
+        filler = generator.choice(["film", "plot", "the", "a", "zork"], 5)
+        texts.append(" ".join([*generator.choice(tone, 2), *filler]))
+        labels.append("yes" if i % 2 else "no")
+    return texts, np.array(labels)
+
+
+@pytest.fixture(scope="module")
+def numbers() -> tuple[np.ndarray, np.ndarray]:
+    return make_classification(120, 8, n_informative=5, n_classes=3, random_state=0, class_sep=2.0)
+
+
+MINIBATCH = {"hidden_layer_sizes": (5,), "max_epochs": 4, "batch_size": 16, "random_state": 0}
+
+
+def weights_of(model: FineTunedClassifier) -> list[np.ndarray]:
+    return [tensor.detach().numpy().copy() for tensor in model.module_.state_dict().values()]
+
+
+# What it learns
+
+
+def test_word_unseen_in_training_is_used_with_its_pretrained_vector(vectors, reviews):
+    for params in ({}, {**MINIBATCH, "max_epochs": 30, "lr": 0.05}):
+        model = FineTunedClassifier(vectors, **params).fit(*reviews)
+        assert model.predict(["fine", "poor"]).tolist() == ["yes", "no"]
+
+
+def test_word_unknown_to_the_vectors_is_learned_by_its_offset(vectors):
+    texts = ["zork film", "zork plot", "blorb film", "blorb plot"] * 3
+    model = FineTunedClassifier(vectors).fit(texts, [1, 1, 0, 0] * 3)
+    assert model.predict(["zork", "blorb"]).tolist() == [1, 0]
+
+
+def test_frozen_learns_nothing_of_words_without_a_vector(vectors):
+    texts = ["zork film", "zork plot", "blorb film", "blorb plot"] * 3
+    model = FineTunedClassifier(vectors, adaptation="frozen").fit(texts, [1, 1, 0, 0] * 3)
+    zork, blorb = model.decision_function(["zork film", "blorb film"])
+    assert zork == blorb
+
+
+def test_frozen_is_the_full_model_without_offsets(vectors, reviews):
+    frozen = FineTunedClassifier(vectors, adaptation="frozen").fit(*reviews)
+    assert frozen.module_.offsets.shape[0] == 0
+    assert frozen.transform(reviews[0]).shape == (60, 4)
+
+
+def test_strong_pull_gives_the_frozen_model(vectors, reviews):
+    settings = {"strength": 1.0}
+    frozen = FineTunedClassifier(vectors, adaptation="frozen", **settings).fit(*reviews)
+    pulled = FineTunedClassifier(vectors, l2_sp=1e9, **settings).fit(*reviews)
+    np.testing.assert_allclose(
+        pulled.decision_function(reviews[0]), frozen.decision_function(reviews[0]), atol=1e-3
+    )
+
+
+def test_pull_keeps_minibatch_rows_near_the_pretrained_ones(vectors, reviews):
+    moved = []
+    for l2_sp in (0.0, 0.1, 10.0):
+        model = FineTunedClassifier(vectors, l2_sp=l2_sp, **MINIBATCH).fit(*reviews)
+        start = model._features.rows
+        moved.append(np.linalg.norm(model.module_.encoder.rows.detach().numpy() - start))
+    assert moved[0] > moved[1] > moved[2] > 0
+
+
+def test_only_rows_of_words_that_occur_move(vectors, reviews):
+    model = FineTunedClassifier(vectors, **MINIBATCH).fit(*reviews)
+    assert len(model.module_.encoder.rows) == len({w for t in reviews[0] for w in t.split()})
+
+
+def test_embedding_lr_of_zero_freezes_the_rows(vectors, reviews):
+    model = FineTunedClassifier(vectors, embedding_lr=0.0, **MINIBATCH).fit(*reviews)
+    np.testing.assert_array_equal(model.module_.encoder.rows.detach().numpy(), model._features.rows)
+
+
+def test_max_tokens_reads_the_beginning_only(vectors, reviews):
+    model = FineTunedClassifier(vectors, max_tokens=2).fit(*reviews)
+    a, b = model.decision_function(["good film awful awful bad", "good film"])
+    assert a == b
+
+
+def test_linear_head_on_numbers_is_the_squared_hinge_of_linear_svc():
+    X, y = make_classification(200, 6, n_informative=4, random_state=1)
+    ours = FineTunedClassifier(max_epochs=100).fit(X, y)
+    theirs = LinearSVC(C=1.0, tol=1e-8, dual=False, intercept_scaling=1.0).fit(X, y)
+    # The intercept is pulled to 2 p - 1 here and to 0 there: with balanced classes the same.
+    np.testing.assert_allclose(
+        ours.decision_function(X), theirs.decision_function(X), rtol=0.05, atol=0.05
+    )
+
+
+def test_linear_head_with_cross_entropy_is_logistic_regression():
+    X, y = make_classification(150, 6, n_informative=5, n_classes=3, random_state=1, n_redundant=0)
+    ours = FineTunedClassifier(criterion="cross_entropy", max_epochs=100).fit(X, y)
+    theirs = LogisticRegression(C=1.0, tol=1e-8).fit(X, y)
+    # The intercept is pulled to the logarithm of the shares here, and not at all there.
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=0.05)
+
+
+def test_sparse_and_dense_numbers_give_the_same(numbers):
+    X, y = numbers
+    for params in ({}, MINIBATCH):
+        dense = FineTunedClassifier(**params).fit(X, y)
+        sparse = FineTunedClassifier(**params).fit(csr_array(X), y)
+        expected = dense.decision_function(X)
+        for model, data in ((sparse, csr_array(X)), (sparse, X), (dense, csr_array(X))):
+            np.testing.assert_allclose(
+                model.decision_function(data), expected, rtol=1e-5, atol=1e-5
+            )
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "labels", [["b", "a"], [7, -3], [True, False], [2.0, 1.0], [("x",), ("y",)][:0] or ["é", "ü"]]
+)
+def test_labels_come_back_as_they_went_in(vectors, labels):
+    y = np.array(labels * 4)
+    model = FineTunedClassifier(vectors).fit(["good film", "bad film"] * 4, y)
+    predicted = model.predict(["good film", "bad film"])
+    assert predicted.dtype == y.dtype
+    assert predicted.tolist() == labels
+
+
+@pytest.mark.parametrize("params", [{}, MINIBATCH], ids=["newton", "minibatch"])
+def test_indicator_labels_are_predicted_as_indicators(vectors, params):
+    texts = ["good film", "bad film", "good plot", "bad plot"] * 10
+    y = np.array([[1, 0], [0, 0], [1, 1], [0, 1]] * 10)
+    settings = {**params, "max_epochs": 40}
+    model = FineTunedClassifier(vectors, lr=0.05, **settings).fit(texts, y)
+    np.testing.assert_array_equal(model.predict(texts[:4]), y[:4])
+    assert model.predict_proba(texts).shape == (40, 2)
+    assert model.score(texts, y) == 1.0
+
+
+def test_one_class_is_refused(vectors):
+    with pytest.raises(ValueError, match="at least two classes; the data has one class: 'a'"):
+        FineTunedClassifier(vectors).fit(["x", "y"], ["a", "a"])
+
+
+def test_y_of_another_length_is_refused(vectors):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FineTunedClassifier(vectors).fit(["x", "y"], ["a", "b", "a"])
+
+
+def test_mixed_types_of_labels_are_refused(vectors):
+    with pytest.raises((TypeError, ValueError), match=r"one type|uniformly|mix of label"):
+        FineTunedClassifier(vectors).fit(["x", "y"], np.array(["a", 1], dtype=object))
+
+
+# Weights
+
+
+def test_class_weight_balanced_lifts_the_rare_class(vectors):
+    texts, y = ["film plot"] * 20, [0] * 18 + [1] * 2
+    plain = FineTunedClassifier(vectors).fit(texts, y)
+    balanced = FineTunedClassifier(vectors, class_weight="balanced").fit(texts, y)
+    assert balanced.decision_function(texts[:1]) > plain.decision_function(texts[:1]) + 0.3
+
+
+def test_class_weight_dict_equals_sample_weights(vectors, reviews):
+    texts, y = reviews
+    by_class = FineTunedClassifier(vectors, class_weight={"yes": 3.0, "no": 1.0}, strength=1.0)
+    logits = by_class.fit(texts, y).decision_function(texts)
+    assert (
+        logits.mean() > FineTunedClassifier(vectors).fit(texts, y).decision_function(texts).mean()
+    )
+
+
+def test_weight_two_equals_a_row_twice(vectors, reviews):
+    texts, y = reviews
+    weight = np.random.default_rng(3).integers(0, 4, len(texts))
+    weighted = FineTunedClassifier(vectors, max_epochs=50).fit(texts, y, sample_weight=weight)
+    rows = np.repeat(np.arange(len(texts)), weight)
+    repeated = FineTunedClassifier(vectors, max_epochs=50).fit([texts[i] for i in rows], y[rows])
+    np.testing.assert_allclose(
+        weighted.decision_function(texts), repeated.decision_function(texts), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_class_with_weight_zero_only_does_not_exist(vectors, reviews):
+    texts, y = [*reviews[0], "film"], np.append(reviews[1], "maybe")
+    weight = np.append(np.ones(60), 0)
+    model = FineTunedClassifier(vectors).fit(texts, y, sample_weight=weight)
+    assert model.classes_.tolist() == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"), [(0.0, "at least one non-zero number"), (-1.0, "[Nn]egative")]
+)
+def test_weights_that_are_no_weights_are_refused(vectors, reviews, weight, message):
+    with pytest.raises(ValueError, match=message):
+        FineTunedClassifier(vectors).fit(*reviews, sample_weight=np.full(60, weight))
+
+
+# The training loop
+
+
+def test_default_uses_every_row_and_early_stopping_holds_some_out(vectors, reviews):
+    assert "valid_loss" not in FineTunedClassifier(vectors).fit(*reviews).history_[-1]
+    for params in ({}, MINIBATCH):
+        model = FineTunedClassifier(vectors, early_stopping=True, **params).fit(*reviews)
+        assert "valid_loss" in model.history_[-1]
+
+
+def test_early_stopping_restores_the_best_weights(vectors, reviews):
+    params = {**MINIBATCH, "max_epochs": 60, "lr": 0.5}
+    texts, y = reviews
+    X_val, y_val = ["good film", "bad film", "zork"], ["no", "yes", "yes"]  # soon overfitted
+    model = FineTunedClassifier(vectors, early_stopping=True, n_iter_no_change=3, **params)
+    model.fit(texts, y, X_val=X_val, y_val=y_val)
+    losses = [epoch["valid_loss"] for epoch in model.history_]
+    assert model.n_iter_ == len(losses) < 60
+    code = torch.tensor([0.0, 1.0, 1.0])
+    logits = torch.from_numpy(model.decision_function(X_val))
+    found = torch.nn.functional.binary_cross_entropy_with_logits(logits, code)
+    np.testing.assert_allclose(found, min(losses), rtol=1e-4)
+
+
+def test_validation_data_is_evaluated_not_trained_on(vectors, reviews):
+    for params in ({}, MINIBATCH):
+        plain = FineTunedClassifier(vectors, **params).fit(*reviews)
+        watched = FineTunedClassifier(vectors, **params)
+        watched.fit(*reviews, X_val=["awful film"], y_val=["yes"])
+        assert all("valid_loss" in epoch for epoch in watched.history_)
+        for a, b in zip(weights_of(plain), weights_of(watched), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_x_val_without_y_val_is_refused(vectors, reviews):
+    with pytest.raises(ValueError, match="X_val and y_val belong together"):
+        FineTunedClassifier(vectors).fit(*reviews, X_val=["good"])
+
+
+def test_strange_label_in_validation_data_is_refused(vectors, reviews):
+    with pytest.raises(ValueError, match=r"not among the classes.*maybe"):
+        FineTunedClassifier(vectors).fit(*reviews, X_val=["good"], y_val=["maybe"])
+
+
+def test_same_seed_gives_the_same_weights_bit_for_bit(vectors, reviews):
+    params = {**MINIBATCH, "dropout": 0.2, "token_dropout": 0.2}
+    torch.manual_seed(1)
+    first = FineTunedClassifier(vectors, **params).fit(*reviews)
+    torch.manual_seed(2)
+    second = FineTunedClassifier(vectors, **params).fit(*reviews)
+    other = FineTunedClassifier(vectors, **{**params, "random_state": 1}).fit(*reviews)
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(weights_of(first), weights_of(other), strict=True))
+
+
+def test_what_the_process_has_read_before_changes_no_bit(vectors, reviews):
+    before = FineTunedClassifier(vectors).fit(*reviews)
+    FineTunedClassifier(vectors).fit(["plot of zork", "film of blorb"], [0, 1])
+    after = FineTunedClassifier(vectors).fit(*reviews)
+    for a, b in zip(weights_of(before), weights_of(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_random_state_instance_is_drawn_from(vectors, reviews):
+    state = np.random.RandomState(0)
+    params = {**MINIBATCH, "random_state": state}
+    first = FineTunedClassifier(vectors, **params).fit(*reviews)
+    second = FineTunedClassifier(vectors, **params).fit(*reviews)
+    assert any((a != b).any() for a, b in zip(weights_of(first), weights_of(second), strict=True))
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "adamw", "sgd", torch.optim.Adagrad, torch.optim.RMSprop]
+)
+@pytest.mark.parametrize(
+    "criterion",
+    ["cross_entropy", "squared_hinge", torch.nn.MultiMarginLoss, torch.nn.CrossEntropyLoss],
+)
+def test_optimizers_and_criteria_by_name_and_class(vectors, optimizer, criterion):
+    texts = ["good film", "bad film", "the plot"] * 20
+    y = ["good", "bad", "none"] * 20
+    lr = 0.5 if optimizer == "sgd" else 0.05
+    model = FineTunedClassifier(
+        vectors,
+        optimizer=optimizer,
+        criterion=criterion,
+        lr=lr,
+        max_epochs=30,
+        batch_size=16,
+        random_state=0,
+    ).fit(texts, y)
+    assert model.score(texts, y) == 1.0
+
+
+@pytest.mark.parametrize("criterion", ["squared_hinge", "cross_entropy"])
+def test_newton_solves_each_criterion_by_name(numbers, criterion):
+    X, y = numbers
+    model = FineTunedClassifier(criterion=criterion).fit(X, y)
+    losses = [epoch["train_loss"] for epoch in model.history_]
+    assert losses[-1] < losses[0]
+    assert model.score(X, y) > 0.9
+
+
+def test_newton_that_runs_out_of_steps_warns(numbers):
+    with pytest.warns(ConvergenceWarning, match="not converged in max_epochs=1 steps. Raise"):
+        FineTunedClassifier(max_epochs=1).fit(*numbers)
+
+
+def test_newton_needs_a_linear_head(vectors, reviews):
+    with pytest.raises(ValueError, match="optimizer='newton' needs a linear head"):
+        FineTunedClassifier(vectors, optimizer="newton", hidden_layer_sizes=(3,)).fit(*reviews)
+
+
+def test_label_smoothing_of_a_criterion_that_has_none_is_refused(vectors, reviews):
+    with pytest.raises(ValueError, match="has no label smoothing"):
+        FineTunedClassifier(vectors, criterion="squared_hinge", label_smoothing=0.1).fit(*reviews)
+
+
+def test_label_smoothing_makes_less_sure(vectors, reviews):
+    sure, smooth = (
+        FineTunedClassifier(vectors, criterion="cross_entropy", label_smoothing=s).fit(*reviews)
+        for s in (0.0, 0.3)
+    )
+    assert (
+        abs(smooth.decision_function(reviews[0])).mean()
+        < abs(sure.decision_function(reviews[0])).mean()
+    )
+
+
+class Recorder(Callback):
+    epochs = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs += 1
+
+
+def test_skorch_callbacks_work_and_the_users_own_object_is_left_alone(vectors, reviews):
+    mine = Recorder()
+    callbacks = [
+        mine,
+        EpochScoring("accuracy", lower_is_better=False, on_train=True, name="train_acc"),
+        ("rate", LRScheduler("StepLR", step_size=1, gamma=0.5)),
+    ]
+    model = FineTunedClassifier(vectors, callbacks=callbacks, **MINIBATCH).fit(*reviews)
+    assert mine.epochs == 0
+    assert "train_acc" in model.history_[-1]
+    assert dict(model.net_.callbacks_)["Recorder"].epochs == 4
+    np.testing.assert_allclose(
+        model.net_.optimizer_.param_groups[0]["lr"], 0.01 * 0.5**4, rtol=1e-6
+    )
+
+
+def test_history_has_an_entry_an_epoch(vectors, reviews):
+    model = FineTunedClassifier(vectors, **MINIBATCH).fit(*reviews)
+    assert isinstance(model.history_, History)
+    assert model.n_iter_ == len(model.history_) == 4
+
+
+def test_verbose_prints_a_line_an_epoch(vectors, reviews, capsys):
+    FineTunedClassifier(vectors, verbose=1, **MINIBATCH).fit(*reviews)
+    assert capsys.readouterr().out.count("\n") >= 5
+    FineTunedClassifier(vectors, **MINIBATCH).fit(*reviews)
+    assert capsys.readouterr().out == ""
+
+
+def test_verbose_two_shows_a_progress_bar(vectors, reviews, capsys):
+    FineTunedClassifier(vectors, verbose=2, **MINIBATCH).fit(*reviews)
+    assert "it/s" in "".join(capsys.readouterr())
+
+
+def test_unknown_device_is_refused(vectors, reviews):
+    with pytest.raises(ValueError, match="device='abacus' cannot be used"):
+        FineTunedClassifier(vectors, device="abacus").fit(*reviews)
+
+
+def test_threads_of_torch_are_left_as_found(vectors, reviews):
+    before = torch.get_num_threads()
+    FineTunedClassifier(vectors).fit(*reviews)
+    assert torch.get_num_threads() == before
+
+
+def test_fitted_model_does_not_hold_its_training_data(vectors, reviews):
+    texts, y = reviews
+    small = len(pickle.dumps(FineTunedClassifier(vectors).fit(texts, y)))
+    large = len(pickle.dumps(FineTunedClassifier(vectors).fit(texts * 50, np.tile(y, 50))))
+    assert large < 1.2 * small
+
+
+# Continuing
+
+
+def test_partial_fit_learns_as_batches_come(vectors, reviews):
+    texts, y = reviews
+    model = FineTunedClassifier(vectors, lr=0.05, random_state=0)
+    for _ in range(10):
+        for start in range(0, 60, 20):
+            part = slice(start, start + 20)
+            model.partial_fit(texts[part], y[part], classes=["no", "yes"])
+    assert model.score(texts, y) == 1.0
+    assert model.n_iter_ == 30
+
+
+def test_partial_fit_gives_new_words_rows_of_their_own(vectors):
+    model = FineTunedClassifier(vectors, lr=0.1, random_state=0)
+    model.partial_fit(["good film", "bad film"], [1, 0], classes=[0, 1])
+    rows = len(model.module_.encoder.rows)
+    for _ in range(20):
+        model.partial_fit(["zork film", "blorb film"], [1, 0])
+    assert len(model.module_.encoder.rows) == rows + 2
+    assert model.predict(["zork", "blorb"]).tolist() == [1, 0]
+
+
+def test_partial_fit_goes_on_after_fit(vectors, reviews):
+    for params in ({}, MINIBATCH):
+        model = FineTunedClassifier(vectors, lr=0.05, **{**params, "random_state": 0})
+        if params:
+            model.set_params(lr=0.05)
+        model.fit(*reviews)
+        before = model.decision_function(["good plot"])
+        for _ in range(20):
+            model.partial_fit(["good plot"] * 4, ["no"] * 4)
+        assert model.decision_function(["good plot"]) < before
+
+
+def test_first_partial_fit_needs_the_classes(vectors, reviews):
+    with pytest.raises(ValueError, match="must name all classes"):
+        FineTunedClassifier(vectors).partial_fit(*reviews)
+
+
+def test_partial_fit_refuses_labels_that_were_not_named(vectors, reviews):
+    model = FineTunedClassifier(vectors).partial_fit(*reviews, classes=["no", "yes"])
+    with pytest.raises(ValueError, match=r"not among the classes.*maybe"):
+        model.partial_fit(["good"], ["maybe"])
+    with pytest.raises(ValueError, match="differ from those of earlier calls"):
+        model.partial_fit(["good"], ["yes"], classes=["maybe", "yes"])
+
+
+def test_partial_fit_refuses_balanced_class_weights(vectors, reviews):
+    with pytest.raises(ValueError, match="give partial_fit a dict"):
+        FineTunedClassifier(vectors, class_weight="balanced").partial_fit(
+            *reviews, classes=["no", "yes"]
+        )
+
+
+def test_warm_start_continues_and_cold_start_does_not(vectors, reviews):
+    params = {**MINIBATCH, "max_epochs": 1}
+    once = FineTunedClassifier(vectors, **params).fit(*reviews)
+    cold = FineTunedClassifier(vectors, **params).fit(*reviews).fit(*reviews)
+    warm = FineTunedClassifier(vectors, warm_start=True, **params).fit(*reviews).fit(*reviews)
+    for a, b in zip(weights_of(once), weights_of(cold), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert warm.history_[-1]["train_loss"] < once.history_[-1]["train_loss"]
+
+
+# Inputs
+
+
+def test_numbers_for_a_text_model_are_refused(vectors, numbers):
+    with pytest.raises(ValueError, match=r"reads texts, got a matrix of shape \(120, 8\)"):
+        FineTunedClassifier(vectors).fit(*numbers)
+
+
+def test_texts_for_a_model_of_numbers_are_refused(reviews):
+    with pytest.raises(ValueError, match=r"reads numeric features, got texts.*pretrained='glove"):
+        FineTunedClassifier().fit(*reviews)
+
+
+def test_another_number_of_features_is_refused(numbers):
+    X, y = numbers
+    model = FineTunedClassifier().fit(X, y)
+    with pytest.raises(
+        ValueError, match="X has 5 features, but FineTunedClassifier is expecting 8"
+    ):
+        model.predict(X[:, :5])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_are_refused(numbers, value):
+    X, y = numbers[0].copy(), numbers[1]
+    X[3, 2] = value
+    with pytest.raises(ValueError, match="NaN|infinity"):
+        FineTunedClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["ngram_range", "char_ngram_range"])
+@pytest.mark.parametrize("value", [(2, 1), (0, 1), (1,), (1, 2.5)])
+def test_ranges_that_are_none_are_refused(vectors, reviews, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .shortest, longest. with 1 <= shortest"):
+        FineTunedClassifier(vectors, **{name: value}).fit(*reviews)
+
+
+def test_hidden_layer_sizes_must_be_positive(vectors, reviews):
+    with pytest.raises(ValueError, match="must be a tuple of positive integers"):
+        FineTunedClassifier(vectors, hidden_layer_sizes=(0,)).fit(*reviews)
+
+
+# Together with scikit-learn
+
+
+def test_ends_a_pipeline_of_embeddings(vectors, reviews):
+    for params in ({}, {**MINIBATCH, "max_epochs": 30}):
+        model = make_pipeline(
+            PretrainedEmbeddingTransformer(vectors), FineTunedClassifier(**params)
+        ).fit(*reviews)
+        assert model.score(*reviews) > 0.9
+
+
+def test_grid_over_vectors_and_heads_gives_the_same_on_one_and_two_processes(vectors, reviews):
+    small = vectors.reduce(2)
+    pipeline = make_pipeline(FineTunedClassifier(random_state=0, max_epochs=3))
+    grid = {
+        "finetunedclassifier__pretrained": [vectors, small],
+        "finetunedclassifier__hidden_layer_sizes": [(), (4,)],
+    }
+    scores = [
+        GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(*reviews).cv_results_["mean_test_score"]
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_transform_is_what_the_last_layer_sees(vectors, reviews):
+    model = FineTunedClassifier(vectors, **MINIBATCH).fit(*reviews)
+    features = model.transform(reviews[0])
+    last = model.module_.head[-1]
+    logits = features @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    np.testing.assert_allclose(logits[:, 0], model.decision_function(reviews[0]), rtol=1e-5)
+
+
+def test_probabilities_are_probabilities(numbers):
+    X, y = numbers
+    proba = FineTunedClassifier().fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert (proba >= 0).all()
+
+
+def test_no_warning_in_ordinary_use(vectors, reviews):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FineTunedClassifier(vectors).fit(*reviews).predict_proba(reviews[0])
