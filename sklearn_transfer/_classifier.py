@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,41 +13,31 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
-    clone,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import ArrayFeatures
-from ._labels import Labels, Target, check_labels, hold_out
-from ._validation import CloneSharesPretrained, check_texts, looks_like_texts
-from .nn.criteria import CRITERIA, make_criterion
-from .nn.encoders import (
-    ACTIVATIONS,
-    EncoderWithHead,
-    LinearBag,
-    make_encoder_with_head,
-    make_linear_bag,
-)
-from .nn.optimizers import OPTIMIZERS, is_row_wise, replace_parameter
-from .nn.training import Inputs, NewtonNet, Samples, TransferNet, build_net, find_device
-from .pretrained.sources import load_pretrained
+from ._fine_tuning import FineTuning
+from ._labels import Labels
+from .nn.criteria import CRITERIA
+from .nn.encoders import ACTIVATIONS
+from .nn.optimizers import OPTIMIZERS
+from .nn.training import NewtonNet
 from .pretrained.vectors import OutOfVocabulary
-from .text.features import BagFeatures, Design, Splitting, Weighting
-from .text.rows import WordRows
+from .text.features import Weighting
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
 
 class FineTunedClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, CloneSharesPretrained
+    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, FineTuning
 ):
     r"""Classify texts, or feature vectors, with what a pretrained model knows.
 
     With its defaults it is a bag of words that starts from pretrained vectors and is fine-tuned by
     a convex solver. With hidden layers, or another optimizer, the vectors of the words that occur
-    and a head are trained in mini-batches. Without `pretrained` it is the head that ends a pipeline.
+    and a head are trained in mini-batches. Without `pretrained` it is the head that ends a
+    pipeline.
 
     Parameters
     ----------
@@ -112,6 +100,9 @@ class FineTunedClassifier(
         Share of each target that is spread over all classes; for "cross_entropy".
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
+    calibrate : bool, default=True
+        With the solver "newton", find the temperature of the probabilities on training samples
+        that are left out in turn, from the solution a few steps each. All rows train the model.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the training data, stratified, stop when its loss has not
         improved for `n_iter_no_change` epochs, and keep the best weights. Off, every row trains.
@@ -144,6 +135,8 @@ class FineTunedClassifier(
         Losses and seconds of every epoch.
     n_iter_ : int
         Epochs trained.
+    temperature_ : float
+        What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
     pretrained_ : PretrainedVectors or None
         The vectors.
     n_features_in_ : int
@@ -202,6 +195,7 @@ class FineTunedClassifier(
         "criterion": [StrOptions({"auto", *CRITERIA}), callable],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "calibrate": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -240,6 +234,7 @@ class FineTunedClassifier(
         criterion: Any = "auto",
         label_smoothing: float = 0.0,
         class_weight: Any = None,
+        calibrate: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
@@ -274,6 +269,7 @@ class FineTunedClassifier(
         self.criterion = criterion
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -318,7 +314,7 @@ class FineTunedClassifier(
         labels = self._labels if continues else Labels(y)
         train, held_out = self._hold_out(steps, (X, labels.encode(y), weight), labels, X_val, y_val)
         inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
-        self._train(steps, self._samples(inputs, train), held_out)
+        self._train(steps, train[0], self._samples(inputs, train), held_out)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -351,7 +347,6 @@ class FineTunedClassifier(
             "newton", which needs all samples at once.
         """
         steps = self._resolve(stream=True)
-        self.net_: TransferNet
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
@@ -366,6 +361,7 @@ class FineTunedClassifier(
         if first or isinstance(self.net_, NewtonNet):
             self.net_ = self._configure(steps, None).initialize()
         self.net_.partial_fit(self._samples(inputs, train), epochs=1)
+        self.temperature_ = 1.0
         self._publish()
         return self
 
@@ -411,11 +407,7 @@ class FineTunedClassifier(
             Rows sum to 1, unless y was an indicator matrix.
         """
         logits = self._logits(X)
-        return self._labels.probabilities(logits)
-
-    def _logits(self, X: Any) -> NDArray[np.floating]:
-        check_is_fitted(self)
-        return self.net_.logits(self._features.transform(self._check_X(X)))
+        return self._labels.probabilities(logits / self.temperature_)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The adapted features.
@@ -439,198 +431,6 @@ class FineTunedClassifier(
                 [self.module_.features(**batch.tensors).cpu().numpy() for batch, _ in batches]
             )
 
-    # What `fit` is made of, in the order in which it happens.
-
-    def _resolve(self, *, stream: bool = False) -> _Steps:
-        """Turn "auto" into choices, and refuse those that do not go together."""
-        sizes = self.hidden_layer_sizes
-        hidden = (int(sizes),) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
-            raise ValueError(
-                f"hidden_layer_sizes must be a tuple of positive integers, () for a linear head; "
-                f"got {sizes!r}."
-            )
-        for name in ("ngram_range", "char_ngram_range"):
-            _check_range(name, getattr(self, name))
-        optimizer, criterion = self.optimizer, self.criterion
-        by_name = isinstance(criterion, str)
-        solvable = not hidden and by_name
-        if optimizer == "newton" and (not solvable or stream):
-            raise ValueError(
-                "optimizer='newton' needs a linear head (hidden_layer_sizes=()), a criterion given "
-                "by name, and all samples at once (fit); use optimizer='auto' or 'adam'."
-            )
-        if optimizer == "auto":
-            optimizer = "newton" if solvable and not stream else "adam"
-        newton = optimizer == "newton"
-        if criterion == "auto":
-            smooth = self.label_smoothing > 0
-            criterion = "squared_hinge" if newton and not smooth else "cross_entropy"
-        if stream and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' needs all labels at once; give partial_fit a dict."
-            )
-        return _Steps(
-            hidden=hidden,
-            optimizer=optimizer,
-            criterion=make_criterion(criterion, self.label_smoothing),
-            device=find_device(self.device),
-            l2_sp=(1.0 if newton else 0.0) if self.l2_sp == "auto" else float(self.l2_sp),
-            seed=_draw_seed(self.random_state),
-        )
-
-    def _check_training(
-        self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
-    ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
-        """Validated X, labels and weights; rows of weight zero are left out."""
-        X = self._check_X(X, reset=reset)
-        y = check_labels(y, X)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.all():
-            kept = np.flatnonzero(weight)
-            X, y, weight = _rows(X, kept), y[kept], weight[kept]
-        return X, y, weight
-
-    def _check_X(self, X: Any, *, reset: bool = False) -> Any:
-        """A list of texts, or a float64 matrix."""
-        name = type(self).__name__
-        if self.pretrained is not None:
-            if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
-                raise ValueError(
-                    f"{name}(pretrained=...) reads texts, got a matrix of shape {X.shape}. For "
-                    f"numeric features leave pretrained=None."
-                )
-            return check_texts(X, estimator=name)
-        if looks_like_texts(X):
-            raise ValueError(
-                f"{name}(pretrained=None) reads numeric features, got texts. Name the vectors that "
-                f"texts are read with, for instance pretrained='glove-wiki-gigaword-50'."
-            )
-        return validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
-
-    def _hold_out(
-        self, steps: _Steps, train: _Labelled, labels: Labels, X_val: Any, y_val: Any
-    ) -> tuple[_Labelled, _Labelled | None]:
-        """The training part, and the part that is only evaluated, if any."""
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val belong together: give both or neither.")
-        if X_val is not None:
-            X_val = self._check_X(X_val)
-            target = labels.encode(check_labels(y_val, X_val))
-            return train, (X_val, target, np.ones(len(target)))
-        if not self.early_stopping:
-            return train, None
-        X, target, weight = train
-        held = hold_out(target, self.validation_fraction, np.random.default_rng(steps.seed))
-        kept, out = np.flatnonzero(~held), np.flatnonzero(held)
-        return (
-            (_rows(X, kept), target[kept], weight[kept]),
-            (_rows(X, out), target[out], weight[out]),
-        )
-
-    def _build(self, steps: _Steps, train: _Labelled, labels: Labels) -> Inputs:
-        """Learn the features and make the module that starts on them; the training inputs."""
-        X, target, weight = train
-        self._labels, self.classes_ = labels, labels.classes
-        self.pretrained_ = None if self.pretrained is None else load_pretrained(self.pretrained)
-        self._features = self._make_features(steps)
-        inputs = self._features.fit_transform(X, labels.membership(target), weight)
-        self.module_: LinearBag | EncoderWithHead
-        if isinstance(inputs, Design) and steps.optimizer == "newton":
-            self.module_ = make_linear_bag(
-                inputs,
-                torch.from_numpy(target),
-                torch.from_numpy(weight),
-                labels.n_outputs,
-                steps.criterion,
-            )
-            return inputs
-        rows = self._features.rows if isinstance(self._features, WordRows) else None
-        self.module_ = make_encoder_with_head(
-            inputs,
-            rows,
-            steps.hidden,
-            labels.n_outputs,
-            activation=self.activation,
-            dropout=self.dropout,
-            sparse=is_row_wise(steps.optimizer),
-            pulled=steps.l2_sp > 0,
-            generator=torch.Generator().manual_seed(steps.seed),
-        )
-        return inputs
-
-    def _make_features(self, steps: _Steps) -> BagFeatures | WordRows | ArrayFeatures:
-        """How X becomes inputs."""
-        if self.pretrained_ is None:
-            return ArrayFeatures(self.strength)
-        splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
-        sources = [self.pretrained_]
-        frozen = self.adaptation == "frozen"
-        if steps.optimizer != "newton" and not frozen:
-            return WordRows(sources, splitting, weighting=self.weighting, oov=self.oov)
-        return BagFeatures(
-            sources,
-            splitting,
-            ngram_range=tuple(self.ngram_range),
-            char_ngram_range=self.char_ngram_range,
-            strength=_FROZEN_STRENGTH if frozen and self.strength == "auto" else self.strength,
-            pull=steps.l2_sp,
-            offsets=not frozen,
-            weighting=self.weighting,
-            oov=self.oov,
-        )
-
-    def _extend(self, X: Any) -> Inputs:
-        """Give the words that are new a row each; the training inputs."""
-        if isinstance(self._features, WordRows):
-            before, after = self.module_.encoder.extend(self._features.extend(X))  # type: ignore[operator,union-attr]
-            replace_parameter(self.net_.optimizer_, before, after)
-        return self._features.transform(X)
-
-    def _samples(self, inputs: Inputs, labelled: _Labelled) -> Samples:
-        _, target, weight = labelled
-        return Samples(inputs, target, self._labels.weights(target, weight, self.class_weight))
-
-    def _configure(self, steps: _Steps, valid: Samples | None) -> TransferNet:
-        return build_net(
-            self.module_,
-            steps.criterion,
-            optimizer=steps.optimizer,
-            lr=self.lr,
-            embedding_lr=self.embedding_lr,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            device=steps.device,
-            seed=steps.seed,
-            token_dropout=self.token_dropout,
-            l2_sp=steps.l2_sp,
-            valid=valid,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            callbacks=[clone(callback, safe=False) for callback in self.callbacks or ()],
-            verbose=int(self.verbose),
-        )
-
-    def _train(self, steps: _Steps, train: Samples, held_out: _Labelled | None) -> None:
-        valid = None
-        if held_out is not None:
-            valid = self._samples(self._features.transform(held_out[0]), held_out)
-        self.net_ = self._configure(steps, valid).fit(train)
-        if self.net_.ran_out:
-            warnings.warn(
-                f"The solver has not converged in max_epochs={self.max_epochs} steps. Raise "
-                f"max_epochs, scale the features, or raise l2_sp.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        self._publish()
-
-    def _publish(self) -> None:
-        self.net_.forget_data()
-        self.module_ = self.net_.module_
-        self.history_ = self.net_.history
-        self.n_iter_ = len(self.history_)
-        self._n_features_out = self.module_.n_features
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         texts = self.pretrained is not None
@@ -640,48 +440,6 @@ class FineTunedClassifier(
         tags.transformer_tags.preserves_dtype = []
         tags.classifier_tags.multi_label = True
         return tags
-
-
-# Samples that are labelled: X, targets, sample weights.
-_Labelled = tuple[Any, Target, NDArray[np.float64]]
-
-# Without offsets there is no block of words to stand beside: a scale that suits the solver's C = 1.
-_FROZEN_STRENGTH = 3.0
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """What the parameters of a fit come to."""
-
-    hidden: tuple[int, ...]
-    optimizer: Any
-    criterion: torch.nn.Module
-    device: torch.device
-    l2_sp: float
-    seed: int
-
-
-def _check_range(name: str, value: Any) -> None:
-    if value is None or value == "auto":
-        return
-    whole = len(value) == 2 and all(isinstance(n, Integral) for n in value)
-    if not whole or not 1 <= value[0] <= value[1]:
-        raise ValueError(
-            f"{name} must be (shortest, longest) with 1 <= shortest <= longest, got {value!r}."
-        )
-
-
-def _rows(X: Any, rows: NDArray[np.int64]) -> Any:
-    return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
-
-
-def _draw_seed(random_state: Any) -> int:
-    """A seed that is drawn from no global generator."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(random_state.randint(np.iinfo(np.int32).max))
 
 
 def _stand_in(classes: Any, y: NDArray[Any]) -> NDArray[Any]:

@@ -269,7 +269,7 @@ class PretrainedEmbeddingTransformer(
     def _learn_coverage(self, tokens: list[str], token_ids: TokenIds) -> None:
         known = self.pretrained_.words.find(tokens, fold_case=self._folds_case) >= 0
         n_known = np.count_nonzero(known[token_ids.ids])
-        self.coverage_ = n_known / max(1, len(token_ids.ids))
+        self.coverage_ = float(n_known / max(1, len(token_ids.ids)))
 
     def _learn_weights(self, tokens: list[str], token_ids: TokenIds) -> None:
         self._token_weights = None

@@ -138,7 +138,7 @@ def looks_like_texts(X: Any) -> bool:
     dtype = getattr(X, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "US":
         return True
-    if hasattr(X, "iloc") or hasattr(X, "get_columns"):
+    if hasattr(X, "to_numpy"):  # pandas, polars
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
         X = X.ravel() if X.dtype.kind in "OUST" else []

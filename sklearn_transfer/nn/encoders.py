@@ -264,7 +264,11 @@ def make_linear_bag(
         In the dtype of `inputs`.
     """
     share = class_shares(target, n_outputs, weight)
-    intercept: Tensor = getattr(criterion, "start", torch.zeros_like)(share)
+    start = getattr(criterion, "start", torch.zeros_like)
+    # The columns of an indicator are tasks of their own.
+    intercept = (
+        torch.cat([start(one) for one in share.split(1)]) if target.dim() == 2 else start(share)
+    )
     dtype = torch.from_numpy(inputs.dense).dtype
     return LinearBag(inputs.sparse.shape[1], inputs.dense.shape[1], intercept.to(dtype))
 

@@ -78,11 +78,11 @@ class TruncatedNewton(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "max_cg": max_cg, "cg_tol": cg_tol})
         self.converged = False
-        self._path: _Path | None = None
+        self.path: Path | None = None
 
     def forget(self) -> None:
         """Let go of the problem."""
-        self._path = None
+        self.path = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], LinearProblem]) -> Tensor:  # type: ignore[override]
@@ -100,19 +100,42 @@ class TruncatedNewton(torch.optim.Optimizer):
         """
         group = self.param_groups[0]
         params = tuple(group["params"])
-        if self._path is None:
-            self._path = _Path(closure(), params)
-        loss, self.converged = self._path.advance(group["lr"], group["max_cg"], group["cg_tol"])
-        for param, value in zip(params, self._path.params(), strict=True):
+        if self.path is None:
+            settings = {name: group[name] for name in ("lr", "max_cg", "cg_tol")}
+            self.path = Path(closure(), params, **settings)
+        loss, self.converged = self.path.advance()
+        for param, value in zip(params, self.path.params(), strict=True):
             param.copy_(value)
         return loss
 
 
-class _Path:
-    """The state of one minimisation: where it started, how far it is, and the logits there."""
+class Path:
+    """The state of one minimisation: where it started, how far it is, and the logits there.
 
-    def __init__(self, problem: LinearProblem, start: tuple[Tensor, ...]) -> None:
+    Parameters
+    ----------
+    problem : LinearProblem
+    start : tuple of Tensor
+        Parameters to start from.
+    lr : float, default=1.0
+        See :class:`TruncatedNewton`.
+    max_cg : int, default=25
+        See :class:`TruncatedNewton`.
+    cg_tol : float, default=0.1
+        See :class:`TruncatedNewton`.
+    """
+
+    def __init__(
+        self,
+        problem: LinearProblem,
+        start: tuple[Tensor, ...],
+        *,
+        lr: float = 1.0,
+        max_cg: int = 25,
+        cg_tol: float = 0.1,
+    ) -> None:
         self.problem, self.start = problem, tuple(tensor.clone() for tensor in start)
+        self.lr, self.max_cg, self.cg_tol = lr, max_cg, cg_tol
         self.dual = problem.n_samples < sum(len(tensor) for tensor in start)
         self.logits = problem.forward(self.start)
         zero = torch.zeros_like(self.logits)
@@ -120,13 +143,36 @@ class _Path:
         self.moved_image = zero
         self.first_norm: Tensor | None = None
 
+    def restart(self, problem: LinearProblem, kept: Tensor) -> Path:
+        """A path to the solution of a similar problem, from here.
+
+        Parameters
+        ----------
+        problem : LinearProblem
+            With the same samples.
+        kept : Tensor, shape (n_samples, 1)
+            0 for the samples whose share of the solution is taken back, where that is known.
+
+        Returns
+        -------
+        Path
+        """
+        path = Path(problem, self.start, lr=self.lr, max_cg=self.max_cg, cg_tol=self.cg_tol)
+        path.moved = (self.moved[0] * kept,) if self.dual else self.moved
+        path.moved_image = path.image(path.moved)
+        path.logits = path.logits + path.moved_image
+        path.first_norm = self.first_norm
+        return path
+
     def params(self) -> tuple[Tensor, ...]:
+        """Where the path has come to."""
         moved = self.problem.backward(self.moved[0]) if self.dual else self.moved
         return tuple(a + b for a, b in zip(self.start, moved, strict=True))
 
-    # Vectors are tuples of tensors: parameters, or (dual) one tensor of coefficients. The image of
-    # a vector is what it adds to the logits.
+    # Vectors are tuples of tensors: parameters, or (dual) one tensor of coefficients.
+
     def image(self, vector: tuple[Tensor, ...]) -> Tensor:
+        """What a vector adds to the logits, shape (n_samples, K)."""
         if self.dual:
             vector = self.problem.backward(vector[0])
         return self.problem.forward(vector)
@@ -143,7 +189,8 @@ class _Path:
             products = sum((x * y).sum(0) for x, y in zip(a, b, strict=True))  # type: ignore[assignment]
         return products if len(self.problem.tolerance) > 1 else products.sum(0, keepdim=True)
 
-    def advance(self, lr: float, max_cg: int, cg_tol: float) -> tuple[Tensor, bool]:
+    @torch.no_grad()
+    def advance(self) -> tuple[Tensor, bool]:
         """One Newton step; the loss before it, and whether there was nothing left to do."""
         loss, gradient, curvature = self._differentiate()
         descent = tuple(-(a + b) for a, b in zip(self.moved, self.lift(gradient), strict=True))
@@ -154,8 +201,8 @@ class _Path:
         active = squared.sqrt() > self.problem.tolerance * self.first_norm
         if not bool(active.any()):
             return loss.sum(), True
-        step, step_image = self._solve(descent, image, squared, active, curvature, max_cg, cg_tol)
-        self._search(loss, gradient, step, step_image, lr)
+        step, step_image = self._solve(descent, image, squared, active, curvature)
+        self._search(loss, gradient, step, step_image)
         return loss.sum(), False
 
     def _differentiate(self) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
@@ -178,25 +225,23 @@ class _Path:
         squared: Tensor,
         active: Tensor,
         curvature: Callable[[Tensor], Tensor],
-        max_cg: int,
-        cg_tol: float,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Conjugate gradients on ``(I + X' D X) step = residual``; the step and its image."""
         mask = active.to(image.dtype)
         residual, image = tuple(tensor * mask for tensor in residual), image * mask
         squared = squared * mask
-        enough = cg_tol**2 * squared
+        enough = self.cg_tol**2 * squared
         direction, direction_image = residual, image
         step = tuple(torch.zeros_like(tensor) for tensor in residual)
         step_image = torch.zeros_like(image)
-        for iteration in range(max_cg):
+        for iteration in range(self.max_cg):
             bent = self.lift(curvature(direction_image))
             bent = tuple(a + b * mask for a, b in zip(direction, bent, strict=True))
             length = _ratio(squared, self.dot(bent, direction, direction_image))
             step = tuple(a + length * b for a, b in zip(step, direction, strict=True))
             step_image = step_image + length * direction_image
             residual = tuple(a - length * b for a, b in zip(residual, bent, strict=True))
-            if iteration + 1 == max_cg:
+            if iteration + 1 == self.max_cg:
                 break
             image = self.image(residual)
             previous, squared = squared, self.dot(residual, residual, image).clamp_min(0)
@@ -213,7 +258,6 @@ class _Path:
         gradient: Tensor,
         step: tuple[Tensor, ...],
         step_image: Tensor,
-        lr: float,
     ) -> None:
         """Halve the step, column by column, until the objective falls enough, and take it."""
         penalty = 0.5 * self.dot(self.moved, self.moved, self.moved_image)
@@ -222,7 +266,7 @@ class _Path:
         by_column = (gradient * step_image).sum(0)
         slope = cross + (by_column if len(cross) > 1 else by_column.sum(0, keepdim=True))
         before = penalty + loss
-        length = torch.full_like(before, lr)
+        length = torch.full_like(before, self.lr)
         for _ in range(_MAX_HALVINGS):
             losses = self.problem.loss(self.logits + length * step_image).sum(0)
             after = penalty + length * cross + 0.5 * length**2 * square + losses

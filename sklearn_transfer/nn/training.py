@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.utils.data import Dataset
 
 from ..text.features import Design
 from ..text.rows import Bags
+from .calibration import cross_fit
 from .columns import SparseColumns
 from .criteria import class_shares, per_sample
 from .encoders import LinearBag
@@ -236,6 +239,22 @@ class TransferNet(NeuralNet):
         return self.predict_proba(X).argmax(axis=1)
 
 
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Keep torch to one thread where the CPU solves a linear model.
+
+    The products with sparse columns run on one thread anyway, and for the rest the threads of
+    OpenMP would spin at a barrier whenever another process has one of the cores.
+    """
+    n_threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 class NewtonNet(TransferNet):
     """The net of a linear model that is trained on all samples at once."""
 
@@ -254,20 +273,44 @@ class NewtonNet(TransferNet):
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> NewtonNet:
         """Train on one thread where the CPU trains."""
-        # The products with sparse columns run on one thread anyway, and for the rest the threads of
-        # OpenMP would spin at a barrier whenever another process has one of the cores.
-        n_threads = torch.get_num_threads()
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)
-        try:
+        with _one_thread(self.device):
             return super().fit_loop(*args, **kwargs)
-        finally:
-            torch.set_num_threads(n_threads)
 
     @property
     def ran_out(self) -> bool:
         """Whether training ended before the solver had converged."""
         return len(self.history) == self.max_epochs and not self.optimizer_.converged
+
+    @torch.no_grad()
+    def cross_fit(
+        self, samples: Samples, folds: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Logits of training samples by models without them.
+
+        Parameters
+        ----------
+        samples : Samples
+            That the net was fitted on, in a Design.
+        folds : ndarray of int64, shape (n_samples,)
+            See :func:`sklearn_transfer.nn.calibration.assign_folds`.
+
+        Returns
+        -------
+        logits : ndarray of float64, shape (n_left_out, n_outputs)
+        rows : ndarray of int64, shape (n_left_out,)
+            The samples that were left out.
+        """
+        logits, rows = [np.zeros((0, self.module_.intercept.shape[1]))], [np.zeros(0, dtype=int)]
+        with _one_thread(self.device):
+            models = cross_fit(self._problem, self.optimizer_.path, folds, samples.weight)
+            for left_out, params in models:
+                module = copy.deepcopy(self.module_)
+                for param, value in zip(module.parameters(), params, strict=True):
+                    param.copy_(value)
+                batch, _ = next(iter(self.get_iterator(Samples(samples.X.unseen(left_out)))))
+                logits.append(module(**batch.tensors).double().cpu().numpy())
+                rows.append(left_out)
+        return np.concatenate(logits), np.concatenate(rows)
 
     def forget_data(self) -> None:
         """Let go of the samples that the net was fitted on."""
@@ -307,7 +350,9 @@ class NewtonNet(TransferNet):
             return (losses * batch.weight)[:, None]
 
         share = class_shares(target, n_outputs, batch.weight)
-        tolerance = _TOLERANCE[dense.dtype] * torch.minimum(share, 1 - share)
+        # A class may have no weight at all; its column must come to an end like the others.
+        rarer = torch.minimum(share, 1 - share).clamp_min(1 / len(batch))
+        tolerance = _TOLERANCE[dense.dtype] * rarer
         if by_column is None:
             tolerance = tolerance.min()[None]
         return LinearProblem(forward, backward, loss, tolerance, len(batch))

@@ -8,8 +8,9 @@ from weakref import WeakKeyDictionary
 
 from .vectors import PretrainedVectors
 
-# gensim objects that were wrapped before, with what tells whether they have changed since.
-_wrapped: WeakKeyDictionary[Any, tuple[tuple[int, int], PretrainedVectors]] = WeakKeyDictionary()
+# gensim objects that were wrapped before, with what tells whether they have changed since: the
+# number of words and the matrix (not its id, which the next matrix may have).
+_wrapped: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVectors:
@@ -52,11 +53,11 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
         return PretrainedVectors.load(source, allow_pickle=allow_pickle)
     vectors = getattr(source, "wv", source)
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
-        state = (len(vectors.index_to_key), id(vectors.vectors))
+        n_words, matrix = len(vectors.index_to_key), vectors.vectors
         known = _wrapped.get(vectors)
-        if known is None or known[0] != state:
-            known = _wrapped[vectors] = (state, PretrainedVectors.from_gensim(vectors))
-        return known[1]
+        if known is None or known[0] != n_words or known[1] is not matrix:
+            known = _wrapped[vectors] = (n_words, matrix, PretrainedVectors.from_gensim(vectors))
+        return known[2]
     raise TypeError(
         f"pretrained must be a name, a path, a PretrainedVectors or gensim vectors, got "
         f"{type(source).__name__}: {source!r:.80}"

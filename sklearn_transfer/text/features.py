@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -40,17 +41,51 @@ class Design:
     ----------
     sparse : csr_array of float32 or float64, shape (n_samples, n_sparse)
     dense : ndarray of the same dtype, shape (n_samples, n_dense)
+    bounds : tuple of int, default=()
+        The sparse columns between two bounds are a block whose rows have the same length.
     """
 
     sparse: csr_array
     dense: NDArray[np.floating]
+    bounds: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.dense)
 
     def __getitem__(self, rows: NDArray[np.integer] | slice) -> Design:
         """Some of the samples, in the order given."""
-        return Design(self.sparse[rows], self.dense[rows])
+        return Design(self.sparse[rows], self.dense[rows], self.bounds)
+
+    def unseen(self, rows: NDArray[np.int64]) -> Design:
+        """Some of the samples as they would be if the others alone had been learned from.
+
+        Columns that occur in none of the others are left out, and the rows of each block scaled to
+        the length that they had.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+
+        Returns
+        -------
+        Design, length n
+        """
+        sparse = self.sparse[rows]
+        n_columns = sparse.shape[1]
+        everywhere = np.bincount(self.sparse.indices, minlength=n_columns)
+        known = everywhere > np.bincount(sparse.indices, minlength=n_columns)
+        values = sparse.data * known[sparse.indices]
+        row = np.repeat(np.arange(len(rows)), np.diff(sparse.indptr))
+        for start, stop in pairwise(self.bounds):
+            inside = (sparse.indices >= start) & (sparse.indices < stop)
+            before, after = (
+                np.bincount(row[inside], weights=v[inside] ** 2, minlength=len(rows))
+                for v in (sparse.data, values)
+            )
+            scale = np.sqrt(before / np.where(after > 0, after, 1))
+            values[inside] *= scale[row[inside]].astype(values.dtype)
+        kept = csr_array((values, sparse.indices, sparse.indptr), shape=sparse.shape)
+        return Design(kept, self.dense[rows], self.bounds)
 
 
 @dataclass(frozen=True)
@@ -347,7 +382,8 @@ class BagFeatures:
             dense.append(_normalize(centred) * np.float32(self.strength / np.sqrt(len(pooled))))
         nothing = np.zeros((n_texts, 0), dtype=np.float32)
         sparse = hstack([csr_array(nothing), *blocks], format="csr")
-        return Design(sparse, np.concatenate([nothing, *dense], axis=1))
+        bounds = tuple(np.cumsum([0, *(block.shape[1] for block in blocks)]).tolist())
+        return Design(sparse, np.concatenate([nothing, *dense], axis=1), bounds)
 
 
 def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:

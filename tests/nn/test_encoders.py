@@ -347,6 +347,15 @@ def test_a_linear_bag_starts_where_its_criterion_says(criterion: Any) -> None:
     torch.testing.assert_close(module.intercept.detach(), expected)
 
 
+@pytest.mark.parametrize("criterion", [SquaredHinge(), CrossEntropy()])
+def test_each_column_of_an_indicator_starts_as_a_task_of_its_own(criterion: Any) -> None:
+    target = torch.tensor([[1.0, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 0]])
+    module = make_linear_bag(design(), target, torch.ones(6), 2, criterion)
+    for column in range(2):
+        alone = make_linear_bag(design(), target[:, column], torch.ones(6), 1, criterion)
+        torch.testing.assert_close(module.intercept[:, column], alone.intercept[:, 0])
+
+
 def test_a_linear_bag_starts_at_zero_where_its_criterion_says_nothing() -> None:
     module = make_linear_bag(
         design(), torch.tensor([0, 1, 2, 2, 2, 1]), torch.ones(6), 3, nn.CrossEntropyLoss()
