@@ -1,9 +1,10 @@
 """How fast and how well does fine-tuning learn, next to what one would use instead?
 
-20 Newsgroups with its headers, unless another set is named. Every fit has a process of its own, starts from raw texts, and
-includes opening the pretrained vectors. The plain recipe is what tutorials build with skorch: ids
-padded to 400, an embedding layer over all 400,000 GloVe vectors, mean, 50 ReLU units, softmax,
-Adam; `--recipe-epochs` epochs of it are measured, and its time for more is extrapolated.
+20 Newsgroups with its headers, unless another set is named. Every fit has a process of its own,
+starts from raw texts, and includes opening the pretrained vectors. The plain recipe is what
+tutorials build with skorch: ids padded to 400, an embedding layer over all 400,000 GloVe vectors,
+mean, 50 ReLU units, softmax, Adam; `--recipe-epochs` epochs of it are measured, and its time for
+more is extrapolated.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ class FineTunedClassifier(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors or gensim object, default=None
-        See :func:`load_pretrained`; X is texts. With None, X is a matrix of features.
+    pretrained : str, path, PretrainedVectors, gensim object, or list of these, default=None
+        See :func:`load_pretrained`; X is texts. What several sources know is concatenated. With
+        None, X is a matrix of features.
     encoder : {"mean"}, default="mean"
         How the vectors of a text become one.
     hidden_layer_sizes : tuple of int, default=()
@@ -137,8 +138,8 @@ class FineTunedClassifier(
         Epochs trained.
     temperature_ : float
         What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
-    pretrained_ : PretrainedVectors or None
-        The vectors.
+    pretrained_ : PretrainedVectors, list of them, or None
+        The vectors, as `pretrained` names one, several or none.
     n_features_in_ : int
         Number of features, for numeric X.
     feature_names_in_ : ndarray of str

@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -24,7 +24,7 @@ from .nn.criteria import make_criterion
 from .nn.encoders import EncoderWithHead, LinearBag, make_encoder_with_head, make_linear_bag
 from .nn.optimizers import is_row_wise, replace_parameter
 from .nn.training import Inputs, NewtonNet, Samples, TransferNet, build_net, find_device
-from .pretrained.sources import load_pretrained
+from .pretrained.sources import load_sources
 from .text.features import BagFeatures, Design, Splitting
 from .text.rows import WordRows
 
@@ -149,7 +149,9 @@ class FineTuning(CloneSharesPretrained):
         """Learn the features and make the module that starts on them; the training inputs."""
         X, target, weight = train
         self._labels, self.classes_ = labels, labels.classes
-        self.pretrained_ = None if self.pretrained is None else load_pretrained(self.pretrained)
+        self._sources = [] if self.pretrained is None else load_sources(self.pretrained)
+        several = isinstance(self.pretrained, list | tuple)
+        self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
         inputs = self._features.fit_transform(X, labels.membership(target), weight)
         self.module_: LinearBag | EncoderWithHead
@@ -178,15 +180,14 @@ class FineTuning(CloneSharesPretrained):
 
     def _make_features(self, steps: _Steps) -> BagFeatures | WordRows | ArrayFeatures:
         """How X becomes inputs."""
-        if self.pretrained_ is None:
+        if not self._sources:
             return ArrayFeatures(self.strength)
         splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
-        sources = [self.pretrained_]
         frozen = self.adaptation == "frozen"
         if steps.optimizer != "newton" and not frozen:
-            return WordRows(sources, splitting, weighting=self.weighting, oov=self.oov)
+            return WordRows(self._sources, splitting, weighting=self.weighting, oov=self.oov)
         return BagFeatures(
-            sources,
+            self._sources,
             splitting,
             ngram_range=tuple(self.ngram_range),
             char_ngram_range=self.char_ngram_range,
@@ -284,18 +285,15 @@ def _content_keys(X: Any) -> NDArray[np.int64]:
     if isinstance(X, list):
         contents = (text.encode("utf-8", "surrogatepass") for text in X)
     elif issparse(X):
-        rows = csr_array(X, copy=True)
-        rows.sum_duplicates()
-        bounds = zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
+        X = X.tocsr(copy=True)  # type: ignore[attr-defined]
+        X.sum_duplicates()
+        bounds = zip(X.indptr[:-1], X.indptr[1:], strict=True)
         contents = (
-            rows.indices[a:b].astype(np.int64).tobytes() + rows.data[a:b].tobytes()
-            for a, b in bounds
+            X.indices[a:b].astype(np.int64).tobytes() + X.data[a:b].tobytes() for a, b in bounds
         )
     else:
         contents = (row.tobytes() for row in X)
-    return np.fromiter(
-        map(crc32, contents), np.int64, X.shape[0] if hasattr(X, "shape") else len(X)
-    )
+    return np.fromiter(map(crc32, contents), np.int64)
 
 
 def _draw_seed(random_state: Any) -> int:

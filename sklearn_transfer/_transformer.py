@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._validation import CloneSharesPretrained, check_texts
-from .pretrained.sources import load_pretrained
+from .pretrained.sources import load_sources
 from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
 from .text.features import TokenWeights, Weighting
@@ -34,8 +34,10 @@ class PretrainedEmbeddingTransformer(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors or gensim object, default="glove-wiki-gigaword-50"
-        See :func:`load_pretrained`. Opened in `fit`, once in a process.
+    pretrained : str, path, PretrainedVectors, gensim object, or list of these, \
+            default="glove-wiki-gigaword-50"
+        See :func:`load_pretrained`. Opened in `fit`, once in a process. What several sources know
+        of a text is concatenated (meta-embeddings, Yin & Schuetze 2016).
     pooling : {"mean", "sum", "max", "min"} or tuple of them, default="mean"
         How the vectors of a text become one. The results of a tuple are concatenated.
     weighting : {"idf", "sif"} or None, default=None
@@ -65,8 +67,8 @@ class PretrainedEmbeddingTransformer(
 
     Attributes
     ----------
-    pretrained_ : PretrainedVectors
-        The vectors.
+    pretrained_ : PretrainedVectors or list of them
+        The vectors, as `pretrained` names one or several.
     vocabulary_ : Vocabulary, length n_seen
         The tokens of the training texts; with `weighting`.
     idf_ : ndarray of float32, shape (n_seen,)
@@ -74,9 +76,11 @@ class PretrainedEmbeddingTransformer(
     components_ : ndarray of float32, shape (remove_components, n_features_out_)
         The common directions, orthonormal; fewer rows where there were fewer training texts.
     coverage_ : float
-        Share of the tokens of the training texts that have a pretrained vector; 0 without tokens.
+        Share of the tokens of the training texts that have a pretrained vector, in any source; 0
+        without tokens.
     n_features_out_ : int
-        Number of features: the dimension of the vectors times the number of poolings.
+        Number of features: the dimension of the vectors, summed over the sources, times the number
+        of poolings.
 
     See Also
     --------
@@ -198,11 +202,13 @@ class PretrainedEmbeddingTransformer(
         """Learn everything; the pooled texts, before components are removed."""
         texts = check_texts(X, estimator=type(self).__name__)
         poolings = self._check_poolings()
-        self.pretrained_ = load_pretrained(self.pretrained)
+        self._sources = load_sources(self.pretrained)
+        several = isinstance(self.pretrained, list | tuple)
+        self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
         self._learn_coverage(tokens, token_ids)
         self._learn_weights(tokens, token_ids)
-        self.n_features_out_ = len(poolings) * self.pretrained_.dim
+        self.n_features_out_ = len(poolings) * sum(source.dim for source in self._sources)
         self._n_features_out = self.n_features_out_
         pooled = self._pool(tokens, token_ids)
         self.components_ = common_components(pooled, self.remove_components)
@@ -260,14 +266,15 @@ class PretrainedEmbeddingTransformer(
 
     @property
     def _folds_case(self) -> bool:
-        return self.lowercase == "auto" and self.pretrained_.cased
+        return self.lowercase == "auto" and any(source.cased for source in self._sources)
 
     def _split(self, texts: list[str]) -> tuple[list[str], TokenIds]:
-        lower = not self.pretrained_.cased if self.lowercase == "auto" else self.lowercase
+        lower = not self._folds_case if self.lowercase == "auto" else self.lowercase
         return find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)(texts)
 
     def _learn_coverage(self, tokens: list[str], token_ids: TokenIds) -> None:
-        known = self.pretrained_.words.find(tokens, fold_case=self._folds_case) >= 0
+        found = [source.words.find(tokens, fold_case=self._folds_case) for source in self._sources]
+        known = np.max(found, axis=0) >= 0
         n_known = np.count_nonzero(known[token_ids.ids])
         self.coverage_ = float(n_known / max(1, len(token_ids.ids)))
 
@@ -279,14 +286,20 @@ class PretrainedEmbeddingTransformer(
             )
 
     def _pool(self, tokens: list[str], token_ids: TokenIds) -> NDArray[np.float32]:
-        """Token ids to the used rows of the matrix to one vector a text."""
-        index, vectors = self.pretrained_.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-        weights = None
-        if self._token_weights is not None:
-            weights = np.empty(len(vectors), dtype=np.float32)
-            found = index >= 0
-            weights[index[found]] = self._token_weights(tokens, fold_case=self._folds_case)[found]
-        return pool(token_ids.translate(index), vectors, self._check_poolings(), weights)
+        """Token ids to the used rows of each matrix to one vector a text."""
+        blocks = []
+        for source in self._sources:
+            index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            weights = None
+            if self._token_weights is not None:
+                found = index >= 0
+                weights = np.empty(len(vectors), dtype=np.float32)
+                by_token = self._token_weights(tokens, fold_case=self._folds_case)
+                weights[index[found]] = by_token[found]
+            blocks.append(
+                pool(token_ids.translate(index), vectors, self._check_poolings(), weights)
+            )
+        return np.concatenate(blocks, axis=1)
 
     def _finish(self, pooled: NDArray[np.float32]) -> NDArray[np.floating]:
         features: NDArray[np.floating] = pooled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ N_FOLDS = 5
 # So many left-out samples fix one number well enough.
 _ENOUGH = 2000
 # Steps that a solver takes from the solution for all rows to that for most of them.
-_MAX_STEPS = 6
+_MAX_STEPS = 20
 
 
 def assign_folds(keys: NDArray[np.integer], groups: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -45,12 +46,12 @@ def assign_folds(keys: NDArray[np.integer], groups: NDArray[np.integer]) -> NDAr
 
 
 def cross_fit(
-    problem: LinearProblem, solved: Path, folds: NDArray[np.int64], weight: NDArray[np.float64]
+    problem: LinearProblem, solved: Path, folds: NDArray[np.int64], weight: NDArray[np.floating]
 ) -> Iterator[tuple[NDArray[np.int64], tuple[Tensor, ...]]]:
     """Models that have not seen some of the samples.
 
-    Each starts from the solution for all samples, less what the samples that it leaves out added to
-    it, so that it is a few steps from its own.
+    Each starts from the solution for all samples, less what those that it leaves out added to it,
+    so that it is a few steps from its own.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def cross_fit(
 
 
 def fit_temperature(
-    logits: NDArray[np.floating], target: NDArray[np.generic], weight: NDArray[np.float64]
+    logits: NDArray[np.floating], target: NDArray[Any], weight: NDArray[np.floating]
 ) -> float:
     """The temperature T of ``softmax(logits / T)`` (Guo et al. 2017).
 

@@ -142,27 +142,42 @@ class Path:
         self.moved = (zero,) if self.dual else problem.backward(zero)
         self.moved_image = zero
         self.first_norm: Tensor | None = None
+        self.gradient_norm: Tensor | None = None
 
     def restart(self, problem: LinearProblem, kept: Tensor) -> Path:
-        """A path to the solution of a similar problem, from here.
+        """A path to the solution without some of the samples, from the solution with them.
+
+        A solution is ``W_0 - X' g`` for the gradients g of the samples' losses. The path starts
+        from the same sum over the samples that are kept or, where that is no better, as with many
+        samples of few features, from the solution itself.
 
         Parameters
         ----------
         problem : LinearProblem
             With the same samples.
         kept : Tensor, shape (n_samples, 1)
-            0 for the samples whose share of the solution is taken back, where that is known.
+            0 for the samples that are left out, 1 for the others.
 
         Returns
         -------
         Path
         """
         path = Path(problem, self.start, lr=self.lr, max_cg=self.max_cg, cg_tol=self.cg_tol)
-        path.moved = (self.moved[0] * kept,) if self.dual else self.moved
-        path.moved_image = path.image(path.moved)
-        path.logits = path.logits + path.moved_image
+        _, gradient, _ = self._differentiate()
+        without = self.lift(-gradient * kept)
+        starts = ((without, self.image(without)), (self.moved, self.moved_image))
+        path._place(*min(starts, key=lambda start: path._place(*start)._objective()))
         path.first_norm = self.first_norm
         return path
+
+    def _place(self, moved: tuple[Tensor, ...], image: Tensor) -> Path:
+        self.logits = self.logits - self.moved_image + image
+        self.moved, self.moved_image = moved, image
+        return self
+
+    def _objective(self) -> float:
+        penalty = 0.5 * self.dot(self.moved, self.moved, self.moved_image).sum()
+        return float(penalty + self.problem.loss(self.logits).sum())
 
     def params(self) -> tuple[Tensor, ...]:
         """Where the path has come to."""
@@ -199,6 +214,7 @@ class Path:
         if self.first_norm is None:
             self.first_norm = squared.sqrt()
         active = squared.sqrt() > self.problem.tolerance * self.first_norm
+        self.gradient_norm = squared.sqrt()
         if not bool(active.any()):
             return loss.sum(), True
         step, step_image = self._solve(descent, image, squared, active, curvature)

@@ -62,3 +62,27 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
         f"pretrained must be a name, a path, a PretrainedVectors or gensim vectors, got "
         f"{type(source).__name__}: {source!r:.80}"
     )
+
+
+def load_sources(pretrained: Any) -> list[PretrainedVectors]:
+    """One or several sources, as a list.
+
+    Parameters
+    ----------
+    pretrained : source, or list or tuple of sources
+        See :func:`load_pretrained`.
+
+    Returns
+    -------
+    list of PretrainedVectors
+
+    Raises
+    ------
+    ValueError
+        If the list is empty.
+    """
+    if not isinstance(pretrained, list | tuple):
+        return [load_pretrained(pretrained)]
+    if not pretrained:
+        raise ValueError("pretrained must name at least one source; got an empty list.")
+    return [load_pretrained(source) for source in pretrained]
