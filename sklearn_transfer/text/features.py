@@ -262,9 +262,10 @@ class BagFeatures:
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
         if self.offsets:
-            for weight, counts in self._fit_counts(tokens, token_ids, word_ids, sample_weight):
+            counted = self._fit_counts(tokens, token_ids, word_ids, sample_weight)
+            for weight, of_words, counts in counted:
                 column = idf(document_frequency(counts, sample_weight), self._n_texts)
-                if membership is not None and weight != _CHAR_WEIGHT:
+                if membership is not None and of_words:
                     column *= _supervised_scale(counts, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(counts, column, weight / np.sqrt(self.pull)))
@@ -316,18 +317,18 @@ class BagFeatures:
         token_ids: TokenIds,
         word_ids: TokenIds,
         sample_weight: NDArray[np.floating],
-    ) -> Iterator[tuple[float, csr_array]]:
-        """The weight and counts of every block of columns."""
+    ) -> Iterator[tuple[float, bool, csr_array]]:
+        """For every block of columns its weight, whether they are words, and the counts."""
         shortest, longest = self.ngram_range
         min_df = 2 if self._n_texts > _MANY_TEXTS else 0
         if shortest == 1:
-            yield 1.0, count_tokens(word_ids, len(self.vocabulary))
+            yield 1.0, True, count_tokens(word_ids, len(self.vocabulary))
         self._word_ngrams = self._char_ngrams = None
         if longest > 1:
             self._word_ngrams = WordNgrams(len(self.vocabulary), longest)
             by_length = self._word_ngrams.fit_count(word_ids, sample_weight, min_df)
             for block in by_length[max(shortest - 2, 0) :]:
-                yield _NGRAM_WEIGHT, block
+                yield _NGRAM_WEIGHT, True, block
         char_range = self.char_ngram_range
         if char_range == "auto":
             short = self._n_tokens <= _SHORT_TEXT * self._n_texts
@@ -337,6 +338,7 @@ class BagFeatures:
             counts = count_tokens(token_ids, len(tokens))
             yield (
                 _CHAR_WEIGHT,
+                False,
                 self._char_ngrams.fit_count(self._words(tokens), counts, sample_weight, min_df),
             )
 
@@ -347,7 +349,7 @@ class BagFeatures:
         shortest, _ = self.ngram_range
         if shortest == 1:
             n_words = len(self.vocabulary)
-            yield count_tokens(word_ids, n_words + 1)[:, :n_words]
+            yield count_tokens(word_ids.only(word_ids.ids < n_words), n_words)
         if self._word_ngrams is not None:
             yield from self._word_ngrams.count(word_ids)[max(shortest - 2, 0) :]
         if self._char_ngrams is not None:
@@ -394,17 +396,18 @@ def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -> csr_array:
-    """``(1 + ln tf) * column``, each row scaled to length `norm` unless that is None."""
-    values = np.log(counts.data)
+    """``(1 + ln tf) * column``, each row scaled to length `norm` unless that is None; in place."""
+    values = counts.data
+    np.log(values, out=values)
     values += 1
     values *= column[counts.indices]
-    weighted = csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
     if norm is not None:
-        squares = csr_array((values**2, counts.indices, counts.indptr), shape=counts.shape)
-        length = np.sqrt(squares @ np.ones(counts.shape[1], dtype=np.float32))
+        per_row = np.diff(counts.indptr)
+        row = np.repeat(np.arange(len(per_row)), per_row)
+        length = np.sqrt(np.bincount(row, weights=values**2, minlength=len(per_row)))
         scale = norm / np.where(length > 0, length, 1)
-        values *= np.repeat(scale.astype(np.float32), np.diff(counts.indptr))
-    return weighted
+        values *= scale.astype(np.float32)[row]
+    return counts
 
 
 def _supervised_scale(

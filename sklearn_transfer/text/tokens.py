@@ -67,9 +67,10 @@ class TokenIds:
 
     def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
         """Keep each token with probability `share`."""
-        return self._only(generator.random(len(self.ids), dtype=np.float32) < share)
+        return self.only(generator.random(len(self.ids), dtype=np.float32) < share)
 
-    def _only(self, kept: NDArray[np.bool_]) -> TokenIds:
+    def only(self, kept: NDArray[np.bool_]) -> TokenIds:
+        """The tokens where `kept`, shape (n_tokens,), is true."""
         return TokenIds(self.ids[kept], _offsets(kept)[self.offsets])
 
     def translate(self, new_ids: NDArray[np.integer]) -> TokenIds:
@@ -77,7 +78,7 @@ class TokenIds:
         ids = new_ids[self.ids].astype(np.int32, copy=False)
         kept = ids >= 0
         translated = TokenIds(ids, self.offsets)
-        return translated if kept.all() else translated._only(kept)
+        return translated if kept.all() else translated.only(kept)
 
 
 def _offsets(lengths: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
