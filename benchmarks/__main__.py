@@ -6,14 +6,36 @@ The Markdown goes to stdout and, of a run on all texts, to ``benchmarks/results/
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 from typing import Any
 
-from . import embedding, sharing, training
+from . import (
+    ablation,
+    all_labels,
+    embedding,
+    few_labels,
+    multilabel,
+    probabilities,
+    scaling,
+    sharing,
+    training,
+)
 from .data import LOADERS, DataUnavailable
 from .measure import describe_machine
+from .tasks import QUICK
 
-SCRIPTS = {"embedding": embedding, "training": training, "sharing": sharing}
+SCRIPTS = {
+    "embedding": embedding,
+    "training": training,
+    "sharing": sharing,
+    "all_labels": all_labels,
+    "few_labels": few_labels,
+    "probabilities": probabilities,
+    "multilabel": multilabel,
+    "scaling": scaling,
+    "ablation": ablation,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -26,17 +48,26 @@ def main() -> None:
     parser.add_argument(
         "--recipe-epochs", type=int, help="of plain skorch, in training; default: 1"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="try, on little data; nothing is written"
+    )
+    parser.add_argument(
+        "--rivals", action="store_true", help="fastText and model2vec too, in all_labels"
+    )
     options = parser.parse_args()
+    if options.quick and options.limit is None:
+        options.limit = QUICK
+    options.quick = options.limit is not None
     unknown = set(options.names) - set(SCRIPTS)
     if unknown:
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}: {', '.join(SCRIPTS)}")
 
     for name in options.names or SCRIPTS:
         script: Any = SCRIPTS[name]
-        given = {"limit": options.limit, "repeats": options.repeats}
-        if script is training:
-            given |= {"data": options.data, "recipe_epochs": options.recipe_epochs}
-        given = {key: value for key, value in given.items() if value is not None}
+        known = inspect.signature(script.main).parameters
+        given = {
+            key: value for key, value in vars(options).items() if key in known and value is not None
+        }
         try:
             body = script.main(**given)
         except DataUnavailable as error:
@@ -46,7 +77,7 @@ def main() -> None:
         machine = describe_machine(script.PACKAGES)
         text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
         print(text, flush=True)
-        if options.limit is None:
+        if not options.quick:
             suffix = f"-{options.data}" if script is training and options.data else ""
             RESULTS.mkdir(exist_ok=True)
             (RESULTS / f"{name}{suffix}.md").write_text(text, encoding="utf-8")

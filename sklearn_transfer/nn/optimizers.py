@@ -27,6 +27,8 @@ class LinearProblem:
         From parameters, a tuple of tensors, to what they add to the logits, shape (n_samples, K).
     backward : callable
         Its transpose: from a tensor of shape (n_samples, K) to a tuple of tensors.
+    gram : callable
+        The one after the other, ``forward(backward(coefficients))``.
     loss : callable
         From logits, shape (n_samples, K), to the weighted losses: shape (n_samples, K) where every
         column is a problem of its own, (n_samples, 1) where the columns depend on each other.
@@ -37,6 +39,7 @@ class LinearProblem:
 
     forward: Callable[[tuple[Tensor, ...]], Tensor]
     backward: Callable[[Tensor], tuple[Tensor, ...]]
+    gram: Callable[[Tensor], Tensor]
     loss: Callable[[Tensor], Tensor]
     tolerance: Tensor
     n_samples: int
@@ -188,9 +191,7 @@ class Path:
 
     def image(self, vector: tuple[Tensor, ...]) -> Tensor:
         """What a vector adds to the logits, shape (n_samples, K)."""
-        if self.dual:
-            vector = self.problem.backward(vector[0])
-        return self.problem.forward(vector)
+        return self.problem.gram(vector[0]) if self.dual else self.problem.forward(vector)
 
     def lift(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """The gradient with respect to the logits, as a vector."""

@@ -245,8 +245,8 @@ class TransferNet(NeuralNet):
 def _one_thread(device: torch.device) -> Iterator[None]:
     """Keep torch to one thread where the CPU solves a linear model.
 
-    The products with sparse columns run on one thread anyway, and for the rest the threads of
-    OpenMP would spin at a barrier whenever another process has one of the cores.
+    The products with sparse columns have threads of their own, and for the rest those of OpenMP
+    would spin at a barrier whenever another process has one of the cores.
     """
     n_threads = torch.get_num_threads()
     if device.type == "cpu":
@@ -270,13 +270,9 @@ class NewtonNet(TransferNet):
         problem = self._problem  # the samples of a fit do not change: neither does the problem
         if problem is None:
             problem = self._problem = self._state_problem(Xi, yi)
-        total = self.optimizer_.step(lambda: problem)
-        return {"loss": total / len(Xi), "y_pred": None}
-
-    def fit_loop(self, *args: Any, **kwargs: Any) -> NewtonNet:
-        """Train on one thread where the CPU trains."""
         with _one_thread(self.device):
-            return super().fit_loop(*args, **kwargs)
+            total = self.optimizer_.step(lambda: problem)
+        return {"loss": total / len(Xi), "y_pred": None}
 
     @property
     def ran_out(self) -> bool:
@@ -352,6 +348,10 @@ class NewtonNet(TransferNet):
                 offsets = sparse.transposed_product(gradient)
             return offsets, dense.T @ gradient, gradient.sum(0, keepdim=True)
 
+        def gram(coefficients: Tensor) -> Tensor:
+            product = dense @ (dense.T @ coefficients) + coefficients.sum(0, keepdim=True)
+            return product if sparse is None else product + sparse.gram(coefficients)
+
         def loss(logits: Tensor) -> Tensor:
             if by_column is not None:
                 return by_column(logits, target) * batch.weight[:, None]
@@ -364,7 +364,7 @@ class NewtonNet(TransferNet):
         tolerance = _TOLERANCE[dense.dtype] * rarer
         if by_column is None:
             tolerance = tolerance.min()[None]
-        return LinearProblem(forward, backward, loss, tolerance, len(batch))
+        return LinearProblem(forward, backward, gram, loss, tolerance, len(batch))
 
 
 class _StopWhenSolved(Callback):

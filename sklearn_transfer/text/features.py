@@ -127,6 +127,8 @@ class TokenWeights:
         Positions in `vocabulary`.
     sample_weight : ndarray of float, shape (n_texts,)
         A text of weight 2 counts as two.
+    counts : csr_array, shape (n_texts, n_tokens), default=None
+        How often each token occurs in each text, where that is known.
 
     Attributes
     ----------
@@ -141,11 +143,13 @@ class TokenWeights:
         vocabulary: Vocabulary,
         token_ids: TokenIds,
         sample_weight: NDArray[np.floating],
+        counts: csr_array | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         n_tokens = len(vocabulary)
         if weighting == "idf":
-            seen = document_frequency(count_tokens(token_ids, n_tokens), sample_weight)
+            counts = count_tokens(token_ids, n_tokens) if counts is None else counts
+            seen = document_frequency(counts, sample_weight)
             self.values = idf(np.append(seen, 0), sample_weight.sum())
         elif weighting == "sif":
             times = np.repeat(sample_weight, token_ids.lengths)
@@ -258,11 +262,14 @@ class BagFeatures:
         word_ids = token_ids.translate(word)
         total = float(np.dot(sample_weight, token_ids.lengths))
         self._n_texts, self._n_tokens = float(sample_weight.sum()), total
-        self._token_weights = TokenWeights(self.weighting, self.vocabulary, word_ids, sample_weight)
+        words = count_tokens(word_ids, len(self.vocabulary))
+        self._token_weights = TokenWeights(
+            self.weighting, self.vocabulary, word_ids, sample_weight, words
+        )
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
         if self.offsets:
-            counted = self._fit_counts(tokens, token_ids, word_ids, sample_weight)
+            counted = self._fit_counts(tokens, token_ids, word_ids, words, sample_weight)
             for weight, of_words, counts in counted:
                 column = idf(document_frequency(counts, sample_weight), self._n_texts)
                 if membership is not None and of_words:
@@ -316,13 +323,14 @@ class BagFeatures:
         tokens: list[str],
         token_ids: TokenIds,
         word_ids: TokenIds,
+        words: csr_array,
         sample_weight: NDArray[np.floating],
     ) -> Iterator[tuple[float, bool, csr_array]]:
         """For every block of columns its weight, whether they are words, and the counts."""
         shortest, longest = self.ngram_range
         min_df = 2 if self._n_texts > _MANY_TEXTS else 0
         if shortest == 1:
-            yield 1.0, True, count_tokens(word_ids, len(self.vocabulary))
+            yield 1.0, True, words
         self._word_ngrams = self._char_ngrams = None
         if longest > 1:
             self._word_ngrams = WordNgrams(len(self.vocabulary), longest)

@@ -14,11 +14,16 @@ from .tokens import TokenIds
 Integers = NDArray[np.int64]
 
 
+def as_index(array: Integers, size: int) -> NDArray[np.integer]:
+    """An index array of the smallest type for `size` elements, which SciPy then keeps."""
+    return array.astype(np.int32 if size < 2**31 else np.int64, copy=False)
+
+
 def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
     """How often each token occurs in each text, float32, shape (n_texts, n_tokens)."""
     ones = np.ones(len(token_ids.ids), dtype=np.float32)
     # Copies, because sum_duplicates works in place.
-    arrays = (ones, token_ids.ids.copy(), token_ids.offsets.copy())
+    arrays = (ones, token_ids.ids.copy(), as_index(token_ids.offsets.copy(), len(ones)))
     counts = csr_array(arrays, shape=(len(token_ids), n_tokens))
     counts.sum_duplicates()
     return counts
@@ -136,8 +141,9 @@ class WordNgrams:
         n_columns = len(self._keys[n - 2])
         pointer = np.zeros(n_columns + 1, dtype=np.int64)
         np.cumsum(np.bincount(column[start], minlength=n_columns), out=pointer[1:])
-        shape = (len(token_ids), n_columns)
-        return csc_array((times, text[start], pointer), shape=shape).tocsr()
+        size = max(len(times), len(token_ids))
+        arrays = (times, as_index(text[start], size), as_index(pointer, size))
+        return csc_array(arrays, shape=(len(token_ids), n_columns)).tocsr()
 
 
 def _text_of(token_ids: TokenIds, position: Integers) -> Integers:
@@ -209,7 +215,9 @@ class CharNgrams:
 
     def _spell(self, word: Integers, column: Integers, n_words: int) -> csr_array:
         ones = np.ones(len(word), dtype=np.float32)
-        return csr_array((ones, (word, column)), shape=(n_words, len(self.ngrams)))
+        size = max(len(word), n_words, len(self.ngrams))
+        at = as_index(word, size), as_index(column, size)
+        return csr_array((ones, at), shape=(n_words, len(self.ngrams)))
 
     def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.uint8], Integers, Integers]:
         """Every n-gram, packed, and the position of its word."""

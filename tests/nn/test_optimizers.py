@@ -62,6 +62,7 @@ class Task:
         return LinearProblem(
             forward=lambda params: sum(x @ w for x, w in zip(blocks, params, strict=True)),
             backward=lambda gradient: tuple(x.T @ gradient for x in blocks),
+            gram=lambda coefficients: self.X @ (self.X.T @ coefficients),
             loss=self.losses,
             tolerance=torch.full((n_columns,), tolerance, dtype=torch.float64),
             n_samples=10**9 if primal else len(self.X),

@@ -16,6 +16,7 @@ from torch import nn
 from sklearn_transfer.nn.columns import SparseColumns
 from sklearn_transfer.nn.criteria import CrossEntropy, SquaredHinge
 from sklearn_transfer.nn.encoders import make_encoder_with_head, make_linear_bag
+from sklearn_transfer.nn.optimizers import Path
 from sklearn_transfer.nn.training import (
     Batch,
     Batches,
@@ -511,16 +512,20 @@ def test_fitting_again_states_the_new_problem() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_newton_net_trains_on_one_thread_and_gives_the_others_back() -> None:
-    class Counts(Callback):
-        n_threads = 0
+def test_a_newton_net_steps_on_one_thread_and_gives_the_others_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, step = [], Path.advance
 
-        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-            self.n_threads = torch.get_num_threads()
+    def advance(path: Path) -> Any:
+        seen.append(torch.get_num_threads())
+        return step(path)
 
-    data, callback = samples(), Counts()
-    newton(data, callbacks=[callback]).fit(data)
-    assert (callback.n_threads, torch.get_num_threads()) == (1, 2)
+    monkeypatch.setattr(Path, "advance", advance)
+    data = samples()
+    newton(data).fit(data)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
