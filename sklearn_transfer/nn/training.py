@@ -135,6 +135,8 @@ class Batches:
         self.samples, self.batch_size, self.device = samples, max(batch_size, 1), device
         self.generator, self.token_dropout = generator, token_dropout
         self.linear = linear
+        # Those of the user: training itself keeps to one.
+        self.n_threads = torch.get_num_threads()
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
@@ -160,7 +162,7 @@ class Batches:
             return {"dense": self._move(columns.astype(np.float32, copy=False))}
         tensors: dict[str, Any] = {"dense": self._move(inputs.dense)}
         if inputs.sparse.shape[1]:
-            tensors["sparse"] = SparseColumns(inputs.sparse, self.device)
+            tensors["sparse"] = SparseColumns(inputs.sparse, self.device, n_threads=self.n_threads)
         return tensors
 
     def _bag_tensors(self, bags: Bags) -> dict[str, Tensor]:
@@ -176,6 +178,23 @@ class Batches:
 
     def _move(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Keep torch to one thread where the CPU trains.
+
+    The batches are small, and the threads of OpenMP spin at a barrier whenever another process has
+    one of the cores: an epoch then takes ten times as long. Products with sparse columns have
+    threads of their own, which sleep.
+    """
+    n_threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class TransferNet(NeuralNet):
@@ -201,6 +220,11 @@ class TransferNet(NeuralNet):
     def get_dataset(self, X: Any, y: Any = None) -> Samples:
         """Inputs and targets as samples."""
         return X if isinstance(X, Samples) else Samples(X, y)
+
+    def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train or validate one epoch."""
+        with _one_thread(torch.device(self.device)):
+            super().run_single_epoch(*args, **kwargs)
 
     @property
     def ran_out(self) -> bool:
@@ -241,22 +265,6 @@ class TransferNet(NeuralNet):
         return self.predict_proba(X).argmax(axis=1)
 
 
-@contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """Keep torch to one thread where the CPU solves a linear model.
-
-    The products with sparse columns have threads of their own, and for the rest those of OpenMP
-    would spin at a barrier whenever another process has one of the cores.
-    """
-    n_threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 class NewtonNet(TransferNet):
     """The net of a linear model that is trained on all samples at once."""
 
@@ -270,8 +278,7 @@ class NewtonNet(TransferNet):
         problem = self._problem  # the samples of a fit do not change: neither does the problem
         if problem is None:
             problem = self._problem = self._state_problem(Xi, yi)
-        with _one_thread(self.device):
-            total = self.optimizer_.step(lambda: problem)
+        total = self.optimizer_.step(lambda: problem)
         return {"loss": total / len(Xi), "y_pred": None}
 
     @property
