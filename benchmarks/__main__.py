@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument(
         "--recipe-epochs", type=int, help="of plain skorch, in training; default: 1"
     )
-    parser.add_argument("--skip", help="rows of training whose name holds this", default=None)
+    parser.add_argument(
+        "--skip", help="rows of training whose name holds one of these, a,b,c", default=None
+    )
     parser.add_argument(
         "--quick", action="store_true", help="try, on little data; nothing is written"
     )

@@ -206,7 +206,7 @@ def main(
     for repeat in range(repeats):
         for name, function in ROWS.items():
             done = runs[name]
-            if skip and skip in name:
+            if any(part in name for part in skip.split(",") if part):
                 continue
             if repeat and (not done or done[0]["fit"] > _ONCE):  # left out, or slow
                 continue
