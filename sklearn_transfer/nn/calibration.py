@@ -107,7 +107,8 @@ def fit_temperature(
     Returns
     -------
     float
-        Where the weighted log loss of `target` is least; 1 where there is nothing to learn from.
+        Where the weighted log loss of `target` is least, between a hundredth and ten times the mean
+        absolute logit; 1 where there is nothing to learn from.
 
     Notes
     -----
@@ -127,7 +128,8 @@ def fit_temperature(
     smoothing = 1 / (n + 2)
     floor = 0.5 if independent else 1 / z.shape[1]
     goal = goal * (1 - smoothing) + floor * smoothing
-    inverse = 1 / max(float(np.abs(z).mean()), 1e-12)
+    # Logits that few samples make worse than chance must not flatten all probabilities.
+    inverse = start = 1 / max(float(np.abs(z).mean()), 1e-12)
     for _ in range(100):
         if independent:
             p = expit(inverse * z)
@@ -140,7 +142,8 @@ def fit_temperature(
         # At most a factor of two at a time: far out the curvature vanishes.
         step = -gradient / bend if bend > 0 else -np.sign(gradient) * inverse
         moved = float(np.clip(inverse + step, inverse / 2, inverse * 2))
-        if abs(moved - inverse) <= 1e-12 * inverse or not 1e-6 < moved < 1e6:
+        moved = float(np.clip(moved, 0.1 * start, 100 * start))
+        if abs(moved - inverse) <= 1e-12 * inverse:
             break
         inverse = moved
     return 1 / inverse

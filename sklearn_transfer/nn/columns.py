@@ -44,6 +44,7 @@ class SparseColumns:
         self._rows = matrix if self._on_cpu else _sparse_tensor(matrix, device)
         self._n_threads = n_threads
         self._transpose: Any = None
+        self._pool: ThreadPoolExecutor | None = None
 
     def __matmul__(self, weights: Tensor) -> Tensor:
         """Product with a tensor of shape (n_columns, K); differentiable."""
@@ -96,8 +97,9 @@ class SparseColumns:
         small = self._matrix.nnz * width < _SMALL
         if small or self._n_threads == 1:
             return [multiply(*slab) for slab in self._transpose]
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            return list(pool.map(lambda slab: multiply(*slab), self._transpose))
+        if self._pool is None:  # its threads end with this object
+            self._pool = ThreadPoolExecutor(self._n_threads)
+        return list(self._pool.map(lambda slab: multiply(*slab), self._transpose))
 
 
 class _Product(torch.autograd.Function):

@@ -319,8 +319,8 @@ class NewtonNet(TransferNet):
                 module = copy.deepcopy(self.module_)
                 for param, value in zip(module.parameters(), params, strict=True):
                     param.copy_(value)
-                batch, _ = next(iter(self.get_iterator(Samples(design.unseen(left_out)))))
-                logits.append(module(**batch.tensors).double().cpu().numpy())
+                for batch, _ in self.get_iterator(Samples(design.unseen(left_out))):
+                    logits.append(module(**batch.tensors).double().cpu().numpy())
                 rows.append(left_out)
         return np.concatenate(logits), np.concatenate(rows)
 

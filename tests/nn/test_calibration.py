@@ -103,3 +103,15 @@ def test_calibration_changes_no_label():
     plain, calibrated = (FineTunedClassifier(calibrate=c).fit(X, y) for c in (False, True))
     np.testing.assert_array_equal(plain.predict(X), calibrated.predict(X))
     np.testing.assert_array_equal(calibrated.predict_proba(X).argmax(axis=1), plain.predict(X))
+
+
+def test_temperature_of_logits_worse_than_chance_stays_moderate():
+    logits = np.random.default_rng(0).normal(size=(50, 1))
+    target = (logits[:, 0] < 0).astype(int)
+    assert fit_temperature(logits, target, np.ones(50)) <= 10 * np.abs(logits).mean() * (1 + 1e-9)
+
+
+def test_folds_larger_than_a_batch_of_prediction_are_calibrated():
+    X = np.random.default_rng(0).normal(size=(21_000, 2))
+    y = (X[:, 0] + 0.5 * X[:, 1] > 0).astype(int)
+    assert np.isfinite(FineTunedClassifier().fit(X, y).temperature_)
