@@ -185,7 +185,7 @@ def _one_thread(device: torch.device) -> Iterator[None]:
     """Keep torch to one thread where the CPU trains.
 
     The batches are small, and the threads of OpenMP spin at a barrier whenever another process has
-    one of the cores: an epoch then takes ten times as long. Products with sparse columns have
+    one of the cores, so that an epoch takes many times as long. Products with sparse columns have
     threads of their own, which sleep.
     """
     n_threads = torch.get_num_threads()
