@@ -1,8 +1,8 @@
 """The words of a table: a sequence of distinct strings that is looked up by arrays.
 
-A Python ``dict`` of three million words takes 300 MB and a second to build, in every process. Here
-the words are four NumPy arrays, so they are saved, memory-mapped and shared as the matrix is, and
-thousands of words are looked up in a handful of array operations.
+A Python ``dict`` of millions of words is built and held by every process. Here the words are
+four NumPy arrays, so they are saved, memory-mapped and shared as the matrix is, and thousands of
+words are looked up in a handful of array operations.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .tokens import Lowercase, Splitter, TokenIds, find_tokenizer
 
 Weighting = Literal["idf", "sif"] | None
 
-# How much the blocks count beside the words, whose block has norm 1 (a study over nine data sets).
+# How much the blocks count beside the words, whose block has norm 1.
 _NGRAM_WEIGHT, _CHAR_WEIGHT = 0.7, 0.5
 # The least that the supervised scale leaves of a column.
 _LEAST_SCALE = 0.75
