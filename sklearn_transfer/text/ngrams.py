@@ -44,7 +44,7 @@ class WordNgrams:
     """The word n-grams of a collection of texts, as columns.
 
     An n-gram is an (n-1)-gram and one more token, so its key is the integer
-    ``column * n_tokens + token``. One sort of the keys of all positions gives the distinct n-grams,
+    ``column * n_tokens + token``. One sort of the pairs of key and text gives the distinct n-grams,
     in how many texts they occur and how often.
 
     Parameters
@@ -79,30 +79,28 @@ class WordNgrams:
         counts = []
         grams = self._unigrams(token_ids)
         for n in range(2, self.max_n + 1):
-            keys, position = self._lengthen(token_ids, *grams, n)
+            grams = self._lengthen(token_ids, grams, n)
+            keys, text, times = _count_pairs(grams, token_ids)
             new = np.diff(keys, prepend=-1) != 0
             column = np.cumsum(new) - 1
-            text = _text_of(token_ids, position)
-            first = new | (np.diff(text, prepend=-1) != 0)
-            weight = np.bincount(column[first], weights=sample_weight[text[first]])
-            kept = weight >= min_df
+            kept = np.bincount(column, weights=sample_weight[text]) >= min_df
             self._keys.append(keys[new][kept])
             column = np.where(kept, np.cumsum(kept) - 1, -1)[column]
-            grams = column[column >= 0], position[column >= 0]
-            counts.append(self._count(token_ids, *grams, n))
+            counts.append(self._matrix(column, text, times, len(token_ids), n))
+            if n < self.max_n:
+                grams = self._find(grams, n)
         return counts
 
     def count(self, token_ids: TokenIds) -> list[csr_array]:
         """Count the n-grams that were learned, as in `fit_count`."""
         counts = []
         grams = self._unigrams(token_ids)
-        for n, known in enumerate(self._keys, start=2):
-            keys, position = self._lengthen(token_ids, *grams, n)
-            column = np.searchsorted(known, keys)
-            found = column < len(known)
-            found[found] = known[column[found]] == keys[found]
-            grams = column[found], position[found]
-            counts.append(self._count(token_ids, *grams, n))
+        for n in range(2, self.max_n + 1):
+            grams = self._lengthen(token_ids, grams, n)
+            keys, text, times = _count_pairs(grams, token_ids)
+            counts.append(self._matrix(self._find(keys, n), text, times, len(token_ids), n))
+            if n < self.max_n:
+                grams = self._find(grams, n)
         return counts
 
     def tokens_of(self, n: int) -> NDArray[np.int32]:
@@ -113,53 +111,76 @@ class WordNgrams:
         first = shorter[:, None] if n == 2 else self.tokens_of(n - 1)[shorter]
         return np.concatenate([first.astype(np.int32), last], axis=1)
 
-    def _unigrams(self, token_ids: TokenIds) -> tuple[Integers, Integers]:
-        position = np.flatnonzero(token_ids.ids < self.n_tokens)
-        return token_ids.ids[position].astype(np.int64), position
+    # What begins at each position of the texts, shape (n_positions,): a column or a key, or -1.
 
-    def _lengthen(
-        self, token_ids: TokenIds, column: Integers, position: Integers, n: int
-    ) -> tuple[Integers, Integers]:
-        """Keys of the n-grams that begin with known (n-1)-grams, sorted, and their positions."""
-        last = position + n - 1
-        end_of_text = np.repeat(token_ids.offsets[1:], token_ids.lengths)
-        inside = last < end_of_text[position]
-        column, position, last = column[inside], position[inside], last[inside]
-        token = token_ids.ids[last]
-        known = token < self.n_tokens
-        return _sort_pairs(column[known] * self.n_tokens + token[known], position[known])
+    def _unigrams(self, token_ids: TokenIds) -> Integers:
+        return np.where(token_ids.ids < self.n_tokens, token_ids.ids, np.int64(-1))
 
-    def _count(
-        self, token_ids: TokenIds, column: Integers, position: Integers, n: int
+    def _lengthen(self, token_ids: TokenIds, columns: Integers, n: int) -> Integers:
+        """Keys of n-grams from the columns of the (n-1)-grams that they begin with."""
+        last = token_ids.ids[n - 1 :]
+        ends = np.ones(len(columns), dtype=bool)
+        ends[: len(last)] = (columns[: len(last)] < 0) | (last >= self.n_tokens)
+        for back in range(1, n):
+            before = token_ids.offsets[1:] - back
+            ends[before[before >= 0]] = True
+        keys = columns * self.n_tokens
+        keys[: len(last)] += last
+        keys[ends] = -1
+        return keys
+
+    def _find(self, keys: Integers, n: int) -> Integers:
+        """The column of each key; -1 where it was not learned."""
+        known = self._keys[n - 2]
+        column = np.searchsorted(known, keys)
+        found = column < len(known)
+        found[found] = known[column[found]] == keys[found]
+        return np.where(found, column, -1)
+
+    def _matrix(
+        self, column: Integers, text: Integers, times: Integers, n_texts: int, n: int
     ) -> csr_array:
-        """Counts from the columns and positions of n-grams, sorted by column, then position."""
-        text = _text_of(token_ids, position)
-        start = np.flatnonzero(
-            (np.diff(column, prepend=-1) != 0) | (np.diff(text, prepend=-1) != 0)
-        )
-        times = np.diff(start, append=len(column)).astype(np.float32)
+        """Counts from triples sorted by column, then text; column -1 is left out."""
+        known = column >= 0
+        column, text, times = column[known], text[known], times[known]
         n_columns = len(self._keys[n - 2])
         pointer = np.zeros(n_columns + 1, dtype=np.int64)
-        np.cumsum(np.bincount(column[start], minlength=n_columns), out=pointer[1:])
-        size = max(len(times), len(token_ids))
-        arrays = (times, as_index(text[start], size), as_index(pointer, size))
-        return csc_array(arrays, shape=(len(token_ids), n_columns)).tocsr()
+        np.cumsum(np.bincount(column, minlength=n_columns), out=pointer[1:])
+        size = max(len(times), n_texts)
+        arrays = (times.astype(np.float32), as_index(text, size), as_index(pointer, size))
+        return csc_array(arrays, shape=(n_texts, n_columns)).tocsr()
 
 
-def _text_of(token_ids: TokenIds, position: Integers) -> Integers:
-    """The text that each token position lies in."""
-    return np.repeat(np.arange(len(token_ids)), token_ids.lengths)[position]
+def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integers, Integers]:
+    """The distinct pairs of a key and the text it is in, sorted, and how often each occurs.
 
+    Parameters
+    ----------
+    keys : ndarray of int64, shape (n_positions,)
+        Negative where there is none.
+    token_ids : TokenIds
+        Says which text a position is in.
 
-def _sort_pairs(keys: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """Sort pairs of non-negative integers; in one array of integers where they fit into 63 bits."""
-    shift = int(values.max(initial=0)).bit_length()
-    if int(keys.max(initial=0)).bit_length() + shift > 63:
-        order = np.lexsort((values, keys))
-        return keys[order], values[order]
-    packed = (keys << shift) | values
-    packed.sort()
-    return packed >> shift, packed & ((1 << shift) - 1)
+    Returns
+    -------
+    keys, text, times : ndarray of int64, shape (n_pairs,)
+    """
+    used = keys >= 0
+    text = np.repeat(np.arange(len(token_ids)), token_ids.lengths)[used]
+    keys = keys[used]
+    shift = len(token_ids).bit_length()
+    if int(keys.max(initial=0)).bit_length() + shift <= 63:  # one number holds both
+        keys <<= shift
+        keys |= text
+        keys.sort()
+        start = np.flatnonzero(np.diff(keys, prepend=-1))
+        times = np.diff(start, append=len(keys))
+        keys = keys[start]
+        return keys >> shift, keys & ((1 << shift) - 1), times
+    order = np.lexsort((text, keys))
+    keys, text = keys[order], text[order]
+    start = np.flatnonzero(np.diff(keys, prepend=-1) | np.diff(text, prepend=-1))
+    return keys[start], text[start], np.diff(start, append=len(keys))
 
 
 class CharNgrams:

@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_transfer.text import tokens as module
-from sklearn_transfer.text.tokens import TOKEN_PATTERN, TokenIds, Tokenizer, find_tokenizer
+from sklearn_transfer.text.tokens import SplitAll, Splitter, TokenIds, Tokenizer, find_tokenizer
 
 # Any text, and texts of a few words, so that tokens repeat within and between texts.
 ASCII = st.text(st.characters(max_codepoint=127))
 TEXTS = st.lists(st.one_of(ASCII, st.text(), st.text(alphabet="aB é猫.'_")), max_size=6)
 RAGGED = st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=5)
-FAST = [TOKEN_PATTERN, r"\b\w+\b", r"\w+", r"(?u)\w+"]
 
 
 def ragged(rows: Sequence[Sequence[int]]) -> TokenIds:
@@ -35,6 +34,10 @@ def written(result: tuple[list[str], TokenIds]) -> list[list[str]]:
     """The tokens of each text as strings."""
     tokens, token_ids = result
     return [[tokens[i] for i in row] for row in rows(token_ids)]
+
+
+def each(split: Splitter) -> SplitAll:
+    return lambda texts: (list(split(text)) for text in texts)
 
 
 class Counting:
@@ -111,69 +114,49 @@ def test_thin_draws_from_its_generator_alone() -> None:
 # ---- splitting ----
 
 
-@pytest.mark.parametrize("lowercase", [False, True])
-@pytest.mark.parametrize("pattern", [*FAST, r"\w+|[^\w\s]", r"(?u)\b\w\w+\b"])
-@settings(derandomize=True, max_examples=40, deadline=None)
-@given(texts=TEXTS)
-def test_tokens_are_those_of_findall(pattern: str, lowercase: bool, texts: list[str]) -> None:
-    found = find_tokenizer(None, pattern, lowercase=lowercase)(texts)
-    expected = [re.findall(pattern, text.lower() if lowercase else text) for text in texts]
-    assert written(found) == expected
-
-
-@pytest.mark.parametrize("lowercase", [False, True])
-@pytest.mark.parametrize("pattern", FAST)
-def test_every_ascii_character_splits_as_in_the_pattern(pattern: str, lowercase: bool) -> None:
-    texts = [f"a{chr(i)}b" for i in range(128)]
-    found = find_tokenizer(None, pattern, lowercase=lowercase)(texts)
-    assert written(found) == [
-        re.findall(pattern, text.lower() if lowercase else text) for text in texts
-    ]
-
-
 @settings(derandomize=True)
 @given(TEXTS)
 def test_tokens_are_numbered_by_first_occurrence(texts: list[str]) -> None:
-    tokens, _ = Tokenizer(str.split)(texts)
+    tokens, _ = Tokenizer(each(str.split))(texts)
     assert tokens == list(dict.fromkeys(token for text in texts for token in text.split()))
 
 
 @settings(derandomize=True)
 @given(TEXTS, st.lists(TEXTS, max_size=3))
 def test_what_was_split_before_changes_nothing(texts: list[str], before: list[list[str]]) -> None:
-    experienced = Tokenizer(str.split)
+    experienced = Tokenizer(each(str.split))
     for earlier in before:
         experienced(earlier)
     tokens, token_ids = experienced(texts)
-    fresh_tokens, fresh_ids = Tokenizer(str.split)(texts)
+    fresh_tokens, fresh_ids = Tokenizer(each(str.split))(texts)
     assert tokens == fresh_tokens
     assert rows(token_ids) == rows(fresh_ids)
 
 
 def test_a_few_texts_among_many_are_numbered_as_if_alone() -> None:
-    tokenizer = Tokenizer(str.split)
+    tokenizer = Tokenizer(each(str.split))
     tokenizer([f"{i} {i + 1}" for i in range(1000)])
     tokens, token_ids = tokenizer(["70 3 70 new", "", "3 800"])
     assert (tokens, rows(token_ids)) == (["70", "3", "new", "800"], [[0, 1, 0, 2], [], [1, 3]])
 
 
 def test_no_texts_have_no_tokens() -> None:
-    tokens, token_ids = Tokenizer(str.split)([])
+    tokens, token_ids = Tokenizer(each(str.split))([])
     assert (tokens, len(token_ids)) == ([], 0)
 
 
 def test_ids_are_int32_and_offsets_int64() -> None:
-    _, token_ids = Tokenizer(str.split)(["a b", ""])
+    _, token_ids = Tokenizer(each(str.split))(["a b", ""])
     assert (token_ids.ids.dtype, token_ids.offsets.dtype) == (np.int32, np.int64)
 
 
 def test_max_tokens_leaves_the_rest_of_a_text_out() -> None:
-    tokens, token_ids = Tokenizer(str.split)(["a b c", "", "d a e", "b"], max_tokens=2)
+    tokens, token_ids = Tokenizer(each(str.split))(["a b c", "", "d a e", "b"], max_tokens=2)
     assert (tokens, rows(token_ids)) == (["a", "b", "d"], [[0, 1], [], [2, 0], [1]])
 
 
 def test_max_tokens_does_not_shorten_what_is_remembered() -> None:
-    tokenizer = Tokenizer(str.split)
+    tokenizer = Tokenizer(each(str.split))
     tokenizer(["a b c"], max_tokens=1)
     assert written(tokenizer(["a b c"])) == [["a", "b", "c"]]
 
@@ -183,7 +166,7 @@ def test_max_tokens_does_not_shorten_what_is_remembered() -> None:
 
 def test_each_distinct_text_is_split_once() -> None:
     split = Counting()
-    tokenizer = Tokenizer(split)
+    tokenizer = Tokenizer(each(split))
     tokenizer(["a b", "c", "a b"])
     tokenizer(["c", "d", "a b"])
     assert split.calls == {"a b": 1, "c": 1, "d": 1}
@@ -192,7 +175,7 @@ def test_each_distinct_text_is_split_once() -> None:
 def test_a_full_memory_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CACHE_BYTES", 0)
     split = Counting()
-    tokenizer = Tokenizer(split)
+    tokenizer = Tokenizer(each(split))
     for _ in range(2):
         tokenizer(["a b"])
     assert split.calls == {"a b": 2}
@@ -200,13 +183,13 @@ def test_a_full_memory_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_dropping_the_memory_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CACHE_BYTES", 0)
-    tokenizer = Tokenizer(str.split)
+    tokenizer = Tokenizer(each(str.split))
     for texts in (["a b", "c a"], ["c c", "b"], ["a b", ""]):
         assert written(tokenizer(texts)) == [text.split() for text in texts]
 
 
 def test_memory_is_accounted_for_by_text_and_tokens() -> None:
-    tokenizer = Tokenizer(str.split)
+    tokenizer = Tokenizer(each(str.split))
     tokenizer(["a" * 10_000])
     tokenizer(["b " * 10_000])
     assert tokenizer._bytes > 10_000 + 20_000 + 4 * 10_000
@@ -219,14 +202,14 @@ def test_a_text_that_cannot_be_split_leaves_the_memory_intact() -> None:
                 raise OSError("no such token")
             yield token
 
-    tokenizer = Tokenizer(split)
+    tokenizer = Tokenizer(each(split))
     with pytest.raises(OSError, match="no such token"):
         tokenizer(["a b", "x bad y", "c"])
     assert written(tokenizer(["c a", "y", "a b"])) == [["c", "a"], ["y"], ["a", "b"]]
 
 
 def test_threads_get_what_one_thread_gets() -> None:
-    tokenizer = Tokenizer(str.split)
+    tokenizer = Tokenizer(each(str.split))
     batches = [[f"{i % 97} {i % 89} {j}" for i in range(j, j + 200)] for j in range(24)]
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(tokenizer, batches))
@@ -237,7 +220,7 @@ def test_threads_get_what_one_thread_gets() -> None:
 
 def test_threads_split_each_distinct_text_once() -> None:
     split = Counting()
-    tokenizer = Tokenizer(split)
+    tokenizer = Tokenizer(each(split))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(tokenizer, [[f"text {i}" for i in range(100)]] * 16))
     assert set(split.calls.values()) == {1}
@@ -304,19 +287,3 @@ def test_an_error_in_a_tokenizer_comes_through() -> None:
 
     with pytest.raises(TypeError, match="my own mistake"):
         find_tokenizer(split, "", lowercase=True)(["a"])
-
-
-def test_a_pattern_that_does_not_compile_is_named() -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"token_pattern must be a regular expression, got '\(': missing \), unterminated",
-    ):
-        find_tokenizer(None, "(", lowercase=True)
-
-
-def test_a_pattern_of_two_groups_is_refused() -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"token_pattern may have one capturing group, got 2 in .* as \(\?:\.\.\.\)",
-    ):
-        find_tokenizer(None, r"(\w)(\w)", lowercase=True)
