@@ -1,0 +1,118 @@
+"""Texts to tokens by a regular expression; ASCII texts by arrays, many at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Many texts to the tokens of each.
+SplitAll = Callable[[Sequence[str]], Iterator[list[str]]]
+
+# Characters that are held as arrays at a time.
+_CHARACTERS = 1 << 20
+
+# Which ASCII characters are neither in a word nor white space.
+_MARKS = np.array([re.match(r"[^\w\s]", chr(i)) is not None for i in range(128)])
+
+_WORDS = frozenset([r"\w+", r"(?u)\w+", r"\b\w+\b", r"(?u)\b\w+\b"])
+_WORDS_AND_MARKS = frozenset([r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"])
+
+
+def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
+    r"""The function that finds the matches of a pattern in texts.
+
+    Parameters
+    ----------
+    token_pattern : str
+        Regular expression of a token, with at most one capturing group, which is then the token.
+    lowercase : bool
+        Lower-case the texts before.
+
+    Returns
+    -------
+    callable
+        From a sequence of texts to an iterator over the list of tokens of each.
+
+    Raises
+    ------
+    ValueError
+        If the pattern is not a regular expression or has more than one group.
+
+    Notes
+    -----
+    For the patterns of words, ``\w+``, and of words and single marks, ``\w+|[^\w\s]``, texts in
+    ASCII are rewritten by array operations so that ``str.split`` gives the same tokens: the marks
+    become spaces, or get one on either side.
+
+    Examples
+    --------
+    >>> list(split_by_pattern(r"\w+|[^\w\s]", lowercase=True)(["Well, no.", "Naïve!"]))
+    [['well', ',', 'no', '.'], ['naïve', '!']]
+    """
+    try:
+        pattern = re.compile(token_pattern)
+    except re.error as error:
+        raise ValueError(
+            f"token_pattern must be a regular expression, got {token_pattern!r}: {error}."
+        ) from error
+    if pattern.groups > 1:
+        raise ValueError(
+            f"token_pattern may have one capturing group, got {pattern.groups} in "
+            f"{token_pattern!r}. Write the others as (?:...)."
+        )
+
+    def find(text: str) -> list[str]:
+        return pattern.findall(text.lower() if lowercase else text)
+
+    spell = np.frombuffer(bytes(range(128)).lower() if lowercase else bytes(range(128)), np.uint8)
+    if token_pattern in _WORDS:
+        spell = np.where(_MARKS, np.uint8(ord(" ")), spell)
+        return partial(_split_all, find=find, spell=spell, spread=None)
+    if token_pattern in _WORDS_AND_MARKS:
+        return partial(_split_all, find=find, spell=spell, spread=_MARKS)
+    return partial(map, find)
+
+
+def _split_all(
+    texts: Sequence[str],
+    find: Callable[[str], list[str]],
+    spell: NDArray[np.uint8],
+    spread: NDArray[np.bool_] | None,
+) -> Iterator[list[str]]:
+    """The tokens of texts: by `find`, or as `_rewrite` spells those in ASCII."""
+    start = 0
+    while start < len(texts):
+        stop, size = start, 0
+        while stop < len(texts) and size < _CHARACTERS:
+            size += len(texts[stop])
+            stop += 1
+        part = texts[start:stop]
+        in_ascii = iter(_rewrite([text for text in part if text.isascii()], spell, spread))
+        for text in part:
+            yield next(in_ascii).split() if text.isascii() else find(text)
+        start = stop
+
+
+def _rewrite(
+    texts: list[str], spell: NDArray[np.uint8], spread: NDArray[np.bool_] | None
+) -> Iterator[str]:
+    """ASCII texts in another spelling, with spaces around the characters of `spread`."""
+    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8)
+    end = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    written = spell[codes]
+    if spread is not None:
+        apart = spread[codes]
+        position = np.cumsum(1 + 2 * apart.view(np.uint8), dtype=np.int64)
+        end = np.append(0, position)[end]
+        spaced = np.full(end[-1] if len(end) else 0, ord(" "), dtype=np.uint8)
+        spaced[position - 1 - apart] = written
+        written = spaced
+    everything = written.tobytes().decode("ascii")
+    start = 0
+    for stop in end.tolist():
+        yield everything[start:stop]
+        start = stop

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_transfer.text import patterns as module
+from sklearn_transfer.text.patterns import split_by_pattern
+
+ASCII = st.text(st.characters(max_codepoint=127))
+TEXTS = st.lists(st.one_of(ASCII, st.text(), st.text(alphabet="aB é猫.'_")), max_size=6)
+# Those that have a fast way, and others.
+FAST = [r"(?u)\b\w+\b", r"\b\w+\b", r"\w+", r"(?u)\w+", r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"]
+PATTERNS = [*FAST, r"(?u)\b\w\w+\b", r"#(\w+)"]
+
+
+def naive(pattern: str, texts: list[str], *, lowercase: bool) -> list[list[str]]:
+    return [re.findall(pattern, text.lower() if lowercase else text) for text in texts]
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("pattern", PATTERNS)
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(texts=TEXTS)
+def test_tokens_are_those_of_findall(pattern: str, lowercase: bool, texts: list[str]) -> None:
+    found = list(split_by_pattern(pattern, lowercase=lowercase)(texts))
+    assert found == naive(pattern, texts, lowercase=lowercase)
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("pattern", FAST)
+def test_every_ascii_character_splits_as_in_the_pattern(pattern: str, lowercase: bool) -> None:
+    texts = [f"a{chr(i)}B" for i in range(128)]
+    found = list(split_by_pattern(pattern, lowercase=lowercase)(texts))
+    assert found == naive(pattern, texts, lowercase=lowercase)
+
+
+@pytest.mark.parametrize("pattern", FAST)
+@pytest.mark.parametrize("characters", [1, 5, 20])
+def test_texts_are_rewritten_so_many_characters_at_a_time(
+    pattern: str, characters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CHARACTERS", characters)
+    texts = ["", "a, b", "naïve. one", "x" * 30, "", "... no?", "é", "the end"]
+    found = list(split_by_pattern(pattern, lowercase=True)(texts))
+    assert found == naive(pattern, texts, lowercase=True)
+
+
+def test_the_group_of_a_pattern_is_the_token() -> None:
+    assert list(split_by_pattern(r"#(\w+)", lowercase=True)(["#One two #THREE"])) == [
+        ["one", "three"]
+    ]
+
+
+def test_a_pattern_that_does_not_compile_is_named() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"token_pattern must be a regular expression, got '\(': missing \), unterminated",
+    ):
+        split_by_pattern("(", lowercase=True)
+
+
+def test_a_pattern_of_two_groups_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"token_pattern may have one capturing group, got 2 in .* as \(\?:\.\.\.\)",
+    ):
+        split_by_pattern(r"(\w)(\w)", lowercase=True)
