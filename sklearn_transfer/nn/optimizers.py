@@ -56,7 +56,7 @@ class TruncatedNewton(torch.optim.Optimizer):
         The first step that the line search tries.
     max_cg : int, default=25
         Conjugate-gradient iterations in a Newton step.
-    cg_tol : float, default=0.1
+    cg_tol : float, default=0.3
         They stop when the residual has fallen to this share.
 
     Notes
@@ -77,11 +77,15 @@ class TruncatedNewton(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1.0, max_cg: int = 25, cg_tol: float = 0.1
+        self, params: Iterable[Tensor], lr: float = 1.0, max_cg: int = 25, cg_tol: float = 0.3
     ) -> None:
         super().__init__(params, {"lr": lr, "max_cg": max_cg, "cg_tol": cg_tol})
         self.converged = False
         self.path: Path | None = None
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take the one group; torch's own method first imports its compiler, in over a second."""
+        self.param_groups.append({**self.defaults, **param_group})
 
     def forget(self) -> None:
         """Let go of the problem."""
@@ -124,7 +128,7 @@ class Path:
         See :class:`TruncatedNewton`.
     max_cg : int, default=25
         See :class:`TruncatedNewton`.
-    cg_tol : float, default=0.1
+    cg_tol : float, default=0.3
         See :class:`TruncatedNewton`.
     """
 
@@ -135,7 +139,7 @@ class Path:
         *,
         lr: float = 1.0,
         max_cg: int = 25,
-        cg_tol: float = 0.1,
+        cg_tol: float = 0.3,
     ) -> None:
         self.problem, self.start = problem, tuple(tensor.clone() for tensor in start)
         self.lr, self.max_cg, self.cg_tol = lr, max_cg, cg_tol
@@ -230,7 +234,10 @@ class Path:
             (gradient,) = torch.autograd.grad(losses.sum(), logits, create_graph=True)
 
         def curvature(vector: Tensor) -> Tensor:
-            (product,) = torch.autograd.grad(gradient, logits, vector, retain_graph=True)
+            # Of a scalar, because a vector of its own would have torch import a symbolic solver.
+            with torch.enable_grad():
+                along = (gradient * vector).sum()
+            (product,) = torch.autograd.grad(along, logits, retain_graph=True)
             return product
 
         return losses.detach(), gradient.detach(), curvature

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csc_array, csr_array, hstack
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
-from .ngrams import CharNgrams, WordNgrams, count_tokens, document_frequency
+from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency
 from .pooling import idf, sif
 from .tokens import Lowercase, Splitter, TokenIds, find_tokenizer
 
@@ -262,23 +262,24 @@ class BagFeatures:
         word_ids = token_ids.translate(word)
         total = float(np.dot(sample_weight, token_ids.lengths))
         self._n_texts, self._n_tokens = float(sample_weight.sum()), total
-        words = count_tokens(word_ids, len(self.vocabulary))
+        counts = count_tokens(token_ids, len(tokens))
+        words = _renumber(counts, word, len(self.vocabulary))
         self._token_weights = TokenWeights(
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
         if self.offsets:
-            counted = self._fit_counts(tokens, token_ids, word_ids, words, sample_weight)
-            for weight, of_words, counts in counted:
-                column = idf(document_frequency(counts, sample_weight), self._n_texts)
+            counted = self._fit_counts(tokens, counts, word_ids, words, sample_weight)
+            for weight, of_words, block in counted:
+                column = idf(document_frequency(block, sample_weight), self._n_texts)
                 if membership is not None and of_words:
-                    column *= _supervised_scale(counts, membership, sample_weight)
+                    column *= _supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
-                blocks.append(_weigh(counts, column, weight / np.sqrt(self.pull)))
+                blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
         n_classes = 1 if membership is None else membership.shape[1]
         self.strength = self._find_strength(total / n_classes)
-        pooled = self._pool(tokens, token_ids, word)
+        pooled = self._pool(tokens, counts, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
         ]
@@ -297,14 +298,13 @@ class BagFeatures:
         """
         tokens, token_ids = self._split(texts)
         word = self.vocabulary.find(self._words(tokens))
+        counts = count_tokens(token_ids, len(tokens))
         blocks = []
         if self.offsets:
-            # Unknown words keep their place, so that no n-gram reaches over one.
-            known = np.where(word < 0, len(self.vocabulary), word)
-            all_counts = self._counts(tokens, token_ids, token_ids.translate(known))
-            for (weight, column), counts in zip(self._columns, all_counts, strict=True):
-                blocks.append(_weigh(counts, column, weight / np.sqrt(self.pull)))
-        return self._assemble(blocks, self._pool(tokens, token_ids, word))
+            counted = self._counts(tokens, token_ids, counts, word)
+            for (weight, column), block in zip(self._columns, counted, strict=True):
+                blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
+        return self._assemble(blocks, self._pool(tokens, counts, word))
 
     @property
     def _folds_case(self) -> bool:
@@ -321,7 +321,7 @@ class BagFeatures:
     def _fit_counts(
         self,
         tokens: list[str],
-        token_ids: TokenIds,
+        counts: csr_array,
         word_ids: TokenIds,
         words: csr_array,
         sample_weight: NDArray[np.floating],
@@ -343,7 +343,6 @@ class BagFeatures:
             char_range = (2, 4) if short else None
         if char_range is not None:
             self._char_ngrams = CharNgrams(*char_range)
-            counts = count_tokens(token_ids, len(tokens))
             yield (
                 _CHAR_WEIGHT,
                 False,
@@ -351,17 +350,18 @@ class BagFeatures:
             )
 
     def _counts(
-        self, tokens: list[str], token_ids: TokenIds, word_ids: TokenIds
+        self, tokens: list[str], token_ids: TokenIds, counts: csr_array, word: NDArray[np.int64]
     ) -> Iterator[csr_array]:
         """The counts of every block, in the order of `_fit_counts`."""
         shortest, _ = self.ngram_range
+        n_words = len(self.vocabulary)
         if shortest == 1:
-            n_words = len(self.vocabulary)
-            yield count_tokens(word_ids.only(word_ids.ids < n_words), n_words)
+            yield _renumber(counts, word, n_words)
         if self._word_ngrams is not None:
+            # Unknown words keep their place, so that no n-gram reaches over one.
+            word_ids = token_ids.translate(np.where(word < 0, n_words, word))
             yield from self._word_ngrams.count(word_ids)[max(shortest - 2, 0) :]
         if self._char_ngrams is not None:
-            counts = count_tokens(token_ids, len(tokens))
             yield self._char_ngrams.count(self._words(tokens), counts)
 
     def _find_strength(self, tokens_per_class: float) -> float:
@@ -371,16 +371,17 @@ class BagFeatures:
         return float(np.clip(ratio**0.25, 0.25, 1))
 
     def _pool(
-        self, tokens: list[str], token_ids: TokenIds, word: NDArray[np.int64]
+        self, tokens: list[str], counts: csr_array, word: NDArray[np.int64]
     ) -> list[NDArray[np.float32]]:
         """One block of row-normalised sums a source, each shape (n_texts, dim)."""
+        weighted = _weigh(counts.copy(), self._token_weights.values[word], None)
         blocks = []
         for source in self.sources:
             index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-            weights = np.empty(len(vectors), dtype=np.float32)
-            weights[index[index >= 0]] = self._token_weights.values[word[index >= 0]]
-            counts = count_tokens(token_ids.translate(index), len(vectors))
-            blocks.append(_normalize(_weigh(counts, weights, None) @ vectors))
+            rows = np.zeros((len(tokens), source.dim), dtype=np.float32)
+            known = index >= 0
+            rows[known] = vectors[index[known]]
+            blocks.append(_normalize(weighted @ rows))
         return blocks
 
     def _assemble(self, blocks: list[csr_array], pooled: list[NDArray[np.float32]]) -> Design:
@@ -403,6 +404,18 @@ def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows / length, dtype=np.float32)
 
 
+def _renumber(counts: csr_array, new: NDArray[np.int64], n_columns: int) -> csr_array:
+    """Column ``i`` as column ``new[i]``: left out where that is negative, added where equal."""
+    columns = new[counts.indices]
+    known = columns >= 0
+    data, pointer = counts.data[known], np.append(0, np.cumsum(known))[counts.indptr]
+    size = max(len(data), n_columns)
+    arrays = (data, as_index(columns[known], size), as_index(pointer, size))
+    renumbered = csr_array(arrays, shape=(counts.shape[0], n_columns))
+    renumbered.sum_duplicates()
+    return renumbered
+
+
 def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -> csr_array:
     """``(1 + ln tf) * column``, each row scaled to length `norm` unless that is None; in place."""
     values = counts.data
@@ -423,16 +436,17 @@ def _supervised_scale(
 ) -> NDArray[np.float32]:
     """How much a column tells of the classes, mean 1, shape (n_columns,)."""
     ones = np.ones(len(counts.data), dtype=np.float32)
-    presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape).tocsc()
+    presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
     weighted = csr_array(membership.T * sample_weight)
+    in_class = csc_array(weighted @ presence)
+    in_all = presence.T @ sample_weight
     class_size = np.asarray(weighted.sum(axis=1))[:, None]
     total = sample_weight.sum()
     ratio = np.empty(counts.shape[1], dtype=np.float32)
     step = max(1, _CELLS // max(1, membership.shape[1]))
     for start in range(0, counts.shape[1], step):
-        part = presence[:, start : start + step]
-        inside = (weighted @ part).toarray()
-        everywhere = np.asarray(part.T @ sample_weight)
+        inside = in_class[:, start : start + step].toarray()
+        everywhere = in_all[start : start + step]
         here = (inside + 1) / (class_size + 2)
         elsewhere = (everywhere - inside + 1) / (total - class_size + 2)
         ratio[start : start + step] = np.abs(np.log(here / elsewhere)).max(axis=0)

@@ -423,6 +423,19 @@ def test_hashed_words_have_a_dense_part() -> None:
     assert features.transform(["unheard"]).dense.any()
 
 
+def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
+    tokens = sorted({token for text in TRAIN + NEW for token in text.lower().split()})
+    index, vectors = LOWER.look_up(tokens, oov="hash")
+    whole = PretrainedVectors(tokens, vectors[index])
+    hashing, knowing = (
+        BagFeatures([source], splitting(tokenizer=str.split), oov=oov)
+        for source, oov in ((LOWER, "hash"), (whole, "ignore"))
+    )
+    np.testing.assert_allclose(fit(hashing).dense, fit(knowing).dense, atol=1e-6)
+    found, expected = hashing.transform(NEW).dense, knowing.transform(NEW).dense
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_subwords_of_vectors_without_any_are_refused() -> None:
     with pytest.raises(ValueError, match="oov='subword' needs vectors with n-gram rows"):
         fit(BagFeatures([LOWER], splitting(), oov="subword"))
