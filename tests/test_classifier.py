@@ -544,7 +544,7 @@ def test_ends_a_pipeline_of_embeddings(vectors, reviews):
 
 def test_grid_over_vectors_and_heads_gives_the_same_on_one_and_two_processes(vectors, reviews):
     small = vectors.reduce(2)
-    pipeline = make_pipeline(FineTunedClassifier(random_state=0, max_epochs=3))
+    pipeline = make_pipeline(FineTunedClassifier(random_state=0))
     grid = {
         "finetunedclassifier__pretrained": [vectors, small],
         "finetunedclassifier__hidden_layer_sizes": [(), (4,)],

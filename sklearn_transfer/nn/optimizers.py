@@ -57,7 +57,8 @@ class TruncatedNewton(torch.optim.Optimizer):
     max_cg : int, default=25
         Conjugate-gradient iterations in a Newton step.
     cg_tol : float, default=0.3
-        They stop when the residual has fallen to this share.
+        They stop when the residual has fallen to this share, or to the root of what is left of the
+        first gradient where that is less (Eisenstat & Walker 1996 [2]_).
 
     Notes
     -----
@@ -74,6 +75,8 @@ class TruncatedNewton(torch.optim.Optimizer):
     ----------
     .. [1] Lin, Weng & Keerthi, "Trust region Newton method for large-scale logistic regression",
        JMLR 9, 2008.
+    .. [2] Eisenstat & Walker, "Choosing the forcing terms in an inexact Newton method", SIAM
+       Journal on Scientific Computing 17, 1996.
     """
 
     def __init__(
@@ -216,13 +219,14 @@ class Path:
         descent = tuple(-(a + b) for a, b in zip(self.moved, self.lift(gradient), strict=True))
         image = self.image(descent)
         squared = self.dot(descent, descent, image).clamp_min(0)
-        if self.first_norm is None:
-            self.first_norm = squared.sqrt()
-        active = squared.sqrt() > self.problem.tolerance * self.first_norm
         self.gradient_norm = squared.sqrt()
+        if self.first_norm is None:
+            self.first_norm = self.gradient_norm
+        active = self.gradient_norm > self.problem.tolerance * self.first_norm
         if not bool(active.any()):
             return loss.sum(), True
-        step, step_image = self._solve(descent, image, squared, active, curvature)
+        enough = self._forcing(_ratio(self.gradient_norm, self.first_norm)) ** 2 * squared
+        step, step_image = self._solve(descent, image, squared, enough, active, curvature)
         self._search(loss, gradient, step, step_image)
         return loss.sum(), False
 
@@ -247,6 +251,7 @@ class Path:
         residual: tuple[Tensor, ...],
         image: Tensor,
         squared: Tensor,
+        enough: Tensor,
         active: Tensor,
         curvature: Callable[[Tensor], Tensor],
     ) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -254,7 +259,6 @@ class Path:
         mask = active.to(image.dtype)
         residual, image = tuple(tensor * mask for tensor in residual), image * mask
         squared = squared * mask
-        enough = self.cg_tol**2 * squared
         direction, direction_image = residual, image
         step = tuple(torch.zeros_like(tensor) for tensor in residual)
         step_image = torch.zeros_like(image)
@@ -275,6 +279,11 @@ class Path:
             direction = tuple(a + momentum * b for a, b in zip(residual, direction, strict=True))
             direction_image = image + momentum * direction_image
         return step, step_image
+
+    def _forcing(self, left: Tensor) -> Tensor:
+        """To what share the residual falls: less and less, but not further than is asked for."""
+        asked = _ratio(self.problem.tolerance, left) / 2
+        return torch.maximum(left.sqrt(), asked).clamp_max(self.cg_tol)
 
     def _search(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -438,8 +438,8 @@ def _supervised_scale(
     ones = np.ones(len(counts.data), dtype=np.float32)
     presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
     weighted = csr_array(membership.T * sample_weight)
-    in_class = csc_array(weighted @ presence)
-    in_all = presence.T @ sample_weight
+    in_class: Any = csc_array(weighted @ presence)
+    in_all = document_frequency(counts, sample_weight)
     class_size = np.asarray(weighted.sum(axis=1))[:, None]
     total = sample_weight.sum()
     ratio = np.empty(counts.shape[1], dtype=np.float32)
