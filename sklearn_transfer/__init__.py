@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._transformer import PretrainedEmbeddingTransformer
 from ._validation import MissingDependencyError, VectorFormatError
+from .pretrained.conversions import cache_info, clear_cache
 from .pretrained.sources import load_pretrained
 from .pretrained.vectors import PretrainedVectors
 
@@ -19,6 +20,8 @@ __all__ = [
     "PretrainedEmbeddingTransformer",
     "PretrainedVectors",
     "VectorFormatError",
+    "cache_info",
+    "clear_cache",
     "load_pretrained",
 ]
 

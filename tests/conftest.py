@@ -26,3 +26,11 @@ def tiny() -> Table:
 def data() -> Path:
     """The folder with a tiny file of each format."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Converted tables of a test lie in a folder of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SKLEARN_TRANSFER_CACHE", str(folder))
+    return folder

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .._validation import VectorFormatError
 from . import binary, fasttext, folder, gensim_files, textual, wheel
+from .conversions import read_converted
 from .files import check_readable, opened
 from .table import Reading, Table
 
@@ -74,7 +76,13 @@ def read(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be a positive number of words or None, got {limit}.")
     path = Path(path)
-    return _READERS[kind(path)](path, Reading(allow_pickle, mmap, limit))
+    found, options = kind(path), Reading(allow_pickle, mmap, limit)
+    files = _files(path, found)
+    # Our folder is mapped as it is, and so are the arrays beside a gensim file. A pickle is refused
+    # or opened before anything else.
+    if found == "folder" or (found == "gensim" and (len(files) > 1 or not allow_pickle)):
+        return _READERS[found](path, options)
+    return read_converted(files, options, partial(_READERS[found], path))
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:

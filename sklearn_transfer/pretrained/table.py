@@ -98,7 +98,7 @@ class Table:
             warnings.warn(
                 f"{path}: {repeated} repeated word(s); the first row of each word is kept.",
                 UserWarning,
-                stacklevel=_levels_to_caller(),
+                stacklevel=levels_to_caller(),
             )
             matrix = matrix[kept]
         return cls(vocabulary, matrix, subwords)
@@ -111,7 +111,7 @@ class Table:
         return Table(words, self.matrix[:n_words], self.subwords)
 
 
-def _levels_to_caller() -> int:
+def levels_to_caller() -> int:
     """The `stacklevel` that blames the first line outside this package."""
     frame, level = sys._getframe(1), 1
     package = __name__.partition(".")[0]
