@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Many texts to the tokens of each.
 SplitAll = Callable[[Sequence[str]], Iterator[list[str]]]
@@ -68,20 +67,20 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
     def find(text: str) -> list[str]:
         return pattern.findall(text.lower() if lowercase else text)
 
-    spell = np.frombuffer(bytes(range(128)).lower() if lowercase else bytes(range(128)), np.uint8)
+    ascii_ = bytes(range(128))
+    spelled = ascii_.lower() if lowercase else ascii_
     if token_pattern in _WORDS:
-        spell = np.where(_MARKS, np.uint8(ord(" ")), spell)
-        return partial(_split_all, find=find, spell=spell, spread=None)
-    if token_pattern in _WORDS_AND_MARKS:
-        return partial(_split_all, find=find, spell=spell, spread=_MARKS)
+        spelled = bytes(
+            ord(" ") if mark else code for code, mark in zip(spelled, _MARKS, strict=True)
+        )
+    if token_pattern in _WORDS | _WORDS_AND_MARKS:
+        spell = bytes.maketrans(ascii_, spelled)
+        return partial(_split_all, find=find, spell=spell, spread=token_pattern not in _WORDS)
     return partial(map, find)
 
 
 def _split_all(
-    texts: Sequence[str],
-    find: Callable[[str], list[str]],
-    spell: NDArray[np.uint8],
-    spread: NDArray[np.bool_] | None,
+    texts: Sequence[str], find: Callable[[str], list[str]], spell: bytes, spread: bool
 ) -> Iterator[list[str]]:
     """The tokens of texts: by `find`, or as `_rewrite` spells those in ASCII."""
     start = 0
@@ -91,27 +90,25 @@ def _split_all(
             size += len(texts[stop])
             stop += 1
         part = texts[start:stop]
-        in_ascii = iter(_rewrite([text for text in part if text.isascii()], spell, spread))
+        in_ascii = _rewrite([text for text in part if text.isascii()], spell, spread)
         for text in part:
             yield next(in_ascii).split() if text.isascii() else find(text)
         start = stop
 
 
-def _rewrite(
-    texts: list[str], spell: NDArray[np.uint8], spread: NDArray[np.bool_] | None
-) -> Iterator[str]:
-    """ASCII texts in another spelling, with spaces around the characters of `spread`."""
-    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8)
+def _rewrite(texts: list[str], spell: bytes, spread: bool) -> Iterator[str]:
+    """ASCII texts in another spelling and, where `spread`, with spaces around the marks."""
+    written = "".join(texts).encode("ascii").translate(spell)
     end = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    written = spell[codes]
-    if spread is not None:
-        apart = spread[codes]
-        position = np.cumsum(1 + 2 * apart.view(np.uint8), dtype=np.int64)
+    if spread:
+        codes = np.frombuffer(written, dtype=np.uint8)
+        marks = _MARKS[codes]
+        position = np.cumsum(1 + 2 * marks.view(np.uint8), dtype=np.int64)
         end = np.append(0, position)[end]
         spaced = np.full(end[-1] if len(end) else 0, ord(" "), dtype=np.uint8)
-        spaced[position - 1 - apart] = written
-        written = spaced
-    everything = written.tobytes().decode("ascii")
+        spaced[position - 1 - marks] = codes
+        written = spaced.tobytes()
+    everything = written.decode("ascii")
     start = 0
     for stop in end.tolist():
         yield everything[start:stop]
