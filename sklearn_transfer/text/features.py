@@ -29,8 +29,8 @@ _SHORT_TEXT = 60
 _MANY_TEXTS = 1000
 # Cells of the table of classes by columns that are held at a time.
 _CELLS = 1 << 22
-# Training tokens of a class that weigh as much as the pretrained vectors.
-_TOKENS_OF_PRETRAINED = 2000
+# Where half of a text's weight is in words of no other text, the pretrained part has full strength.
+_HALF, _POWER, _LEAST_STRENGTH = 0.5, 1.25, 0.25
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,8 @@ class BagFeatures:
         60 tokens or fewer in the mean, and None elsewhere.
     strength : float or "auto"
         Norm of a text's dense block beside its words' norm of 1; "auto" is
-        ``clip((2000 / T) ** 0.25, 0.25, 1)`` for T training tokens a class.
+        ``clip((2 q) ** 1.25, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
+        mean, that lies in words of no other training text.
     pull : float
         Strength of the penalty on the offsets beside 1 for that on the head: the sparse columns are
         divided by its square root.
@@ -260,13 +261,14 @@ class BagFeatures:
         tokens, token_ids = self._split(texts)
         self.vocabulary, word = Vocabulary.unique(*pack(self._words(tokens)))
         word_ids = token_ids.translate(word)
-        total = float(np.dot(sample_weight, token_ids.lengths))
-        self._n_texts, self._n_tokens = float(sample_weight.sum()), total
+        self._n_texts = float(sample_weight.sum())
+        self._n_tokens = float(np.dot(sample_weight, token_ids.lengths))
         counts = count_tokens(token_ids, len(tokens))
         words = _renumber(counts, word, len(self.vocabulary))
         self._token_weights = TokenWeights(
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
+        self.strength = self._find_strength(words, sample_weight)
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
         if self.offsets:
@@ -277,8 +279,6 @@ class BagFeatures:
                     column *= _supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        n_classes = 1 if membership is None else membership.shape[1]
-        self.strength = self._find_strength(total / n_classes)
         pooled = self._pool(tokens, counts, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
@@ -364,11 +364,11 @@ class BagFeatures:
         if self._char_ngrams is not None:
             yield self._char_ngrams.count(self._words(tokens), counts)
 
-    def _find_strength(self, tokens_per_class: float) -> float:
+    def _find_strength(self, words: csr_array, sample_weight: NDArray[np.floating]) -> float:
         if self._strength != "auto":
             return float(self._strength)
-        ratio = _TOKENS_OF_PRETRAINED / max(tokens_per_class, 1)
-        return float(np.clip(ratio**0.25, 0.25, 1))
+        unseen = _unseen_share(words, sample_weight)
+        return float(np.clip((unseen / _HALF) ** _POWER, _LEAST_STRENGTH, 1))
 
     def _pool(
         self, tokens: list[str], counts: csr_array, word: NDArray[np.int64]
@@ -429,6 +429,19 @@ def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -
         scale = norm / np.where(length > 0, length, 1)
         values *= scale.astype(np.float32)[row]
     return counts
+
+
+def _unseen_share(words: csr_array, sample_weight: NDArray[np.floating]) -> float:
+    """The share of a text's squared tf-idf, in the mean, in words that no other text has."""
+    n_texts = words.shape[0]
+    seen = document_frequency(words, sample_weight)
+    tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
+    text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
+    whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
+    alone = np.bincount(text, weights=tfidf**2 * (seen <= 1)[words.indices], minlength=n_texts)
+    share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
+    weight = sample_weight[whole > 0].sum()
+    return float(sample_weight @ share / weight) if weight else 0.0
 
 
 def _supervised_scale(

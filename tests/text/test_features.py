@@ -367,13 +367,51 @@ def test_strength_is_the_norm_of_a_dense_block() -> None:
     np.testing.assert_allclose(length, 0.3, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("n_tokens", "strength"), [(100, 1.0), (32_000, 0.5), (1 << 20, 0.25)])
-def test_automatic_strength_falls_with_the_tokens_of_a_class(
-    n_tokens: int, strength: float
+def unseen_share(texts: Sequence[str], weight: Array) -> float:
+    """Of the squared tf-idf of a text, in the mean, in words that no other text has."""
+    rows = [Counter(text.split()) for text in texts]
+    seen = Counter[str]()
+    for row, w in zip(rows, weight, strict=True):
+        for word in row:
+            seen[word] += w
+    shares, weights = [], []
+    for row, w in zip(rows, weight, strict=True):
+        squares = {
+            word: ((1 + np.log(times)) * (np.log((1 + weight.sum()) / (1 + seen[word])) + 1)) ** 2
+            for word, times in row.items()
+        }
+        if squares:
+            alone = sum(square for word, square in squares.items() if seen[word] <= 1)
+            shares.append(alone / sum(squares.values()))
+            weights.append(w)
+    return float(np.average(shares, weights=weights))
+
+
+MIXED = ["cat cat sat", "cat mat", "", "the cat sat the", "mat mat"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "weight"),
+    [
+        (MIXED, np.ones(5)),
+        (MIXED, np.array([1.0, 2.0, 1.0, 0.5, 3.0])),
+        (["cat sat", "the mat"], np.ones(2)),
+        (["cat mat", "cat mat"], np.ones(2)),
+    ],
+)
+def test_automatic_strength_grows_with_what_training_has_not_seen(
+    texts: list[str], weight: Array
 ) -> None:
-    features = BagFeatures([LOWER], splitting(), char_ngram_range=None, ngram_range=(1, 1))
-    fit(features, ["cat " * 64] * 2, [0, 1], np.full(2, n_tokens / 64))
-    assert features.strength == pytest.approx(strength)
+    features = BagFeatures([LOWER], splitting())
+    fit(features, texts, [0, 1] + [1] * (len(texts) - 2), weight)
+    expected = np.clip((2 * unseen_share(texts, weight)) ** 1.25, 0.25, 1)
+    assert features.strength == pytest.approx(expected)
+
+
+def test_automatic_strength_of_nothing_is_the_least() -> None:
+    features = BagFeatures([LOWER], splitting())
+    fit(features, ["", ""], [0, 1])
+    assert features.strength == 0.25
 
 
 @pytest.mark.parametrize(("length", "has"), [(60, True), (61, False)])
