@@ -392,7 +392,7 @@ class BagFeatures:
             centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
             dense.append(_normalize(centred) * np.float32(self.strength / np.sqrt(len(pooled))))
         nothing = np.zeros((n_texts, 0), dtype=np.float32)
-        sparse = hstack([csr_array(nothing), *blocks], format="csr")
+        sparse = hstack(blocks, format="csr") if blocks else csr_array(nothing)
         bounds = tuple(np.cumsum([0, *(block.shape[1] for block in blocks)]).tolist())
         return Design(sparse, np.concatenate([nothing, *dense], axis=1), bounds)
 

@@ -235,17 +235,21 @@ class CharNgrams:
         return csr_array(counts @ self._spell(word[known], column[known], len(words)))
 
     def _spell(self, word: Integers, column: Integers, n_words: int) -> csr_array:
+        """How often each n-gram occurs in each word, shape (n_words, n_columns)."""
+        pointer = np.zeros(n_words + 1, dtype=np.int64)
+        np.cumsum(np.bincount(word, minlength=n_words), out=pointer[1:])
+        column = column[np.argsort(word, kind="stable")]
         ones = np.ones(len(word), dtype=np.float32)
         size = max(len(word), n_words, len(self.ngrams))
-        at = as_index(word, size), as_index(column, size)
-        return csr_array((ones, at), shape=(n_words, len(self.ngrams)))
+        arrays = (ones, as_index(column, size), as_index(pointer, size))
+        return csr_array(arrays, shape=(n_words, len(self.ngrams)))
 
     def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.uint8], Integers, Integers]:
         """Every n-gram, packed, and the position of its word."""
         text, offsets = pack(f" {word} " for word in words)
         start, stop, word = character_ngrams(text, offsets, self.min_n, self.max_n)
         # As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole.
-        short = np.setdiff1d(np.arange(len(words)), word)
+        short = np.flatnonzero(np.bincount(word, minlength=len(words)) == 0)
         start, stop = np.append(start, offsets[short]), np.append(stop, offsets[short + 1])
         word = np.append(word, short)
         return *pack_slices(text, start, stop), word
