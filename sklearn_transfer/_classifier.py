@@ -62,9 +62,10 @@ class FineTunedClassifier(
         (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
     strength : float or "auto", default="auto"
         Norm of the pretrained features of a text beside 1 for its words, with a linear head;
-        "auto" is ``clip((2 q) ** 1.25, 0.25, 1)``, q the share of a training text's squared tf-idf,
-        in the mean, that lies in words of no other training text: the pretrained part stands in for
-        words that training has not seen. For numeric X, the factor of all features; "auto" is 1.
+        "auto" is ``clip(2 q, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
+        mean, that lies in words with a pretrained vector that no other training text has: the
+        pretrained part stands in for words that training has not seen. For numeric X, the factor of
+        all features; "auto" is 1.
     weighting : {"idf", "sif"} or None, default="idf"
         Weight of a word's pretrained vector in its text; see `PretrainedEmbeddingTransformer`.
     ngram_range : tuple of int, default=(1, 2)

@@ -255,30 +255,44 @@ class Path:
         active: Tensor,
         curvature: Callable[[Tensor], Tensor],
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Conjugate gradients on ``(I + X' D X) step = residual``; the step and its image."""
-        mask = active.to(image.dtype)
-        residual, image = tuple(tensor * mask for tensor in residual), image * mask
-        squared = squared * mask
-        direction, direction_image = residual, image
-        step = tuple(torch.zeros_like(tensor) for tensor in residual)
-        step_image = torch.zeros_like(image)
+        """Conjugate gradients on ``(I + X' D X) step = residual``; the step and its image.
+
+        Columns that are solved take no part: their step is zero.
+        """
+        columns = torch.arange(image.shape[1], device=image.device)
+        if len(active) > 1:
+            columns, squared, enough = columns[active], squared[active], enough[active]
+
+        def bend(vector: Tensor) -> Tensor:
+            whole = torch.zeros_like(image).index_copy_(1, columns, vector)
+            return curvature(whole).index_select(1, columns)
+
+        residual = tuple(tensor.index_select(1, columns) for tensor in residual)
+        direction, direction_image = residual, image.index_select(1, columns)
+        step = tuple(torch.zeros_like(tensor) for tensor in direction)
+        step_image = torch.zeros_like(direction_image)
         for iteration in range(self.max_cg):
-            bent = self.lift(curvature(direction_image))
-            bent = tuple(a + b * mask for a, b in zip(direction, bent, strict=True))
+            bent = self.lift(bend(direction_image))
+            bent = tuple(a + b for a, b in zip(direction, bent, strict=True))
             length = _ratio(squared, self.dot(bent, direction, direction_image))
             step = tuple(a + length * b for a, b in zip(step, direction, strict=True))
             step_image = step_image + length * direction_image
             residual = tuple(a - length * b for a, b in zip(residual, bent, strict=True))
             if iteration + 1 == self.max_cg:
                 break
-            image = self.image(residual)
-            previous, squared = squared, self.dot(residual, residual, image).clamp_min(0)
+            residual_image = self.image(residual)
+            previous, squared = squared, self.dot(residual, residual, residual_image).clamp_min(0)
             if bool((squared <= enough).all()):
                 break
             momentum = _ratio(squared, previous)
             direction = tuple(a + momentum * b for a, b in zip(residual, direction, strict=True))
-            direction_image = image + momentum * direction_image
-        return step, step_image
+            direction_image = residual_image + momentum * direction_image
+
+        def widen(part: Tensor) -> Tensor:
+            whole = part.new_zeros(len(part), image.shape[1])
+            return whole.index_copy_(1, columns, part)
+
+        return tuple(map(widen, step)), widen(step_image)
 
     def _forcing(self, left: Tensor) -> Tensor:
         """To what share the residual falls: less and less, but not further than is asked for."""

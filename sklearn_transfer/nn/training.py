@@ -350,7 +350,7 @@ class NewtonNet(TransferNet):
 
         def backward(gradient: Tensor) -> tuple[Tensor, ...]:
             if sparse is None:
-                offsets = gradient.new_zeros(0, n_outputs)
+                offsets = gradient.new_zeros(0, gradient.shape[1])
             else:
                 offsets = sparse.transposed_product(gradient)
             return offsets, dense.T @ gradient, gradient.sum(0, keepdim=True)

@@ -29,8 +29,8 @@ _SHORT_TEXT = 60
 _MANY_TEXTS = 1000
 # Cells of the table of classes by columns that are held at a time.
 _CELLS = 1 << 22
-# Where half of a text's weight is in words of no other text, the pretrained part has full strength.
-_HALF, _POWER, _LEAST_STRENGTH = 0.5, 1.25, 0.25
+# Where half of a text is words that the pretrained part alone knows, it has full strength.
+_HALF, _LEAST_STRENGTH = 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ class BagFeatures:
         60 tokens or fewer in the mean, and None elsewhere.
     strength : float or "auto"
         Norm of a text's dense block beside its words' norm of 1; "auto" is
-        ``clip((2 q) ** 1.25, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
-        mean, that lies in words of no other training text.
+        ``clip(2 q, 0.25, 1)``, q the share of a training text's squared tf-idf, in the mean, that
+        lies in words with a pretrained vector that no other training text has.
     pull : float
         Strength of the penalty on the offsets beside 1 for that on the head: the sparse columns are
         divided by its square root.
@@ -268,7 +268,11 @@ class BagFeatures:
         self._token_weights = TokenWeights(
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
-        self.strength = self._find_strength(words, sample_weight)
+        found = self._look_up(tokens)
+        known = np.zeros(len(self.vocabulary), dtype=bool)
+        for index, _ in found:
+            known[word[index >= 0]] = True
+        self.strength = self._find_strength(words, known, sample_weight)
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
         if self.offsets:
@@ -279,7 +283,7 @@ class BagFeatures:
                     column *= _supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        pooled = self._pool(tokens, counts, word)
+        pooled = self._pool(found, counts, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
         ]
@@ -304,7 +308,7 @@ class BagFeatures:
             counted = self._counts(tokens, token_ids, counts, word)
             for (weight, column), block in zip(self._columns, counted, strict=True):
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        return self._assemble(blocks, self._pool(tokens, counts, word))
+        return self._assemble(blocks, self._pool(self._look_up(tokens), counts, word))
 
     @property
     def _folds_case(self) -> bool:
@@ -364,21 +368,32 @@ class BagFeatures:
         if self._char_ngrams is not None:
             yield self._char_ngrams.count(self._words(tokens), counts)
 
-    def _find_strength(self, words: csr_array, sample_weight: NDArray[np.floating]) -> float:
+    def _find_strength(
+        self, words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+    ) -> float:
         if self._strength != "auto":
             return float(self._strength)
-        unseen = _unseen_share(words, sample_weight)
-        return float(np.clip((unseen / _HALF) ** _POWER, _LEAST_STRENGTH, 1))
+        unseen = _unseen_share(words, known, sample_weight)
+        return float(np.clip(unseen / _HALF, _LEAST_STRENGTH, 1))
+
+    def _look_up(self, tokens: list[str]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each source, the row of each token, -1 where it has none, and the rows."""
+        return [
+            source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            for source in self.sources
+        ]
 
     def _pool(
-        self, tokens: list[str], counts: csr_array, word: NDArray[np.int64]
+        self,
+        found: list[tuple[NDArray[np.int64], NDArray[np.float32]]],
+        counts: csr_array,
+        word: NDArray[np.int64],
     ) -> list[NDArray[np.float32]]:
         """One block of row-normalised sums a source, each shape (n_texts, dim)."""
         weighted = _weigh(counts.copy(), self._token_weights.values[word], None)
         blocks = []
-        for source in self.sources:
-            index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-            rows = np.zeros((len(tokens), source.dim), dtype=np.float32)
+        for index, vectors in found:
+            rows = np.zeros((len(index), vectors.shape[1]), dtype=np.float32)
             known = index >= 0
             rows[known] = vectors[index[known]]
             blocks.append(_normalize(weighted @ rows))
@@ -431,14 +446,17 @@ def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -
     return counts
 
 
-def _unseen_share(words: csr_array, sample_weight: NDArray[np.floating]) -> float:
-    """The share of a text's squared tf-idf, in the mean, in words that no other text has."""
+def _unseen_share(
+    words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+) -> float:
+    """The share of a text's squared tf-idf, in the mean, in known words that no other text has."""
     n_texts = words.shape[0]
     seen = document_frequency(words, sample_weight)
     tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
     text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
     whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
-    alone = np.bincount(text, weights=tfidf**2 * (seen <= 1)[words.indices], minlength=n_texts)
+    unseen = known & (seen <= 1)
+    alone = np.bincount(text, weights=tfidf**2 * unseen[words.indices], minlength=n_texts)
     share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
     weight = sample_weight[whole > 0].sum()
     return float(sample_weight @ share / weight) if weight else 0.0
