@@ -142,6 +142,8 @@ class FineTunedClassifier(
         What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
     pretrained_ : PretrainedVectors, list of them, or None
         The vectors, as `pretrained` names one, several or none.
+    coverage_ : float
+        Share of the tokens of the training texts that have a pretrained vector, for texts.
     n_features_in_ : int
         Number of features, for numeric X.
     feature_names_in_ : ndarray of str
@@ -164,7 +166,8 @@ class FineTunedClassifier(
     --------
     >>> from sklearn_transfer import FineTunedClassifier, PretrainedVectors
     >>> vectors = PretrainedVectors(
-    ...     ["good", "great", "bad", "awful"], [[1.0, 0.1], [0.9, 0.2], [-1.0, 0.1], [-0.9, 0.2]]
+    ...     ["good", "great", "bad", "awful", "film", "plot"],
+    ...     [[1.0, 0.1], [0.9, 0.2], [-1.0, 0.1], [-0.9, 0.2], [0.1, 1.0], [0.0, 0.9]],
     ... )
     >>> texts = ["a good film", "good plot", "a bad film", "bad plot"]
     >>> model = FineTunedClassifier(vectors).fit(texts, ["yes", "yes", "no", "no"])

@@ -38,6 +38,8 @@ def check_labels(y: Any, X: Any) -> NDArray[Any]:
     values = np.asarray(y)
     try:
         assert_all_finite(values, input_name="y")
+        if values.dtype.kind == "U" and isinstance(y, list | tuple):
+            values = np.array(y, dtype=object)  # NumPy makes strings of numbers among strings
         if values.dtype == object:
             np.unique(values)
         kind = type_of_target(y, input_name="y")
@@ -155,6 +157,8 @@ class Labels:
             by_class = compute_class_weight(
                 class_weight, classes=self.classes, y=self.classes[target]
             )
+            if not (by_class >= 0).all():
+                raise ValueError(f"class_weight must not be negative or NaN, got {class_weight!r}.")
         weighted: NDArray[np.float64] = sample_weight * by_class[target]
         return weighted
 

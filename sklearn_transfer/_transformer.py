@@ -17,6 +17,7 @@ from ._validation import CloneSharesPretrained, check_texts
 from .pretrained.sources import load_sources
 from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
+from .text.coverage import measure_coverage
 from .text.features import TokenWeights, Weighting
 from .text.pooling import Pooling, common_components, pool, remove_components
 from .text.tokens import TOKEN_PATTERN, TokenIds, find_tokenizer
@@ -206,7 +207,9 @@ class PretrainedEmbeddingTransformer(
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
-        self._learn_coverage(tokens, token_ids)
+        self.coverage_ = measure_coverage(
+            tokens, token_ids, self._sources, fold_case=self._folds_case, oov=self.oov
+        )
         self._learn_weights(tokens, token_ids)
         self.n_features_out_ = len(poolings) * sum(source.dim for source in self._sources)
         self._n_features_out = self.n_features_out_
@@ -271,12 +274,6 @@ class PretrainedEmbeddingTransformer(
     def _split(self, texts: list[str]) -> tuple[list[str], TokenIds]:
         lower = not self._folds_case if self.lowercase == "auto" else self.lowercase
         return find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)(texts)
-
-    def _learn_coverage(self, tokens: list[str], token_ids: TokenIds) -> None:
-        found = [source.words.find(tokens, fold_case=self._folds_case) for source in self._sources]
-        known = np.max(found, axis=0) >= 0
-        n_known = np.count_nonzero(known[token_ids.ids])
-        self.coverage_ = float(n_known / max(1, len(token_ids.ids)))
 
     def _learn_weights(self, tokens: list[str], token_ids: TokenIds) -> None:
         self._token_weights = None

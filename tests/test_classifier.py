@@ -292,7 +292,7 @@ def test_same_seed_gives_the_same_weights_bit_for_bit(vectors, reviews):
 
 def test_what_the_process_has_read_before_changes_no_bit(vectors, reviews):
     before = FineTunedClassifier(vectors).fit(*reviews)
-    FineTunedClassifier(vectors).fit(["plot of zork", "film of blorb"], [0, 1])
+    FineTunedClassifier(vectors, oov="hash").fit(["plot of zork", "film of blorb"], [0, 1])
     after = FineTunedClassifier(vectors).fit(*reviews)
     for a, b in zip(weights_of(before), weights_of(after), strict=True):
         np.testing.assert_array_equal(a, b)

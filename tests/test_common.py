@@ -159,6 +159,7 @@ def test_fit_is_idempotent(estimator):
     assert_same(outputs(estimator.fit(TEXTS, LABELS)), first)
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 @every_estimator
 def test_refit_forgets_the_first_fit(estimator):
     estimator = clone(estimator).fit(["wholly different", "other text"], ["dog", "cat"])

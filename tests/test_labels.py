@@ -138,6 +138,8 @@ def test_nan_among_strings_is_refused():
     [
         (["a", None, "b", "a"], "NoneType, str"),
         (np.array(["a", 1, "b", 2], dtype=object), "int, str"),
+        (["a", 1, "b", 2], "int, str"),
+        ((1, "a", 2, "b"), "int, str"),
         (np.array([1, "a", 2, "b"], dtype=object), "int, str"),
         (pd.Series(["a", None, "b", "a"], dtype="string"), "NAType, str"),
         (pd.Series([True, None, False, True], dtype="boolean"), "NAType, bool"),
@@ -309,6 +311,13 @@ def test_balanced_with_a_class_that_does_not_occur_is_finite():
 def test_a_dict_of_class_weights_multiplies_and_leaves_the_others_at_one():
     found = THREE.weights(THREE.encode(Y), np.arange(1.0, 7), {"a": 10, "c": 0.5})
     np.testing.assert_allclose(found, [10, 1, 3, 2, 2.5, 60])
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan])
+def test_class_weights_below_zero_are_refused(weight):
+    class_weight = {THREE.classes[0].item(): weight}
+    with pytest.raises(ValueError, match="class_weight must not be negative or NaN, got {"):
+        THREE.weights(THREE.encode(Y), np.ones(len(Y)), class_weight)
 
 
 def test_class_weights_of_classes_that_are_not_there_are_refused():

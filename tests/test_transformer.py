@@ -190,6 +190,7 @@ def test_with_lowercase_cased_words_are_never_met():
 # ---- tokens ----
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 def test_a_tokenizer_decides_what_tokens_are():
     model = fit(tokenizer=lambda text: text.split("|"))
     np.testing.assert_array_equal(
@@ -231,6 +232,22 @@ def test_a_tokenizer_that_gives_no_strings_is_refused_with_a_cure():
 )
 def test_coverage_is_the_share_of_tokens_with_a_pretrained_vector(vectors, params, known):
     assert fit(vectors, **params).coverage_ == pytest.approx(known / 31)
+
+
+def test_texts_of_another_language_are_noticed():
+    texts = ["le chat et le chien", "le chat dort", "the cat"]
+    model = PretrainedEmbeddingTransformer(UNCASED)
+    with pytest.warns(
+        UserWarning,
+        match=r"Only 20% of the tokens .* without one: 'le', 'chat', 'et', 'chien', 'dort'\. Are",
+    ):
+        model.fit(texts)
+    assert model.coverage_ == 0.2
+
+
+def test_words_that_get_a_vector_anyway_are_no_reason_to_warn():
+    model = PretrainedEmbeddingTransformer(UNCASED, oov="hash").fit(["le chat", "the cat", "le"])
+    assert model.coverage_ == pytest.approx(2 / 5)
 
 
 def test_coverage_is_a_plain_float():
@@ -383,6 +400,7 @@ def test_a_gensim_model_is_used_and_not_copied(kind):
     np.testing.assert_array_equal(fitted.transform(["cat"])[0], model.wv["cat"])
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 def test_a_clone_does_not_copy_gensim_vectors():
     keyed = KeyedVectors(2)
     keyed.add_vectors(["cat", "mat"], np.eye(2, dtype=np.float32))
@@ -391,6 +409,7 @@ def test_a_clone_does_not_copy_gensim_vectors():
     assert np.shares_memory(copied.fit(TRAIN).pretrained_.matrix, keyed.vectors)
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 def test_the_pickle_of_a_fitted_transformer_on_a_file_is_under_100_kb(tmp_path):
     words = [f"w{i}" for i in range(5000)]
     PretrainedVectors(words, np.zeros((5000, 20))).save(tmp_path / "t")

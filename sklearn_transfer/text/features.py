@@ -13,6 +13,7 @@ from scipy.sparse import csc_array, csr_array, hstack
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
+from .coverage import measure_coverage
 from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency
 from .pooling import idf, sif
 from .tokens import Lowercase, Splitter, TokenIds, find_tokenizer
@@ -201,6 +202,8 @@ class BagFeatures:
     vocabulary : Vocabulary, length n_words
         The tokens of the training texts.
     strength : float
+    coverage : float
+        Share of the tokens of the training texts that have a pretrained vector.
 
     Notes
     -----
@@ -272,6 +275,9 @@ class BagFeatures:
         known = np.zeros(len(self.vocabulary), dtype=bool)
         for index, _ in found:
             known[word[index >= 0]] = True
+        self.coverage = measure_coverage(
+            tokens, token_ids, self.sources, fold_case=self._folds_case, oov=self.oov
+        )
         self.strength = self._find_strength(words, known, sample_weight)
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary
+from .coverage import measure_coverage
 from .features import Splitting, TokenWeights, Weighting
 from .tokens import TokenIds
 
@@ -61,6 +62,8 @@ class WordRows:
     vocabulary : Vocabulary, length n_rows
     rows : ndarray of float32, shape (n_rows, dim)
         Where the rows of the first texts start.
+    coverage : float
+        Share of the tokens of the first texts that have a pretrained vector.
     dim : int
     """
 
@@ -99,6 +102,9 @@ class WordRows:
         tokens, token_ids = self._split(texts)
         self._token_weights = TokenWeights(
             self.weighting, Vocabulary(tokens), token_ids, sample_weight
+        )
+        self.coverage = measure_coverage(
+            tokens, token_ids, self.sources, fold_case=self._folds_case, oov=self.oov
         )
         self.rows = self._extend(tokens)
         return self.transform(texts)

@@ -445,6 +445,7 @@ def test_no_ngram_reaches_over_an_unseen_word() -> None:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 @pytest.mark.parametrize("chars", [None, (2, 3)])
 def test_what_follows_max_tokens_is_not_read(chars: tuple[int, int] | None) -> None:
     long = [f"{text} q w e r t y u" for text in ["a b c", "b c d", "c d e"]]
@@ -481,6 +482,7 @@ def test_subwords_of_vectors_without_any_are_refused() -> None:
         fit(BagFeatures([LOWER], splitting(), oov="subword"))
 
 
+@pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 @settings(derandomize=True, max_examples=30, deadline=None)
 @given(
     st.lists(st.text(alphabet="ab Aé."), min_size=2, max_size=5),

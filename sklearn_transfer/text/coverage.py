@@ -1,0 +1,66 @@
+"""How much of texts the pretrained vectors know."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..pretrained.table import levels_to_caller
+from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
+from .tokens import TokenIds
+
+_ENOUGH = 0.5
+_N_NAMED = 5
+
+
+def measure_coverage(
+    tokens: Sequence[str],
+    token_ids: TokenIds,
+    sources: Sequence[PretrainedVectors],
+    *,
+    fold_case: bool,
+    oov: OutOfVocabulary,
+) -> float:
+    """The share of the tokens of texts that have a pretrained vector.
+
+    Parameters
+    ----------
+    tokens : sequence of str, length n_distinct
+    token_ids : TokenIds
+        Positions in `tokens`.
+    sources : sequence of PretrainedVectors
+    fold_case : bool
+        Whether the lower-cased form of a token counts too.
+    oov : {"ignore", "subword", "hash"}
+        What becomes of the others.
+
+    Returns
+    -------
+    float
+        0 where there are no tokens or no sources.
+
+    Warns
+    -----
+    UserWarning
+        Under a half, where the others are ignored; names the most frequent of them.
+    """
+    if not len(token_ids.ids) or not sources:
+        return 0.0
+    found = [source.words.find(tokens, fold_case=fold_case) for source in sources]
+    known = np.max(found, axis=0) >= 0
+    times = np.bincount(token_ids.ids, minlength=len(tokens))
+    share = float(times[known].sum() / times.sum())
+    if share < _ENOUGH and oov == "ignore":
+        unknown = np.flatnonzero(~known)
+        often = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
+        warnings.warn(
+            f"Only {share:.0%} of the tokens of the training texts have a pretrained vector. The "
+            f"most frequent without one: {', '.join(repr(tokens[i]) for i in often.tolist())}. Are "
+            f"the vectors of another language, or the texts not split into words (tokenizer=)? "
+            f"oov='hash' gives every word a vector.",
+            UserWarning,
+            stacklevel=levels_to_caller(),
+        )
+    return share

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from sklearn_transfer.pretrained.vectors import PretrainedVectors
+from sklearn_transfer.text.coverage import measure_coverage
+from sklearn_transfer.text.tokens import TokenIds
+
+TOKENS = ["the", "Cat", "zork", "cat", "blub"]
+FIRST = PretrainedVectors(["the", "cat"], np.eye(2))
+SECOND = PretrainedVectors(["zork"], np.ones((1, 3)))
+
+
+def ids(*tokens: int) -> TokenIds:
+    return TokenIds(np.array(tokens, dtype=np.int32), np.array([0, len(tokens)]))
+
+
+def measure(token_ids: TokenIds, *sources: PretrainedVectors, fold_case: bool = False) -> float:
+    return measure_coverage(TOKENS, token_ids, sources, fold_case=fold_case, oov="ignore")
+
+
+def test_tokens_count_as_often_as_they_occur() -> None:
+    assert measure(ids(0, 0, 0, 4), FIRST) == 0.75
+
+
+def test_any_source_may_know_a_token() -> None:
+    assert measure(ids(0, 2, 3, 4), FIRST, SECOND) == 0.75
+
+
+@pytest.mark.parametrize(("fold_case", "share"), [(False, 0.5), (True, 1.0)])
+def test_the_lower_cased_form_may_count(fold_case: bool, share: float) -> None:
+    assert measure(ids(0, 1), FIRST, fold_case=fold_case) == share
+
+
+def test_nothing_is_covered_by_nothing() -> None:
+    assert measure(ids(), FIRST) == 0
+    assert measure(ids(1, 2)) == 0
+
+
+def test_half_is_enough() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert measure(ids(0, 4), FIRST) == 0.5
+
+
+def test_less_is_said_with_the_most_frequent_unknown_words() -> None:
+    with pytest.warns(UserWarning, match=r"Only 20% .* without one: 'blub', 'Cat', 'zork'\. Are"):
+        assert measure(ids(0, 4, 2, 1, 4), FIRST) == 0.2
+
+
+@pytest.mark.parametrize("oov", ["hash", "subword"])
+def test_a_vector_for_every_word_is_enough(oov: str) -> None:
+    share = measure_coverage(TOKENS, ids(4), [FIRST], fold_case=False, oov=oov)  # type: ignore[arg-type]
+    assert share == 0
