@@ -316,7 +316,7 @@ def test_a_dict_of_class_weights_multiplies_and_leaves_the_others_at_one():
 @pytest.mark.parametrize("weight", [-1.0, np.nan])
 def test_class_weights_below_zero_are_refused(weight):
     class_weight = {THREE.classes[0].item(): weight}
-    with pytest.raises(ValueError, match="class_weight must not be negative or NaN, got {"):
+    with pytest.raises(ValueError, match=r"class_weight must not be negative or NaN, got \{"):
         THREE.weights(THREE.encode(Y), np.ones(len(Y)), class_weight)
 
 
