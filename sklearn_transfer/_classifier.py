@@ -143,7 +143,8 @@ class FineTunedClassifier(
     pretrained_ : PretrainedVectors, list of them, or None
         The vectors, as `pretrained` names one, several or none.
     coverage_ : float
-        Share of the tokens of the training texts that have a pretrained vector, for texts.
+        Share of the tokens of the training texts that have a pretrained vector, for texts; of the
+        first ones, with `partial_fit`.
     n_features_in_ : int
         Number of features, for numeric X.
     feature_names_in_ : ndarray of str

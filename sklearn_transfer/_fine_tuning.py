@@ -154,7 +154,9 @@ class FineTuning(CloneSharesPretrained):
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
         inputs = self._features.fit_transform(X, labels.membership(target), weight)
-        if not isinstance(self._features, ArrayFeatures):
+        if isinstance(self._features, ArrayFeatures):
+            self.__dict__.pop("coverage_", None)  # of an earlier fit, on texts
+        else:
             self.coverage_ = self._features.coverage
         self.module_: LinearBag | EncoderWithHead
         if isinstance(inputs, Design) and steps.optimizer == "newton":

@@ -17,7 +17,7 @@ from ._validation import CloneSharesPretrained, check_texts
 from .pretrained.sources import load_sources
 from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
-from .text.coverage import measure_coverage
+from .text.coverage import find_known, measure_coverage
 from .text.features import TokenWeights, Weighting
 from .text.pooling import Pooling, common_components, pool, remove_components
 from .text.tokens import TOKEN_PATTERN, TokenIds, find_tokenizer
@@ -207,9 +207,8 @@ class PretrainedEmbeddingTransformer(
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
-        self.coverage_ = measure_coverage(
-            tokens, token_ids, self._sources, fold_case=self._folds_case, oov=self.oov
-        )
+        known = find_known(tokens, self._sources, fold_case=self._folds_case)
+        self.coverage_ = measure_coverage(tokens, token_ids, known, self.oov)
         self._learn_weights(tokens, token_ids)
         self.n_features_out_ = len(poolings) * sum(source.dim for source in self._sources)
         self._n_features_out = self.n_features_out_

@@ -298,6 +298,15 @@ def test_what_the_process_has_read_before_changes_no_bit(vectors, reviews):
         np.testing.assert_array_equal(a, b)
 
 
+def test_coverage_is_of_the_texts_and_forgotten_with_numbers(vectors, reviews, numbers):
+    texts = ["good film", "bad zork"] * 4
+    for params in ({}, MINIBATCH):
+        model = FineTunedClassifier(vectors, **params).fit(texts, [1, 0] * 4)
+        assert model.coverage_ == 0.75
+    model.set_params(pretrained=None).fit(*numbers)
+    assert not hasattr(model, "coverage_")
+
+
 def test_random_state_instance_is_drawn_from(vectors, reviews):
     state = np.random.RandomState(0)
     params = {**MINIBATCH, "random_state": state}

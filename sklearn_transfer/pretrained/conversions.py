@@ -34,6 +34,9 @@ _WORTH = 4 << 20  # bytes
 _BLOCK = 1 << 20
 # A file that changed so recently may change again within the resolution of its clock.
 _SETTLED = 2.0  # seconds
+# Longer than any conversion takes: then a lock is taken for broken.
+_PATIENCE = 3600.0  # seconds
+# The number grows whenever a reader comes to give something else for the same file.
 _TABLES, _KNOWN = "tables-1", "known-1"
 
 
@@ -76,9 +79,13 @@ def cache_info() -> CacheInfo:
     root = _root()
     if root is None:
         return CacheInfo(None, 0, 0)
-    parts = [root / _TABLES, root / _KNOWN]
-    sizes = [file.stat().st_size for part in parts for file in part.rglob("*") if file.is_file()]
-    return CacheInfo(root, len(list(parts[0].glob(f"*/{folder.METADATA}"))), sum(sizes))
+    n_bytes = 0
+    for part in (_TABLES, _KNOWN):
+        for path, _, files in os.walk(root / part):
+            for file in files:
+                with suppress(FileNotFoundError):  # another process is at work
+                    n_bytes += Path(path, file).stat().st_size
+    return CacheInfo(root, len(list((root / _TABLES).glob(f"[!.]*/{folder.METADATA}"))), n_bytes)
 
 
 def clear_cache() -> None:
@@ -122,46 +129,42 @@ def read_converted(
     root, source = _root(), _Source.of(files)
     if root is None or source.size < _WORTH:
         return read(options)
-    digest = _recall(root, source)
-    if digest is None and options.limit is None:
-        digest = source.digest()
-        with suppress(OSError):
-            _remember(root, source, digest)
-    if digest is None:
-        return read(options)
-    entry = root / _TABLES / digest
     try:
-        return folder.read(entry, options)
-    except VectorFormatError:  # not there, or damaged
-        return read(options) if options.limit else _convert(entry, source, options, read)
+        table = _open(root, source, options, read)
+    except (OSError, NotImplementedError) as error:  # the second: a system without file locks
+        _warn(source, root, error)
+        table = None
+    return read(options) if table is None else table
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Files, and their sizes and times of change as they were looked at."""
+    """Files, and what tells whether they have changed: inode, size, times of change."""
 
     files: tuple[Path, ...]
-    stamps: tuple[tuple[int, int], ...]
+    stamps: tuple[tuple[int, int, int, int], ...]
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> _Source:
         status = [file.stat() for file in files]
-        stamps = tuple((file.st_size, file.st_mtime_ns) for file in status)
+        # Copying tools preserve or clamp the second time, but not the third.
+        stamps = tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in status)
         return cls(tuple(file.resolve() for file in files), stamps)
 
     @property
     def size(self) -> int:
-        return sum(size for size, _ in self.stamps)
+        return sum(size for _, size, _, _ in self.stamps)
 
     @property
     def settled(self) -> bool:
         """Whether a change would show in the stamps: clocks tick slowly."""
-        return max(changed for _, changed in self.stamps) < (time.time() - _SETTLED) * 1e9
+        changed = max(max(mtime, ctime) for _, _, mtime, ctime in self.stamps)
+        return changed < (time.time() - _SETTLED) * 1e9
 
     def digest(self) -> str:
         """Of the sizes and the whole content."""
         digest = hashlib.sha256()
-        for path, (size, _) in zip(self.files, self.stamps, strict=True):
+        for path, (_, size, _, _) in zip(self.files, self.stamps, strict=True):
             digest.update(b"%d " % size)
             with path.open("rb") as file:
                 while block := file.read(_BLOCK):
@@ -174,33 +177,63 @@ class _Source:
         return root / _KNOWN / paths.hexdigest()[:32]
 
 
+def _open(
+    root: Path, source: _Source, options: Reading, read: Callable[[Reading], Table]
+) -> Table | None:
+    """The table of an entry, which is made where there is none; None if it cannot be kept."""
+    digest = _recall(root, source)
+    if digest is None:
+        if options.limit is not None:
+            return None
+        digest = source.digest()
+        with suppress(OSError):
+            _remember(root, source, digest)
+    entry = root / _TABLES / digest
+    try:
+        return folder.read(entry, options)
+    except VectorFormatError:  # not there, or damaged
+        if options.limit is not None:
+            return None
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(entry.with_suffix(".lock"), timeout=_PATIENCE):
+        try:  # another process may have been faster
+            return folder.read(entry, options)
+        except VectorFormatError:
+            return _convert(entry, source, options, read)
+
+
 def _convert(
     entry: Path, source: _Source, options: Reading, read: Callable[[Reading], Table]
 ) -> Table:
-    """Make an entry, unless another process is faster, and open it."""
-    table = None
+    """Make an entry; what an earlier attempt left is removed."""
+    for remains in (entry, *entry.parent.glob(f".*{entry.name}.*")):
+        shutil.rmtree(remains, ignore_errors=True)
+    table = read(options)
+    draft = entry.with_name(f".{entry.name}.draft")
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock")):
-            try:
-                return folder.read(entry, options)
-            except VectorFormatError:
-                for remains in (entry, *entry.parent.glob(f".{entry.name}.*")):
-                    shutil.rmtree(remains, ignore_errors=True)
-            table = read(options)
-            if _Source.of(source.files) != source:
-                return table  # the files are changing: nothing to keep
-            folder.write(table, entry)
-            return folder.read(entry, options)
+        folder.write(table, draft)
     except OSError as error:
-        warnings.warn(
-            f"{source.files[0]}: the converted table cannot be kept in {entry.parent}: {error}. "
-            f"The file is read anew each time; set {VARIABLE} to a folder with room, or to '' for "
-            f"no cache.",
-            UserWarning,
-            stacklevel=levels_to_caller(),
-        )
-        return read(options) if table is None else table
+        shutil.rmtree(draft, ignore_errors=True)
+        _warn(source, entry.parent, error)
+        return table
+    # A reader may map the file, so that it is read until here.
+    if _Source.of(source.files) != source or not (source.settled or source.digest() == entry.name):
+        shutil.rmtree(draft, ignore_errors=True)
+        return table
+    draft.rename(entry)
+    try:
+        return folder.read(entry, options) if options.mmap else table
+    except VectorFormatError:  # the cache has been cleared meanwhile
+        return table
+
+
+def _warn(source: _Source, root: Path, error: Exception) -> None:
+    warnings.warn(
+        f"{source.files[0]}: the converted table cannot be kept in {root}: {error}. The file is "
+        f"read anew each time; set {VARIABLE} to a folder with room, or to '' for no cache.",
+        UserWarning,
+        stacklevel=levels_to_caller(),
+    )
 
 
 def _recall(root: Path, source: _Source) -> str | None:

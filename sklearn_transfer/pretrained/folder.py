@@ -25,6 +25,7 @@ METADATA = "vectors.json"
 _FORMAT, _VERSION = "sklearn_transfer.vectors", 1
 _INDEX = ("text", "offsets", "hashes", "order")
 _MATRICES = ("matrix", "subwords")
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 
 
@@ -63,12 +64,11 @@ def read(path: Path, options: Reading) -> Table:
         )
     shapes = {"offsets": (n_words + 1,), "hashes": (n_words,), "order": (n_words,)}
     arrays = {
-        name: _load(path, name, _INDEX_DTYPES[name], shapes.get(name, (None,)), options.mmap)
-        for name in _INDEX
+        name: _load(path, name, _INDEX_DTYPES[name], shapes.get(name, (None,))) for name in _INDEX
     }
-    arrays["matrix"] = _load(path, "matrix", dtype, (n_words, dim), options.mmap)
+    arrays["matrix"] = _load(path, "matrix", dtype, (n_words, dim))
     if "subwords" in digests:
-        arrays["subwords"] = _load(path, "subwords", "<f4", (None, dim), options.mmap)
+        arrays["subwords"] = _load(path, "subwords", "<f4", (None, dim))
     for name in _INDEX if options.mmap else arrays:
         if _digest(arrays[name]) != digests.get(name):
             raise VectorFormatError(
@@ -79,7 +79,8 @@ def read(path: Path, options: Reading) -> Table:
         check_finite(arrays["matrix"], path)
     words = Vocabulary.from_arrays(*(arrays[name] for name in _INDEX))
     subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in digests else None
-    return Table(words, arrays["matrix"], subwords).head(options.limit)
+    table = Table(words, arrays["matrix"], subwords).head(options.limit)
+    return table if options.mmap else _in_memory(table)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     file = path / METADATA
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (*_MISSING, ValueError, RecursionError) as error:
         raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise VectorFormatError(f"{file}: expected an object with 'format': {_FORMAT!r}.")
@@ -119,14 +120,16 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return about
 
 
-def _load(
-    path: Path, name: str, dtype: str, shape: tuple[int | None, ...], mmap: bool
-) -> NDArray[Any]:
+def _load(path: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """Open one array, which must have the type and shape that the metadata promise."""
     file = path / f"{name}.npy"
     try:
         # Mapping compares the size with the file's before anything is allocated.
         array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except _MISSING as error:
+        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    except OSError:  # nothing is wrong with the file: too many are open, or no memory is left
+        raise
     except Exception as error:  # a damaged header makes NumPy raise almost anything
         raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
     fits = len(shape) == array.ndim and all(
@@ -138,7 +141,15 @@ def _load(
             f"shape {array.shape}."
         )
     # The same mapping as a plain array: memmap carries a cost into every slice.
-    return np.asarray(array) if mmap else np.array(array)
+    return np.asarray(array)
+
+
+def _in_memory(table: Table) -> Table:
+    words: Any = {name: array.copy() for name, array in table.words.arrays().items()}
+    subwords = table.subwords
+    if subwords is not None:
+        subwords = Subwords(subwords.matrix.copy(), subwords.min_n, subwords.max_n)
+    return Table(Vocabulary.from_arrays(**words), table.matrix.copy(), subwords)
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -139,6 +139,10 @@ class PretrainedVectors:
     ) -> PretrainedVectors:
         """Open vectors by path or name; the same file is opened once in a process.
 
+        A file of 4 MB or more that cannot be mapped as it stands is converted at the first opening,
+        unless with a `limit`, and is mapped from the cache from then on: see
+        :func:`sklearn_transfer.cache_info`. Repeated words are warned of when it is converted.
+
         Parameters
         ----------
         source : str or path

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..pretrained.table import levels_to_caller
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
@@ -15,13 +16,30 @@ _ENOUGH = 0.5
 _N_NAMED = 5
 
 
+def find_known(
+    tokens: Sequence[str], sources: Sequence[PretrainedVectors], *, fold_case: bool
+) -> NDArray[np.bool_]:
+    """Whether any source has a vector for a token.
+
+    Parameters
+    ----------
+    tokens : sequence of str, length n
+    sources : sequence of PretrainedVectors
+    fold_case : bool
+        Whether the lower-cased form of a token counts too.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    known = np.zeros(len(tokens), dtype=bool)
+    for source in sources:
+        known |= source.words.find(tokens, fold_case=fold_case) >= 0
+    return known
+
+
 def measure_coverage(
-    tokens: Sequence[str],
-    token_ids: TokenIds,
-    sources: Sequence[PretrainedVectors],
-    *,
-    fold_case: bool,
-    oov: OutOfVocabulary,
+    tokens: Sequence[str], token_ids: TokenIds, known: NDArray[np.bool_], oov: OutOfVocabulary
 ) -> float:
     """The share of the tokens of texts that have a pretrained vector.
 
@@ -30,26 +48,23 @@ def measure_coverage(
     tokens : sequence of str, length n_distinct
     token_ids : TokenIds
         Positions in `tokens`.
-    sources : sequence of PretrainedVectors
-    fold_case : bool
-        Whether the lower-cased form of a token counts too.
+    known : ndarray of bool, shape (n_distinct,)
+        See :func:`find_known`.
     oov : {"ignore", "subword", "hash"}
         What becomes of the others.
 
     Returns
     -------
     float
-        0 where there are no tokens or no sources.
+        0 where there are no tokens.
 
     Warns
     -----
     UserWarning
         Under a half, where the others are ignored; names the most frequent of them.
     """
-    if not len(token_ids.ids) or not sources:
+    if not len(token_ids.ids):
         return 0.0
-    found = [source.words.find(tokens, fold_case=fold_case) for source in sources]
-    known = np.max(found, axis=0) >= 0
     times = np.bincount(token_ids.ids, minlength=len(tokens))
     share = float(times[known].sum() / times.sum())
     if share < _ENOUGH and oov == "ignore":

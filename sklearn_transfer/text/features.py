@@ -13,7 +13,7 @@ from scipy.sparse import csc_array, csr_array, hstack
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
-from .coverage import measure_coverage
+from .coverage import find_known, measure_coverage
 from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency
 from .pooling import idf, sif
 from .tokens import Lowercase, Splitter, TokenIds, find_tokenizer
@@ -271,13 +271,9 @@ class BagFeatures:
         self._token_weights = TokenWeights(
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
-        found = self._look_up(tokens)
-        known = np.zeros(len(self.vocabulary), dtype=bool)
-        for index, _ in found:
-            known[word[index >= 0]] = True
-        self.coverage = measure_coverage(
-            tokens, token_ids, self.sources, fold_case=self._folds_case, oov=self.oov
-        )
+        known = find_known(tokens, self.sources, fold_case=self._folds_case)
+        self.coverage = measure_coverage(tokens, token_ids, known, self.oov) if self.sources else 0
+        known = np.bincount(word[known], minlength=len(self.vocabulary)) > 0
         self.strength = self._find_strength(words, known, sample_weight)
         blocks = []
         self._columns: list[tuple[float, NDArray[np.float32]]] = []
@@ -289,7 +285,7 @@ class BagFeatures:
                     column *= _supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        pooled = self._pool(found, counts, word)
+        pooled = self._pool(tokens, counts, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
         ]
@@ -314,7 +310,7 @@ class BagFeatures:
             counted = self._counts(tokens, token_ids, counts, word)
             for (weight, column), block in zip(self._columns, counted, strict=True):
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        return self._assemble(blocks, self._pool(self._look_up(tokens), counts, word))
+        return self._assemble(blocks, self._pool(tokens, counts, word))
 
     @property
     def _folds_case(self) -> bool:
@@ -382,27 +378,17 @@ class BagFeatures:
         unseen = _unseen_share(words, known, sample_weight)
         return float(np.clip(unseen / _HALF, _LEAST_STRENGTH, 1))
 
-    def _look_up(self, tokens: list[str]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """For each source, the row of each token, -1 where it has none, and the rows."""
-        return [
-            source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-            for source in self.sources
-        ]
-
     def _pool(
-        self,
-        found: list[tuple[NDArray[np.int64], NDArray[np.float32]]],
-        counts: csr_array,
-        word: NDArray[np.int64],
+        self, tokens: list[str], counts: csr_array, word: NDArray[np.int64]
     ) -> list[NDArray[np.float32]]:
         """One block of row-normalised sums a source, each shape (n_texts, dim)."""
         weighted = _weigh(counts.copy(), self._token_weights.values[word], None)
         blocks = []
-        for index, vectors in found:
-            rows = np.zeros((len(index), vectors.shape[1]), dtype=np.float32)
-            known = index >= 0
-            rows[known] = vectors[index[known]]
-            blocks.append(_normalize(weighted @ rows))
+        for source in self.sources:
+            index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            known = np.flatnonzero(index >= 0)
+            part = weighted if len(known) == len(index) else weighted[:, known]
+            blocks.append(_normalize(part @ vectors[index[known]]))
         return blocks
 
     def _assemble(self, blocks: list[csr_array], pooled: list[NDArray[np.float32]]) -> Design:
@@ -461,8 +447,10 @@ def _unseen_share(
     tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
     text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
     whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
-    unseen = known & (seen <= 1)
-    alone = np.bincount(text, weights=tfidf**2 * unseen[words.indices], minlength=n_texts)
+    # A text of weight 2 is two texts; no weight of others means that it is alone with the word.
+    elsewhere = seen[words.indices] > np.minimum(sample_weight, 1)[text]
+    unseen = known[words.indices] & ~elsewhere
+    alone = np.bincount(text, weights=tfidf**2 * unseen, minlength=n_texts)
     share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
     weight = sample_weight[whole > 0].sum()
     return float(sample_weight @ share / weight) if weight else 0.0

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary
-from .coverage import measure_coverage
+from .coverage import find_known, measure_coverage
 from .features import Splitting, TokenWeights, Weighting
 from .tokens import TokenIds
 
@@ -103,9 +103,8 @@ class WordRows:
         self._token_weights = TokenWeights(
             self.weighting, Vocabulary(tokens), token_ids, sample_weight
         )
-        self.coverage = measure_coverage(
-            tokens, token_ids, self.sources, fold_case=self._folds_case, oov=self.oov
-        )
+        known = find_known(tokens, self.sources, fold_case=self._folds_case)
+        self.coverage = measure_coverage(tokens, token_ids, known, self.oov)
         self.rows = self._extend(tokens)
         return self.transform(texts)
 

@@ -25,6 +25,13 @@ FILES = ["word2vec.txt", "word2vec.bin", "glove.txt", "fasttext.bin", "wheel"]
 @pytest.fixture(autouse=True)
 def every_file_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversions, "_WORTH", 0)
+    monkeypatch.setattr(conversions, "_SETTLED", -60)  # even the files of this second are old
+
+
+@pytest.fixture
+def young(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of this second may change within it."""
+    monkeypatch.setattr(conversions, "_SETTLED", 60)
 
 
 @pytest.fixture
@@ -124,15 +131,24 @@ def test_a_file_that_changed_is_converted_anew(file: Path, tiny: Table) -> None:
     np.testing.assert_allclose(formats.read(file).matrix, tiny.matrix + 1, rtol=1e-6)
 
 
-def test_a_change_that_keeps_size_and_time_of_a_young_file_is_seen(file: Path, tiny: Table) -> None:
-    now = time.time()
-    os.utime(file, (now, now))
+def test_a_change_that_keeps_size_and_time_is_seen(file: Path) -> None:
+    status = file.stat()
     formats.read(file)
     content = file.read_bytes()
     assert content.count(b"cat") == 1
     file.write_bytes(content.replace(b"cat", b"cow"))
-    os.utime(file, (now, now))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert list(formats.read(file).words)[1] == "cow"
+
+
+@pytest.mark.usefixtures("young")
+def test_a_young_file_is_looked_at_each_time(
+    file: Path, parsed: list[Path], cache_folder: Path
+) -> None:
+    for _ in range(2):
+        formats.read(file)
+    assert parsed == [file]
+    assert not (cache_folder / "known-1").exists()
 
 
 def test_small_files_are_not_converted(
@@ -244,7 +260,78 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(
 
     monkeypatch.setitem(formats._READERS, "word2vec-text", read)
     formats.read(file)
+    assert list((cache_folder / "tables-1").glob("*[!k]")) == []
+
+
+def test_a_mapped_file_that_changes_while_it_is_written_is_not_kept(
+    data: Path, tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(data / "fasttext.bin", tmp_path / "fasttext.bin"))
+    write = folder.write
+
+    def slowly(table: Table, draft: Path) -> None:
+        write(table, draft)
+        path.write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(folder, "write", slowly)
+    formats.read(path)
     assert entries(cache_folder) == []
+
+
+@pytest.mark.usefixtures("young")
+def test_a_young_file_is_kept_if_its_content_has_stayed(
+    file: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = iter(["before", "after", "same", "same"])
+    monkeypatch.setattr(conversions._Source, "digest", lambda source: next(digests))
+    formats.read(file)
+    assert entries(cache_folder) == []
+    formats.read(file)
+    assert [entry.parent.name for entry in entries(cache_folder)] == ["same"]
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENOMEM, errno.EACCES])
+def test_an_entry_that_cannot_be_opened_just_now_stays(
+    error: int, file: Path, cache_folder: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats.read(file)
+    (entry,) = entries(cache_folder)
+    inode = entry.stat().st_ino
+
+    def load(*args: object, **kwargs: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(np, "load", load)
+    with pytest.warns(UserWarning, match=f"cannot be kept in .*{os.strerror(error)}"):
+        assert list(formats.read(file).words) == list(tiny.words)
+    assert entry.stat().st_ino == inode
+
+
+def test_a_cache_that_is_cleared_meanwhile_costs_nothing(
+    file: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def and_clear(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        if path.name.endswith(".draft"):
+            clear_cache()
+        return moved
+
+    monkeypatch.setattr(Path, "rename", and_clear)
+    assert list(formats.read(file).words) == list(tiny.words)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), TimeoutError("too long")])
+def test_without_locks_files_are_read_as_they_are(
+    error: Exception, file: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(conversions.FileLock, "acquire", acquire)
+    with pytest.warns(UserWarning, match="cannot be kept in .*: (no flock|too long)"):
+        assert list(formats.read(file).words) == list(tiny.words)
 
 
 SLOW = """

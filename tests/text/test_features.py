@@ -370,20 +370,18 @@ def test_strength_is_the_norm_of_a_dense_block() -> None:
 def unseen_share(texts: Sequence[str], weight: Array) -> float:
     """Of the squared tf-idf of a text, in the mean, in known words that no other text has."""
     rows = [Counter(text.split()) for text in texts]
-    seen = Counter[str]()
-    for row, w in zip(rows, weight, strict=True):
-        for word in row:
-            seen[word] += w
     shares, weights = [], []
-    for row, w in zip(rows, weight, strict=True):
-        squares = {
-            word: ((1 + np.log(times)) * (np.log((1 + weight.sum()) / (1 + seen[word])) + 1)) ** 2
-            for word, times in row.items()
-        }
+    for i, (row, w) in enumerate(zip(rows, weight, strict=True)):
+        squares = {}
+        alone = 0.0
+        for word, times in row.items():
+            others = [weight[j] for j, other in enumerate(rows) if j != i and word in other]
+            idf = np.log((1 + weight.sum()) / (1 + sum(others) + w)) + 1
+            squares[word] = ((1 + np.log(times)) * idf) ** 2
+            # A text of weight 2 is two texts.
+            if not others and w <= 1 and word in LOWER:
+                alone += squares[word]
         if squares:
-            alone = sum(
-                square for word, square in squares.items() if seen[word] <= 1 and word in LOWER
-            )
             shares.append(alone / sum(squares.values()))
             weights.append(w)
     return float(np.average(shares, weights=weights))
@@ -397,6 +395,7 @@ MIXED = ["cat cat sat", "cat mat", "", "the cat sat the zork", "mat mat"]
     [
         (MIXED, np.ones(5)),
         (MIXED, np.array([1.0, 2.0, 1.0, 0.5, 3.0])),
+        (MIXED, np.full(5, 0.2)),
         (["cat sat", "the mat"], np.ones(2)),
         (["cat mat", "cat mat"], np.ones(2)),
     ],
@@ -408,6 +407,21 @@ def test_automatic_strength_grows_with_what_training_has_not_seen(
     fit(features, texts, [0, 1] + [1] * (len(texts) - 2), weight)
     expected = np.clip(2 * unseen_share(texts, weight), 0.25, 1)
     assert features.strength == pytest.approx(expected)
+
+
+def test_words_that_are_hashed_do_not_count_as_known() -> None:
+    strengths = []
+    for oov in ("ignore", "hash"):
+        features = BagFeatures([LOWER], splitting(), oov=oov)
+        fit(features, ["cat zork", "cat blub", "cat flurp", "cat"], [0, 1, 0, 1])
+        strengths.append(features.strength)
+    assert strengths == [0.25, 0.25]
+
+
+def test_coverage_is_that_of_the_training_texts() -> None:
+    features = BagFeatures([LOWER, CASED], splitting())
+    fit(features, ["the Cat zork", "paris"], [0, 1])
+    assert features.coverage == 0.75
 
 
 def test_automatic_strength_of_nothing_is_the_least() -> None:
@@ -469,7 +483,7 @@ def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
     index, vectors = LOWER.look_up(tokens, oov="hash")
     whole = PretrainedVectors(tokens, vectors[index])
     hashing, knowing = (
-        BagFeatures([source], splitting(tokenizer=str.split), oov=oov)
+        BagFeatures([source], splitting(tokenizer=str.split), oov=oov, strength=1.0)
         for source, oov in ((LOWER, "hash"), (whole, "ignore"))
     )
     np.testing.assert_allclose(fit(hashing).dense, fit(knowing).dense, atol=1e-6)
