@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
 import gzip
 import os
 import shutil
 import stat
+import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, BufferedWriter
+from io import BufferedWriter
 from pathlib import Path
+from typing import IO, Any
 
 from .._validation import VectorFormatError
 
-_GZIP_MAGIC = b"\x1f\x8b"
-
-Reader = BufferedReader | gzip.GzipFile
+Reader = IO[bytes]
 Writer = BufferedWriter | gzip.GzipFile
+
+_MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
+
+# What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
+# method of compression that is not known.
+_DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
 
 
 def check_readable(path: Path) -> None:
@@ -49,19 +58,30 @@ def check_readable(path: Path) -> None:
         raise VectorFormatError(f"{path}: expected vectors, found an empty file.")
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the content, not the name, says gzip."""
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Reader]:
-    """Open a file for reading, decompressing it if it is gzip.
+def compression(path: Path) -> str | None:
+    """How a file is compressed, by its content and not its name.
 
     Parameters
     ----------
     path : Path
+
+    Returns
+    -------
+    {"gzip", "bzip2", "zip"} or None
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((how for how, magic in _MAGIC.items() if start.startswith(magic)), None)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Reader]:
+    """Open a file for reading, decompressing it if it is compressed.
+
+    Parameters
+    ----------
+    path : Path
+        A zip archive must hold one file.
 
     Yields
     ------
@@ -72,11 +92,40 @@ def opened(path: Path) -> Iterator[Reader]:
     VectorFormatError
         In the body, if the compressed data are damaged or end too early.
     """
-    try:
-        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+    how = compression(path)
+    if how is None:
+        with path.open("rb") as file:
             yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise VectorFormatError(f"{path}: the gzip data are damaged or cut off: {error}") from error
+        return
+    try:
+        with _decompressed(path, how) as content:
+            yield content
+    except (*_DAMAGED, OSError) as error:
+        # Those of the libraries themselves have no number; archives send them to odd places.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise VectorFormatError(
+            f"{path}: the {how} data are damaged or cut off: {error}"
+        ) from error
+
+
+def _decompressed(path: Path, how: str) -> Any:
+    if how == "zip":
+        return _open_only_member(path)
+    return (gzip.open if how == "gzip" else bz2.open)(path)
+
+
+@contextmanager
+def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        if len(names) != 1:
+            raise VectorFormatError(
+                f"{path}: expected a zip archive of one file, found {len(names)}: "
+                f"{', '.join(names[:5])}. Extract the one that you want."
+            )
+        with archive.open(names[0]) as file:
+            yield file
 
 
 def content_size(path: Path) -> int:
@@ -89,14 +138,14 @@ def content_size(path: Path) -> int:
     Returns
     -------
     int
-        A gzip file is decompressed for it: its trailer has the size modulo 4 GB, or a lie.
+        A compressed file is decompressed for it: what it says of its size may be a lie.
 
     Raises
     ------
     VectorFormatError
         If the compressed data are damaged or end too early.
     """
-    if not is_gzip(path):
+    if compression(path) is None:
         return path.stat().st_size
     size = 0
     with opened(path) as file:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import VectorFormatError
-from .files import is_gzip, temporary_folder
+from .files import compression, temporary_folder
 from .table import Reading, Table
 from .unknown import Subwords
 
@@ -42,7 +42,7 @@ def read(path: Path, options: Reading) -> Table:
     from gensim.utils import SaveLoad
 
     # gensim cannot map compressed arrays.
-    mode = "r" if options.mmap and not is_gzip(path) else None
+    mode = "r" if options.mmap and compression(path) is None else None
     try:
         model = SaveLoad.load(os.fspath(path), mmap=mode)
     except Exception as error:  # a pickle may raise anything

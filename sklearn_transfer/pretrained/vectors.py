@@ -147,8 +147,8 @@ class PretrainedVectors:
         ----------
         source : str or path
             A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
-            (each text format and word2vec binary also gzipped), gensim ``.kv`` or ``.model``, or
-            a folder that :meth:`save` wrote; the content tells which. Or a name: see
+            (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
+            ``.model``, or a folder that :meth:`save` wrote; the content tells which. Or a name: see
             :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
             Open gensim's own files. They are pickles: opening one runs whatever its author put
