@@ -18,12 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._arrays import ArrayFeatures
 from ._labels import Labels, Target, check_labels, hold_out
-from ._validation import CloneSharesPretrained, check_texts, looks_like_texts
+from ._validation import CloneSharesPretrained, check_texts, levels_to_caller, looks_like_texts
+from .nn.batches import Inputs, Samples, find_device
 from .nn.calibration import assign_folds, fit_temperature
 from .nn.criteria import make_criterion
 from .nn.encoders import EncoderWithHead, LinearBag, make_encoder_with_head, make_linear_bag
 from .nn.optimizers import is_row_wise, replace_parameter
-from .nn.training import Inputs, NewtonNet, Samples, TransferNet, build_net, find_device
+from .nn.training import NewtonNet, TransferNet, build_net
 from .pretrained.sources import load_sources
 from .text.features import BagFeatures, Design, Splitting
 from .text.rows import WordRows
@@ -243,7 +244,7 @@ class FineTuning(CloneSharesPretrained):
                 f"The solver has not converged in max_epochs={self.max_epochs} steps. Raise "
                 f"max_epochs, scale the features, or raise l2_sp.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=levels_to_caller(),
             )
         self._publish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
@@ -171,3 +172,12 @@ class CloneSharesPretrained(BaseEstimator):
                     else getattr(self, attribute),
                 )
         return copy
+
+
+def levels_to_caller() -> int:
+    """The `stacklevel` that blames the first line outside this package."""
+    frame, level = sys._getframe(1), 1
+    package = __name__.partition(".")[0]
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level

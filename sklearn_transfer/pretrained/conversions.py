@@ -22,10 +22,10 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from .._validation import VectorFormatError
+from .._validation import VectorFormatError, levels_to_caller
 from . import folder
 from .files import written_whole
-from .table import Reading, Table, levels_to_caller
+from .table import Reading, Table
 
 VARIABLE = "SKLEARN_TRANSFER_CACHE"
 

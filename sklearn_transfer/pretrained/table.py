@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import VectorFormatError
+from .._validation import VectorFormatError, levels_to_caller
 from .unknown import Subwords
 from .vocabulary import Vocabulary
 
@@ -109,15 +108,6 @@ class Table:
             return self
         words = self.words.take(np.arange(n_words))
         return Table(words, self.matrix[:n_words], self.subwords)
-
-
-def levels_to_caller() -> int:
-    """The `stacklevel` that blames the first line outside this package."""
-    frame, level = sys._getframe(1), 1
-    package = __name__.partition(".")[0]
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def check_finite(matrix: Matrix, path: Path | str) -> None:

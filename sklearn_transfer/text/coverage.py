@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pretrained.table import levels_to_caller
+from .._validation import levels_to_caller
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from .tokens import TokenIds
 

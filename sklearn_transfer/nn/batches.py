@@ -1,0 +1,162 @@
+"""Samples, and the batches that a net sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..text.features import Design
+from ..text.rows import Bags
+from .columns import SparseColumns
+
+Inputs = Design | Bags
+
+
+def find_device(device: str) -> torch.device:
+    """Find the device of a name.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the device is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used: {str(error).splitlines()[0]} "
+            f"Use 'auto', 'cpu', or a device that torch can reach."
+        ) from error
+    return found
+
+
+class Samples(Dataset[Any]):
+    """What a net trains on or predicts.
+
+    Parameters
+    ----------
+    inputs : Design or Bags, length n_samples
+    target : ndarray or None, length n_samples
+        Class codes, int64, or an indicator, float32.
+    weight : ndarray of float, shape (n_samples,), or None
+        None is 1 for each.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        target: NDArray[Any] | None = None,
+        weight: NDArray[np.floating] | None = None,
+    ) -> None:
+        n_samples = len(inputs)
+        self.X = inputs
+        self.y = np.zeros(n_samples, dtype=np.int64) if target is None else target
+        self.weight = np.ones(n_samples) if weight is None else weight
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs of some samples as the keyword arguments of a module, and their weights."""
+
+    tensors: dict[str, Any]
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+class Batches:
+    """Iterates over samples in batches, without a Python step for each sample.
+
+    Parameters
+    ----------
+    samples : Samples
+    batch_size : int
+    device : torch.device
+    generator : numpy Generator or None, default=None
+        Shuffles, and drops tokens; None keeps the order.
+    token_dropout : float, default=0.0
+        Share of the tokens that are left out of a batch.
+    linear : bool, default=False
+        Whether the batches of a Design go to a `LinearBag`, whose sparse columns stay sparse.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        device: torch.device,
+        generator: np.random.Generator | None = None,
+        token_dropout: float = 0.0,
+        linear: bool = False,
+    ) -> None:
+        self.samples, self.batch_size, self.device = samples, max(batch_size, 1), device
+        self.generator, self.token_dropout = generator, token_dropout
+        self.linear = linear
+        # Those of the user: training itself keeps to one.
+        self.n_threads = torch.get_num_threads()
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
+        n_samples = len(self.samples)
+        whole = self.batch_size >= n_samples
+        order = np.arange(n_samples)
+        if self.generator is not None and not whole:
+            self.generator.shuffle(order)
+        for start in range(0, n_samples, self.batch_size):
+            rows = slice(None) if whole else order[start : start + self.batch_size]
+            tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
+            floating = tensors["dense" if "dense" in tensors else "extra"].dtype
+            weight = self._move(self.samples.weight[rows]).to(floating)
+            yield Batch(tensors, weight), self._move(self.samples.y[rows])
+
+    def _tensors(self, inputs: Inputs) -> dict[str, Any]:
+        if isinstance(inputs, Bags):
+            return self._bag_tensors(inputs)
+        if not self.linear:
+            columns = np.concatenate([inputs.sparse.toarray(), inputs.dense], axis=1)
+            return {"dense": self._move(columns.astype(np.float32, copy=False))}
+        tensors: dict[str, Any] = {"dense": self._move(inputs.dense)}
+        if inputs.sparse.shape[1]:
+            tensors["sparse"] = SparseColumns(inputs.sparse, self.device, n_threads=self.n_threads)
+        return tensors
+
+    def _bag_tensors(self, bags: Bags) -> dict[str, Tensor]:
+        token_ids = bags.token_ids
+        if self.token_dropout and self.generator is not None:
+            token_ids = token_ids.thin(1 - self.token_dropout, self.generator)
+        return {
+            "ids": self._move(token_ids.ids.astype(np.int64)),
+            "offsets": self._move(token_ids.offsets),
+            "weights": self._move(bags.weights[token_ids.ids]),
+            "extra": self._move(bags.extra),
+        }
+
+    def _move(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
