@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.text import features
+from sklearn_transfer.text import weights
 
 from .data import Labelled
 from .measure import markdown_table, progress
@@ -48,12 +48,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 @contextmanager
 def _supervised_scale(on: bool) -> Iterator[None]:
     """There is no parameter for it: switched off, the least that it leaves of a column is all."""
-    before = features._LEAST_SCALE
-    features._LEAST_SCALE = before if on else 1.0
+    before = weights._LEAST_SCALE
+    weights._LEAST_SCALE = before if on else 1.0
     try:
         yield
     finally:
-        features._LEAST_SCALE = before
+        weights._LEAST_SCALE = before
 
 
 def hold_out(split: Labelled, seed: int) -> Labelled:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
-from .text.features import Design
+from .text.design import Design
 
 
 class ArrayFeatures:
@@ -18,7 +18,15 @@ class ArrayFeatures:
     ----------
     strength : float or "auto"
         Factor of all features; "auto" is 1.
+
+    Attributes
+    ----------
+    strength : float
+    coverage : None
+        Numbers have no tokens.
     """
+
+    coverage = None
 
     def __init__(self, strength: Any) -> None:
         self.strength = 1.0 if strength == "auto" else float(strength)

@@ -24,7 +24,7 @@ from .nn.encoders import ACTIVATIONS
 from .nn.optimizers import OPTIMIZERS
 from .nn.training import NewtonNet
 from .pretrained.vectors import OutOfVocabulary
-from .text.features import Weighting
+from .text.weights import Weighting
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
@@ -142,9 +142,9 @@ class FineTunedClassifier(
         What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
     pretrained_ : PretrainedVectors, list of them, or None
         The vectors, as `pretrained` names one, several or none.
-    coverage_ : float
-        Share of the tokens of the training texts that have a pretrained vector, for texts; of the
-        first ones, with `partial_fit`.
+    coverage_ : float or None
+        Share of the tokens of the training texts that have a pretrained vector; of the first ones,
+        with `partial_fit`. None for numeric X.
     n_features_in_ : int
         Number of features, for numeric X.
     feature_names_in_ : ndarray of str

@@ -26,8 +26,10 @@ from .nn.encoders import EncoderWithHead, LinearBag, make_encoder_with_head, mak
 from .nn.optimizers import is_row_wise, replace_parameter
 from .nn.training import NewtonNet, TransferNet, build_net
 from .pretrained.sources import load_sources
-from .text.features import BagFeatures, Design, Splitting
+from .text.design import Design
+from .text.features import BagFeatures
 from .text.rows import WordRows
+from .text.tokens import Splitting
 
 # Samples that are labelled: X, targets, sample weights.
 _Labelled = tuple[Any, Target, NDArray[np.float64]]
@@ -155,10 +157,7 @@ class FineTuning(CloneSharesPretrained):
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
         inputs = self._features.fit_transform(X, labels.membership(target), weight)
-        if isinstance(self._features, ArrayFeatures):
-            self.__dict__.pop("coverage_", None)  # of an earlier fit, on texts
-        else:
-            self.coverage_ = self._features.coverage
+        self.coverage_ = self._features.coverage
         self.module_: LinearBag | EncoderWithHead
         if isinstance(inputs, Design) and steps.optimizer == "newton":
             self.module_ = make_linear_bag(

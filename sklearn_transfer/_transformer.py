@@ -18,9 +18,9 @@ from .pretrained.sources import load_sources
 from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
 from .text.coverage import find_known, measure_coverage
-from .text.features import TokenWeights, Weighting
 from .text.pooling import Pooling, common_components, pool, remove_components
-from .text.tokens import TOKEN_PATTERN, TokenIds, find_tokenizer
+from .text.tokens import TOKEN_PATTERN, Splitting, TokenIds
+from .text.weights import TokenWeights, Weighting
 
 _POOLINGS = ("mean", "sum", "max", "min")
 
@@ -267,12 +267,15 @@ class PretrainedEmbeddingTransformer(
         return poolings
 
     @property
+    def _splitting(self) -> Splitting:
+        return Splitting(self.tokenizer, self.token_pattern, self.lowercase)
+
+    @property
     def _folds_case(self) -> bool:
-        return self.lowercase == "auto" and any(source.cased for source in self._sources)
+        return self._splitting.folds_case(self._sources)
 
     def _split(self, texts: list[str]) -> tuple[list[str], TokenIds]:
-        lower = not self._folds_case if self.lowercase == "auto" else self.lowercase
-        return find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)(texts)
+        return self._splitting(texts, self._sources)
 
     def _learn_weights(self, tokens: list[str], token_ids: TokenIds) -> None:
         self._token_weights = None

@@ -304,7 +304,7 @@ def test_coverage_is_of_the_texts_and_forgotten_with_numbers(vectors, reviews, n
         model = FineTunedClassifier(vectors, **params).fit(texts, [1, 0] * 4)
         assert model.coverage_ == 0.75
     model.set_params(pretrained=None).fit(*numbers)
-    assert not hasattr(model, "coverage_")
+    assert model.coverage_ is None
 
 
 def test_random_state_instance_is_drawn_from(vectors, reviews):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sklearn_transfer.nn.batches import Samples
-from sklearn_transfer.text.features import Design
+from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..text.features import Design
+from ..text.design import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..text.features import Design
+from ..text.design import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
 from .criteria import class_shares

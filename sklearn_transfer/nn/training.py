@@ -16,7 +16,7 @@ from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
-from ..text.features import Design
+from ..text.design import Design
 from .batches import Batch, Batches, Inputs, Samples
 from .calibration import cross_fit
 from .criteria import class_shares, per_sample

@@ -3,166 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array, hstack
+from scipy.sparse import csr_array, hstack
 
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
 from .coverage import find_known, measure_coverage
+from .design import Design
 from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency
-from .pooling import idf, sif
-from .tokens import Lowercase, Splitter, TokenIds, find_tokenizer
-
-Weighting = Literal["idf", "sif"] | None
+from .pooling import idf
+from .tokens import Splitting, TokenIds
+from .weights import TokenWeights, Weighting, supervised_scale, unseen_share
 
 # How much the blocks count beside the words, whose block has norm 1.
 _NGRAM_WEIGHT, _CHAR_WEIGHT = 0.7, 0.5
-# The least that the supervised scale leaves of a column.
-_LEAST_SCALE = 0.75
 # Character n-grams pay where texts are short: at most so many tokens in the mean.
 _SHORT_TEXT = 60
 # From so many texts on, n-grams must occur in two of them.
 _MANY_TEXTS = 1000
-# Cells of the table of classes by columns that are held at a time.
-_CELLS = 1 << 22
 # Where half of a text is words that the pretrained part alone knows, it has full strength.
 _HALF, _LEAST_STRENGTH = 0.5, 0.25
-
-
-@dataclass(frozen=True)
-class Design:
-    """The design matrix of a linear model, in two blocks.
-
-    Attributes
-    ----------
-    sparse : csr_array of float32 or float64, shape (n_samples, n_sparse)
-    dense : ndarray of the same dtype, shape (n_samples, n_dense)
-    bounds : tuple of int, default=()
-        The sparse columns between two bounds are a block whose rows have the same length.
-    """
-
-    sparse: csr_array
-    dense: NDArray[np.floating]
-    bounds: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.dense)
-
-    def __getitem__(self, rows: NDArray[np.integer] | slice) -> Design:
-        """Some of the samples, in the order given."""
-        return Design(self.sparse[rows], self.dense[rows], self.bounds)
-
-    def unseen(self, rows: NDArray[np.int64]) -> Design:
-        """Some of the samples as they would be if the others alone had been learned from.
-
-        Columns that occur in none of the others are left out, and the rows of each block scaled to
-        the length that they had.
-
-        Parameters
-        ----------
-        rows : ndarray of int64, shape (n,)
-
-        Returns
-        -------
-        Design, length n
-        """
-        sparse = self.sparse[rows]
-        n_columns = sparse.shape[1]
-        everywhere = np.bincount(self.sparse.indices, minlength=n_columns)
-        known = everywhere > np.bincount(sparse.indices, minlength=n_columns)
-        values = sparse.data * known[sparse.indices]
-        row = np.repeat(np.arange(len(rows)), np.diff(sparse.indptr))
-        for start, stop in pairwise(self.bounds):
-            inside = (sparse.indices >= start) & (sparse.indices < stop)
-            before, after = (
-                np.bincount(row[inside], weights=v[inside] ** 2, minlength=len(rows))
-                for v in (sparse.data, values)
-            )
-            scale = np.sqrt(before / np.where(after > 0, after, 1))
-            values[inside] *= scale[row[inside]].astype(values.dtype)
-        kept = csr_array((values, sparse.indices, sparse.indptr), shape=sparse.shape)
-        return Design(kept, self.dense[rows], self.bounds)
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """How texts are split into tokens.
-
-    Attributes
-    ----------
-    tokenizer : callable or None
-    token_pattern : str
-    lowercase : bool or "auto"
-        "auto": the pretrained vectors see each token as it stands where they are cased.
-    max_tokens : int or None
-        What follows in a text is not read.
-    """
-
-    tokenizer: Splitter | None
-    token_pattern: str
-    lowercase: Lowercase
-    max_tokens: int | None
-
-    def __call__(self, texts: Sequence[str], *, cased: bool) -> tuple[list[str], TokenIds]:
-        """Distinct tokens, and each text's tokens as positions among them."""
-        lower = not cased if self.lowercase == "auto" else self.lowercase
-        tokenizer = find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)
-        return tokenizer(texts, self.max_tokens)
-
-
-class TokenWeights:
-    """Weights of tokens, learned from texts.
-
-    Parameters
-    ----------
-    weighting : {"idf", "sif"} or None
-        Smoothed inverse document frequency, smooth inverse frequency, or 1.
-    vocabulary : Vocabulary, length n_tokens
-        The tokens of the texts.
-    token_ids : TokenIds, length n_texts
-        Positions in `vocabulary`.
-    sample_weight : ndarray of float, shape (n_texts,)
-        A text of weight 2 counts as two.
-    counts : csr_array, shape (n_texts, n_tokens), default=None
-        How often each token occurs in each text, where that is known.
-
-    Attributes
-    ----------
-    vocabulary : Vocabulary
-    values : ndarray of float32, shape (n_tokens + 1,)
-        The weights and, at the end, that of a token never seen.
-    """
-
-    def __init__(
-        self,
-        weighting: Weighting,
-        vocabulary: Vocabulary,
-        token_ids: TokenIds,
-        sample_weight: NDArray[np.floating],
-        counts: csr_array | None = None,
-    ) -> None:
-        self.vocabulary = vocabulary
-        n_tokens = len(vocabulary)
-        if weighting == "idf":
-            counts = count_tokens(token_ids, n_tokens) if counts is None else counts
-            seen = document_frequency(counts, sample_weight)
-            self.values = idf(np.append(seen, 0), sample_weight.sum())
-        elif weighting == "sif":
-            times = np.repeat(sample_weight, token_ids.lengths)
-            total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
-            self.values = sif(total / max(times.sum(), 1))
-        else:
-            self.values = np.ones(n_tokens + 1, dtype=np.float32)
-
-    def __call__(self, tokens: Sequence[str], *, fold_case: bool = False) -> NDArray[np.float32]:
-        """The weight of each token, shape (n,)."""
-        # Position -1, a token never seen, is the last weight.
-        return self.values[self.vocabulary.find(tokens, fold_case=fold_case)]
 
 
 class BagFeatures:
@@ -261,7 +124,7 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
-        tokens, token_ids = self._split(texts)
+        tokens, token_ids = self.splitting(texts, self.sources)
         self.vocabulary, word = Vocabulary.unique(*pack(self._words(tokens)))
         word_ids = token_ids.translate(word)
         self._n_texts = float(sample_weight.sum())
@@ -272,7 +135,9 @@ class BagFeatures:
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
         known = find_known(tokens, self.sources, fold_case=self._folds_case)
-        self.coverage = measure_coverage(tokens, token_ids, known, self.oov) if self.sources else 0
+        self.coverage = (
+            measure_coverage(tokens, token_ids, known, self.oov) if self.sources else 0.0
+        )
         known = np.bincount(word[known], minlength=len(self.vocabulary)) > 0
         self.strength = self._find_strength(words, known, sample_weight)
         blocks = []
@@ -282,7 +147,7 @@ class BagFeatures:
             for weight, of_words, block in counted:
                 column = idf(document_frequency(block, sample_weight), self._n_texts)
                 if membership is not None and of_words:
-                    column *= _supervised_scale(block, membership, sample_weight)
+                    column *= supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
         pooled = self._pool(tokens, counts, word)
@@ -302,7 +167,7 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
-        tokens, token_ids = self._split(texts)
+        tokens, token_ids = self.splitting(texts, self.sources)
         word = self.vocabulary.find(self._words(tokens))
         counts = count_tokens(token_ids, len(tokens))
         blocks = []
@@ -314,11 +179,7 @@ class BagFeatures:
 
     @property
     def _folds_case(self) -> bool:
-        cased = any(source.cased for source in self.sources)
-        return cased and self.splitting.lowercase == "auto"
-
-    def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
-        return self.splitting(texts, cased=self._folds_case)
+        return self.splitting.folds_case(self.sources)
 
     def _words(self, tokens: list[str]) -> list[str]:
         """Tokens as the vocabulary writes them."""
@@ -375,7 +236,7 @@ class BagFeatures:
     ) -> float:
         if self._strength != "auto":
             return float(self._strength)
-        unseen = _unseen_share(words, known, sample_weight)
+        unseen = unseen_share(words, known, sample_weight)
         return float(np.clip(unseen / _HALF, _LEAST_STRENGTH, 1))
 
     def _pool(
@@ -436,45 +297,3 @@ def _weigh(counts: csr_array, column: NDArray[np.float32], norm: float | None) -
         scale = norm / np.where(length > 0, length, 1)
         values *= scale.astype(np.float32)[row]
     return counts
-
-
-def _unseen_share(
-    words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
-) -> float:
-    """The share of a text's squared tf-idf, in the mean, in known words that no other text has."""
-    n_texts = words.shape[0]
-    seen = document_frequency(words, sample_weight)
-    tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
-    text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
-    whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
-    # A text of weight 2 is two texts; no weight of others means that it is alone with the word.
-    elsewhere = seen[words.indices] > np.minimum(sample_weight, 1)[text]
-    unseen = known[words.indices] & ~elsewhere
-    alone = np.bincount(text, weights=tfidf**2 * unseen, minlength=n_texts)
-    share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
-    weight = sample_weight[whole > 0].sum()
-    return float(sample_weight @ share / weight) if weight else 0.0
-
-
-def _supervised_scale(
-    counts: csr_array, membership: csr_array, sample_weight: NDArray[np.floating]
-) -> NDArray[np.float32]:
-    """How much a column tells of the classes, mean 1, shape (n_columns,)."""
-    ones = np.ones(len(counts.data), dtype=np.float32)
-    presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
-    weighted = csr_array(membership.T * sample_weight)
-    in_class: Any = csc_array(weighted @ presence)
-    in_all = document_frequency(counts, sample_weight)
-    class_size = np.asarray(weighted.sum(axis=1))[:, None]
-    total = sample_weight.sum()
-    ratio = np.empty(counts.shape[1], dtype=np.float32)
-    step = max(1, _CELLS // max(1, membership.shape[1]))
-    for start in range(0, counts.shape[1], step):
-        inside = in_class[:, start : start + step].toarray()
-        everywhere = in_all[start : start + step]
-        here = (inside + 1) / (class_size + 2)
-        elsewhere = (everywhere - inside + 1) / (total - class_size + 2)
-        ratio[start : start + step] = np.abs(np.log(here / elsewhere)).max(axis=0)
-    mean = ratio.mean() if len(ratio) else 1.0
-    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * ratio / (mean if mean > 0 else 1)
-    return scaled.astype(np.float32)

@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary
 from .coverage import find_known, measure_coverage
-from .features import Splitting, TokenWeights, Weighting
-from .tokens import TokenIds
+from .tokens import Splitting, TokenIds
+from .weights import TokenWeights, Weighting
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class WordRows:
         -------
         Bags, length n_texts
         """
-        tokens, token_ids = self._split(texts)
+        tokens, token_ids = self.splitting(texts, self.sources)
         self._token_weights = TokenWeights(
             self.weighting, Vocabulary(tokens), token_ids, sample_weight
         )
@@ -110,7 +110,7 @@ class WordRows:
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; where they start, shape (n_new, dim)."""
-        tokens, _ = self._split(texts)
+        tokens, _ = self.splitting(texts, self.sources)
         return self._extend(tokens)
 
     def transform(self, texts: Sequence[str]) -> Bags:
@@ -124,7 +124,7 @@ class WordRows:
         -------
         Bags, length n_texts
         """
-        tokens, token_ids = self._split(texts)
+        tokens, token_ids = self.splitting(texts, self.sources)
         row = self.vocabulary.find(tokens, fold_case=self._folds_case)
         unseen = np.flatnonzero(row < 0)
         vectors, known = self._vectors([tokens[i] for i in unseen.tolist()])
@@ -138,10 +138,7 @@ class WordRows:
 
     @property
     def _folds_case(self) -> bool:
-        return self.splitting.lowercase == "auto" and any(source.cased for source in self.sources)
-
-    def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
-        return self.splitting(texts, cased=self._folds_case)
+        return self.splitting.folds_case(self.sources)
 
     def _extend(self, tokens: list[str]) -> NDArray[np.float32]:
         new = self.vocabulary.find(tokens) < 0

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pretrained.vectors import PretrainedVectors
 from ..pretrained.vocabulary import ragged_arange
 from .patterns import SplitAll, split_by_pattern
 
@@ -259,3 +260,35 @@ def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
         return [token.lower() for token in tokens] if lowercase else tokens
 
     return split
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How texts are split into tokens.
+
+    Attributes
+    ----------
+    tokenizer : callable or None
+    token_pattern : str
+    lowercase : bool or "auto"
+        "auto": the pretrained vectors see each token as it stands where they are cased.
+    max_tokens : int or None, default=None
+        What follows in a text is not read.
+    """
+
+    tokenizer: Splitter | None
+    token_pattern: str
+    lowercase: Lowercase
+    max_tokens: int | None = None
+
+    def folds_case(self, sources: Sequence[PretrainedVectors]) -> bool:
+        """Whether tokens stand as written, and are looked up in lower case where need be."""
+        return self.lowercase == "auto" and any(source.cased for source in sources)
+
+    def __call__(
+        self, texts: Sequence[str], sources: Sequence[PretrainedVectors]
+    ) -> tuple[list[str], TokenIds]:
+        """Distinct tokens, and each text's tokens as positions among them."""
+        lower = not self.folds_case(sources) if self.lowercase == "auto" else self.lowercase
+        tokenizer = find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)
+        return tokenizer(texts, self.max_tokens)

@@ -11,7 +11,7 @@ from toy_samples import N, bags, design
 
 from sklearn_transfer.nn.batches import Batches, Samples, find_device
 from sklearn_transfer.nn.columns import SparseColumns
-from sklearn_transfer.text.features import Design
+from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 

@@ -24,7 +24,7 @@ from sklearn_transfer.nn.encoders import (
     make_linear_bag,
 )
 from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.text.features import Design
+from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 

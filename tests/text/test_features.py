@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sklearn_transfer.pretrained.vectors import PretrainedVectors
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
-from sklearn_transfer.text.features import BagFeatures, Design, Splitting, TokenWeights
-from sklearn_transfer.text.tokens import TOKEN_PATTERN, find_tokenizer
+from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.features import BagFeatures
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, Splitting, find_tokenizer
 
 Array = NDArray[np.float64]
 
@@ -367,46 +367,29 @@ def test_strength_is_the_norm_of_a_dense_block() -> None:
     np.testing.assert_allclose(length, 0.3, rtol=1e-6)
 
 
-def unseen_share(texts: Sequence[str], weight: Array) -> float:
-    """Of the squared tf-idf of a text, in the mean, in known words that no other text has."""
-    rows = [Counter(text.split()) for text in texts]
-    shares, weights = [], []
-    for i, (row, w) in enumerate(zip(rows, weight, strict=True)):
-        squares = {}
-        alone = 0.0
-        for word, times in row.items():
-            others = [weight[j] for j, other in enumerate(rows) if j != i and word in other]
-            idf = np.log((1 + weight.sum()) / (1 + sum(others) + w)) + 1
-            squares[word] = ((1 + np.log(times)) * idf) ** 2
-            # A text of weight 2 is two texts.
-            if not others and w <= 1 and word in LOWER:
-                alone += squares[word]
-        if squares:
-            shares.append(alone / sum(squares.values()))
-            weights.append(w)
-    return float(np.average(shares, weights=weights))
-
-
-MIXED = ["cat cat sat", "cat mat", "", "the cat sat the zork", "mat mat"]
-
-
 @pytest.mark.parametrize(
-    ("texts", "weight"),
+    ("texts", "strength"),
     [
-        (MIXED, np.ones(5)),
-        (MIXED, np.array([1.0, 2.0, 1.0, 0.5, 3.0])),
-        (MIXED, np.full(5, 0.2)),
-        (["cat sat", "the mat"], np.ones(2)),
-        (["cat mat", "cat mat"], np.ones(2)),
+        (["cat sat", "the mat"], 1.0),  # no text has a word of another
+        (["cat mat", "cat mat"], 0.25),
+        (["cat zork", "cat blub"], 0.25),  # the vectors do not know these either
+        (["", ""], 0.25),
     ],
 )
-def test_automatic_strength_grows_with_what_training_has_not_seen(
-    texts: list[str], weight: Array
+def test_automatic_strength_is_for_words_that_the_vectors_alone_know(
+    texts: list[str], strength: float
 ) -> None:
     features = BagFeatures([LOWER], splitting())
-    fit(features, texts, [0, 1] + [1] * (len(texts) - 2), weight)
-    expected = np.clip(2 * unseen_share(texts, weight), 0.25, 1)
-    assert features.strength == pytest.approx(expected)
+    fit(features, texts, [0, 1])
+    assert features.strength == strength
+
+
+def test_automatic_strength_is_twice_the_unseen_share() -> None:
+    features = BagFeatures([LOWER], splitting(), ngram_range=(1, 1), char_ngram_range=None)
+    fit(features, ["cat sat", "cat mat", "cat"], [0, 1, 0])
+    common, rare = (1, np.log(2) + 1)  # idf of a word in three and in one of three texts
+    share = 2 / 3 * rare**2 / (rare**2 + common**2)
+    assert features.strength == pytest.approx(min(2 * share, 1))
 
 
 def test_words_that_are_hashed_do_not_count_as_known() -> None:
@@ -422,12 +405,6 @@ def test_coverage_is_that_of_the_training_texts() -> None:
     features = BagFeatures([LOWER, CASED], splitting())
     fit(features, ["the Cat zork", "paris"], [0, 1])
     assert features.coverage == 0.75
-
-
-def test_automatic_strength_of_nothing_is_the_least() -> None:
-    features = BagFeatures([LOWER], splitting())
-    fit(features, ["", ""], [0, 1])
-    assert features.strength == 0.25
 
 
 @pytest.mark.parametrize(("length", "has"), [(60, True), (61, False)])
@@ -509,53 +486,3 @@ def test_features_are_finite_and_rows_are_bounded(train: list[str], new: list[st
     lengths = np.linalg.norm(columns(features.transform(new)), axis=1)
     # Squares of 1 (words), 0.7 (bigrams), 0.5 (characters) and a strength of at most 1.
     assert (lengths <= np.sqrt(1 + 0.49 + 0.25 + 1) + 1e-5).all()
-
-
-# ---- Design ----
-
-
-def test_samples_of_a_design_keep_their_rows() -> None:
-    design = fit(BagFeatures([LOWER], splitting()))
-    chosen = np.array([5, 0, 5])
-    np.testing.assert_array_equal(columns(design[chosen]), columns(design)[chosen])
-
-
-def test_the_length_of_a_design_is_its_number_of_samples() -> None:
-    assert len(fit(BagFeatures([], splitting()))) == len(TRAIN)
-
-
-# ---- TokenWeights ----
-
-
-def weights(weighting: Any, weight: Sequence[float] = (1, 1, 1)) -> TokenWeights:
-    tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", ""])
-    return TokenWeights(weighting, Vocabulary(tokens), token_ids, np.array(weight, dtype=float))
-
-
-def test_no_weighting_is_one_for_every_token() -> None:
-    assert weights(None)(["a", "z"]).tolist() == [1, 1]
-
-
-def test_idf_of_a_token_never_seen_is_the_largest() -> None:
-    np.testing.assert_allclose(
-        weights("idf")(["a", "b", "z"]), np.log([4 / 3, 4 / 2, 4 / 1]) + 1, rtol=1e-6
-    )
-
-
-def test_sif_weighs_by_the_share_of_all_tokens() -> None:
-    np.testing.assert_allclose(
-        weights("sif")(["a", "b", "z"]), [1e-3 / (1e-3 + 0.6), 1e-3 / (1e-3 + 0.2), 1], rtol=1e-6
-    )
-
-
-@pytest.mark.parametrize("weighting", ["idf", "sif"])
-def test_token_weights_heed_the_weights_of_texts(weighting: Any) -> None:
-    tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", "a c", ""])
-    twice = TokenWeights(weighting, Vocabulary(tokens), token_ids, np.ones(4))
-    np.testing.assert_allclose(weights(weighting, (1, 2, 1)).values, twice.values, rtol=1e-6)
-
-
-def test_token_weights_fold_case_on_demand() -> None:
-    idf = weights("idf")
-    assert idf(["A"], fold_case=True) == idf(["a"])
-    assert idf(["A"]) == idf(["z"])

@@ -7,8 +7,8 @@ import pytest
 
 from sklearn_transfer.pretrained.table import Table
 from sklearn_transfer.pretrained.vectors import PretrainedVectors
-from sklearn_transfer.text.features import Splitting
 from sklearn_transfer.text.rows import Bags, WordRows
+from sklearn_transfer.text.tokens import Splitting
 
 TRAIN = ["the cat sat", "cat unheard cat", ""]
 

@@ -1,0 +1,114 @@
+"""How much tokens and columns count: weights that are learned from texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+
+from ..pretrained.vocabulary import Vocabulary
+from .ngrams import count_tokens, document_frequency
+from .pooling import idf, sif
+from .tokens import TokenIds
+
+Weighting = Literal["idf", "sif"] | None
+
+# The least that the supervised scale leaves of a column.
+_LEAST_SCALE = 0.75
+# Cells of the table of classes by columns that are held at a time.
+_CELLS = 1 << 22
+
+
+class TokenWeights:
+    """Weights of tokens, learned from texts.
+
+    Parameters
+    ----------
+    weighting : {"idf", "sif"} or None
+        Smoothed inverse document frequency, smooth inverse frequency, or 1.
+    vocabulary : Vocabulary, length n_tokens
+        The tokens of the texts.
+    token_ids : TokenIds, length n_texts
+        Positions in `vocabulary`.
+    sample_weight : ndarray of float, shape (n_texts,)
+        A text of weight 2 counts as two.
+    counts : csr_array, shape (n_texts, n_tokens), default=None
+        How often each token occurs in each text, where that is known.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+    values : ndarray of float32, shape (n_tokens + 1,)
+        The weights and, at the end, that of a token never seen.
+    """
+
+    def __init__(
+        self,
+        weighting: Weighting,
+        vocabulary: Vocabulary,
+        token_ids: TokenIds,
+        sample_weight: NDArray[np.floating],
+        counts: csr_array | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        n_tokens = len(vocabulary)
+        if weighting == "idf":
+            counts = count_tokens(token_ids, n_tokens) if counts is None else counts
+            seen = document_frequency(counts, sample_weight)
+            self.values = idf(np.append(seen, 0), sample_weight.sum())
+        elif weighting == "sif":
+            times = np.repeat(sample_weight, token_ids.lengths)
+            total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
+            self.values = sif(total / max(times.sum(), 1))
+        else:
+            self.values = np.ones(n_tokens + 1, dtype=np.float32)
+
+    def __call__(self, tokens: Sequence[str], *, fold_case: bool = False) -> NDArray[np.float32]:
+        """The weight of each token, shape (n,)."""
+        # Position -1, a token never seen, is the last weight.
+        return self.values[self.vocabulary.find(tokens, fold_case=fold_case)]
+
+
+def unseen_share(
+    words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+) -> float:
+    """The share of a text's squared tf-idf, in the mean, in known words that no other text has."""
+    n_texts = words.shape[0]
+    seen = document_frequency(words, sample_weight)
+    tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
+    text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
+    whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
+    # A text of weight 2 is two texts; no weight of others means that it is alone with the word.
+    elsewhere = seen[words.indices] > np.minimum(sample_weight, 1)[text]
+    unseen = known[words.indices] & ~elsewhere
+    alone = np.bincount(text, weights=tfidf**2 * unseen, minlength=n_texts)
+    share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
+    weight = sample_weight[whole > 0].sum()
+    return float(sample_weight @ share / weight) if weight else 0.0
+
+
+def supervised_scale(
+    counts: csr_array, membership: csr_array, sample_weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """How much a column tells of the classes, mean 1, shape (n_columns,)."""
+    ones = np.ones(len(counts.data), dtype=np.float32)
+    presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
+    weighted = csr_array(membership.T * sample_weight)
+    in_class: Any = csc_array(weighted @ presence)
+    in_all = document_frequency(counts, sample_weight)
+    class_size = np.asarray(weighted.sum(axis=1))[:, None]
+    total = sample_weight.sum()
+    ratio = np.empty(counts.shape[1], dtype=np.float32)
+    step = max(1, _CELLS // max(1, membership.shape[1]))
+    for start in range(0, counts.shape[1], step):
+        inside = in_class[:, start : start + step].toarray()
+        everywhere = in_all[start : start + step]
+        here = (inside + 1) / (class_size + 2)
+        elsewhere = (everywhere - inside + 1) / (total - class_size + 2)
+        ratio[start : start + step] = np.abs(np.log(here / elsewhere)).max(axis=0)
+    mean = ratio.mean() if len(ratio) else 1.0
+    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * ratio / (mean if mean > 0 else 1)
+    return scaled.astype(np.float32)
