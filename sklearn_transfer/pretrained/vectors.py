@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
-from weakref import WeakValueDictionary
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import formats
 from .catalog import locate
 from .gensim_files import from_keyed_vectors, to_gensim
+from .opening import Opened, Origin
 from .table import Matrix, Table, check_finite
 from .unknown import Subwords, hashed_vectors
 from .vocabulary import Vocabulary
@@ -22,21 +21,7 @@ from .vocabulary import Vocabulary
 OutOfVocabulary = Literal["ignore", "subword", "hash"]
 
 
-class Origin(NamedTuple):
-    """Where a table was opened: what a pickle holds in place of the rows."""
-
-    path: str
-    fingerprint: str
-    allow_pickle: bool
-    mmap: bool
-    limit: int | None
-
-
-# What this process has opened: one object a file, for as long as anybody holds it, and the last
-# few for longer, so that a search whose clones come and go does not open its file again.
-_opened: WeakValueDictionary[Origin, PretrainedVectors] = WeakValueDictionary()
-_recent: OrderedDict[Origin, PretrainedVectors] = OrderedDict()
-_N_RECENT = 4
+_opened: Opened[PretrainedVectors] = Opened(n_recent=4)
 
 
 class PretrainedVectors:
@@ -176,20 +161,7 @@ class PretrainedVectors:
 
     @classmethod
     def _open(cls, origin: Origin, name: str | None) -> PretrainedVectors:
-        vectors = _opened.get(origin)
-        if vectors is None:
-            table = formats.read(
-                Path(origin.path),
-                allow_pickle=origin.allow_pickle,
-                mmap=origin.mmap,
-                limit=origin.limit,
-            )
-            vectors = _opened[origin] = cls._wrap(table, name=name, origin=origin)
-        _recent[origin] = vectors
-        _recent.move_to_end(origin)
-        while len(_recent) > _N_RECENT:
-            _recent.popitem(last=False)
-        return vectors
+        return _opened.get(origin, lambda: cls._wrap(origin.read(), name=name, origin=origin))
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
@@ -451,17 +423,5 @@ def _rebuild(table: Table, name: str | None) -> PretrainedVectors:
 def _reopen(origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:
     """Open the file that a pickle refers to, if it is still the same file."""
     expected = Origin(*origin)
-    path = Path(expected.path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"The pickle refers to the pretrained vectors in {path}, which is not there. Put the "
-            f"file back, or pickle an estimator whose vectors are in memory."
-        )
-    found = formats.fingerprint(path)
-    if found != expected.fingerprint:
-        raise ValueError(
-            f"The pickle refers to the pretrained vectors in {path}, which have changed since: "
-            f"expected the fingerprint {expected.fingerprint}, found {found}. Put the old file "
-            f"back, or fit again."
-        )
+    expected.check()
     return PretrainedVectors._open(expected, name)

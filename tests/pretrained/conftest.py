@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
 from sklearn_transfer.pretrained.table import Table
+from sklearn_transfer.pretrained.vectors import PretrainedVectors, _opened
 
 N_MUTANTS = 500
 MEMORY = 16 << 20  # bytes: blocks and buffers, but nothing as large as a damaged header may claim
@@ -77,3 +79,28 @@ def survive(tmp_path: Path) -> Callable[..., list[Table]]:
         return tables
 
     return check
+
+
+@pytest.fixture(autouse=True)
+def nothing_open() -> Iterator[None]:
+    """Each test begins and ends without tables that were opened before."""
+    _opened.let_go()
+    yield
+    _opened.let_go()
+
+
+@pytest.fixture
+def vectors(tiny: Table) -> PretrainedVectors:
+    return PretrainedVectors(list(tiny.words), tiny.matrix, name="tiny")
+
+
+@pytest.fixture
+def folder(vectors: PretrainedVectors, tmp_path: Path) -> Path:
+    """The table as our own folder."""
+    vectors.write(tmp_path / "tiny", format="folder")
+    return tmp_path / "tiny"
+
+
+@pytest.fixture
+def text_file(tmp_path: Path, data: Path) -> Path:
+    return Path(shutil.copy(data / "word2vec.txt", tmp_path / "vectors.txt"))
