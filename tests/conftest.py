@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_classification
 
 from sklearn_transfer.pretrained.table import Table
+from sklearn_transfer.pretrained.vectors import PretrainedVectors
 from sklearn_transfer.pretrained.vocabulary import Vocabulary
 
+OPINIONS = ["good", "great", "fine", "bad", "awful", "poor", "film", "plot", "the", "a"]
 WORDS = ["the", "cat", "sat", "on", "mat", "The", "Paris", "naïve", "猫", "don't", "3.14", "</s>"]
 
 
@@ -34,3 +37,31 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def vectors() -> PretrainedVectors:
+    """Words of opinions, whose first dimension is whether they are good."""
+    values = np.random.default_rng(1).normal(0, 0.3, (len(OPINIONS), 4)).astype(np.float32)
+    values[:3, 0] += 1
+    values[3:6, 0] -= 1
+    return PretrainedVectors(OPINIONS, values)
+
+
+@pytest.fixture(scope="session")
+def reviews() -> tuple[list[str], np.ndarray]:
+    """60 texts, and whether they are favourable."""
+    generator = np.random.default_rng(0)
+    texts, labels = [], []
+    for i in range(60):
+        tone = ["good", "great"] if i % 2 else ["bad", "awful"]
+        filler = generator.choice(["film", "plot", "the", "a", "zork"], 5)
+        texts.append(" ".join([*generator.choice(tone, 2), *filler]))
+        labels.append("yes" if i % 2 else "no")
+    return texts, np.array(labels)
+
+
+@pytest.fixture(scope="session")
+def numbers() -> tuple[np.ndarray, np.ndarray]:
+    """120 samples of 8 features, and their three classes."""
+    return make_classification(120, 8, n_informative=5, n_classes=3, random_state=0, class_sep=2.0)

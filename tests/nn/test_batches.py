@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
-from toy_samples import N, bags, design
+from toys import N, bags, design
 
 from sklearn_transfer.nn.batches import Batches, Samples, find_device
 from sklearn_transfer.nn.columns import SparseColumns

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from skorch.callbacks import Callback
 from torch import nn
-from toy_samples import N, bags, design, samples
+from toys import N, bags, design, samples
 
 from sklearn_transfer.nn.batches import Batch, Batches, Samples
 from sklearn_transfer.nn.criteria import CrossEntropy, SquaredHinge

@@ -1,4 +1,4 @@
-"""Samples that the tests of batches and of nets share."""
+"""What tests of several rooms share, beside fixtures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.nn.batches import Samples
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 
 N = 23
+MINIBATCH = {"hidden_layer_sizes": (5,), "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
 
 def design(n: int = N, dtype: type[np.floating] = np.float32) -> Design:
@@ -36,3 +38,8 @@ def bags(n: int = N) -> Bags:
 def samples(n: int = N, k: int = 3, **settings: Any) -> Samples:
     weight = np.random.default_rng(1).random(n) + 0.5
     return Samples(design(n, **settings), np.arange(n) % max(k, 2), weight)
+
+
+def weights_of(model: FineTunedClassifier) -> list[np.ndarray]:
+    """All that a model has learned, in a copy."""
+    return [tensor.detach().numpy().copy() for tensor in model.module_.state_dict().values()]
