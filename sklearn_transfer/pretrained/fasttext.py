@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
+from .files import compression
 from .table import Reading, Table, check_finite
 from .unknown import Subwords
 
@@ -50,13 +51,19 @@ def read(path: Path, options: Reading) -> Table:
     Raises
     ------
     VectorFormatError
-        If the file is cut off or damaged, or its matrices are quantised (``.ftz``).
+        If the file is cut off, damaged or compressed, or its matrices are quantised (``.ftz``).
 
     Notes
     -----
     Words that are not UTF-8 occur in the models that Facebook published (fastText cuts long words
     between bytes). As in gensim, the bytes in question are written as ``\xhh``.
     """
+    how = compression(path)
+    if how is not None:
+        raise VectorFormatError(
+            f"{path}: expected a fastText model as it stands, because it is mapped; found it inside "
+            f"{how}. Decompress it first."
+        )
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         size = len(content)
         if size < _HEAD.size:

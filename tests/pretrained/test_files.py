@@ -48,6 +48,15 @@ def test_compressed_files_are_read_whatever_their_name(
     np.testing.assert_array_equal(formats.read(path).matrix, tiny.matrix)
 
 
+@pytest.mark.parametrize("how", COMPRESS)
+def test_a_compressed_fasttext_model_is_refused_with_the_cure(
+    how: str, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t").write_bytes(COMPRESS[how]((data / "fasttext.bin").read_bytes()))
+    with pytest.raises(VectorFormatError, match=rf"t: .*found it inside {how}\. Decompress it"):
+        formats.read(tmp_path / "t")
+
+
 def test_what_is_not_compressed_is_opened_as_it_is(data: Path) -> None:
     assert compression(data / "glove.txt") is None
     assert content_size(data / "glove.txt") == (data / "glove.txt").stat().st_size
