@@ -61,8 +61,8 @@ def read(path: Path, options: Reading) -> Table:
     how = compression(path)
     if how is not None:
         raise VectorFormatError(
-            f"{path}: expected a fastText model as it stands, because it is mapped; found it inside "
-            f"{how}. Decompress it first."
+            f"{path}: expected a fastText model as it stands, because it is mapped; found it "
+            f"inside {how}. Decompress it first."
         )
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         size = len(content)
