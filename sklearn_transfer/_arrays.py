@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
-from .text.design import Design
+from .text.design import Design, dense_design
 
 
 class ArrayFeatures:
@@ -43,4 +43,4 @@ class ArrayFeatures:
         X = X * self.strength
         if self._sparse:
             return Design(csr_array(X), np.zeros((X.shape[0], 0)))
-        return Design(csr_array((X.shape[0], 0)), getattr(X, "toarray", lambda: X)())
+        return dense_design(getattr(X, "toarray", lambda: X)())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,15 +15,19 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._fine_tuning import FineTuning
 from ._labels import Labels
+from ._selection import Choice
+from .nn.adaptation import POLICIES
 from .nn.criteria import CRITERIA
-from .nn.encoders import ACTIVATIONS
+from .nn.encoders import READERS
+from .nn.networks import ACTIVATIONS
+from .nn.newton import NewtonNet
 from .nn.optimizers import OPTIMIZERS
-from .nn.training import NewtonNet
+from .nn.schedules import SCHEDULES
 from .pretrained.vectors import OutOfVocabulary
 from .text.weights import Weighting
 
@@ -178,12 +183,14 @@ class FineTunedClassifier(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "pretrained": "no_validation",  # load_pretrained says what it may be
-        "encoder": [StrOptions({"mean"})],
+        "encoder": [StrOptions(set(READERS)), torch.nn.Module],
+        "encoder_params": [dict, None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "token_dropout": [Interval(Real, 0, 1, closed="left")],
-        "adaptation": [StrOptions({"frozen", "full"})],
+        "adaptation": [StrOptions({"auto", *POLICIES}), HasMethods("rates")],
+        "layer_groups": [list, tuple, None],
         "l2_sp": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "strength": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "weighting": [StrOptions({"idf", "sif"}), None],
@@ -195,9 +202,13 @@ class FineTunedClassifier(
         "oov": [StrOptions({"ignore", "subword", "hash"})],
         "max_tokens": [Interval(Integral, 1, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "embedding_lr": [Interval(Real, 0, None, closed="left"), None],
+        "schedule": [StrOptions(set(SCHEDULES))],
+        "warmup": [Interval(Real, 0, 1, closed="left")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "average_last": [Interval(Integral, 0, None, closed="left")],
         "optimizer": [StrOptions({"auto", *OPTIMIZERS}), callable],
         "criterion": [StrOptions({"auto", *CRITERIA}), callable],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -207,6 +218,9 @@ class FineTunedClassifier(
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, os.PathLike, None],
+        "mixed_precision": ["boolean"],
+        "compile": ["boolean", str],
         "device": [str],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -217,12 +231,14 @@ class FineTunedClassifier(
         self,
         pretrained: Any = None,
         *,
-        encoder: str = "mean",
+        encoder: Any = "mean",
+        encoder_params: Any = None,
         hidden_layer_sizes: Any = (),
         activation: str = "relu",
         dropout: float = 0.0,
         token_dropout: float = 0.0,
-        adaptation: str = "full",
+        adaptation: Any = "full",
+        layer_groups: Any = None,
         l2_sp: Any = "auto",
         strength: Any = "auto",
         weighting: Weighting = "idf",
@@ -234,9 +250,13 @@ class FineTunedClassifier(
         oov: OutOfVocabulary = "ignore",
         max_tokens: int | None = None,
         max_epochs: int = 20,
-        batch_size: int = 128,
+        batch_size: Any = "auto",
         lr: float = 0.01,
         embedding_lr: float | None = None,
+        schedule: str = "constant",
+        warmup: float = 0.0,
+        max_grad_norm: float | None = None,
+        average_last: int = 0,
         optimizer: Any = "auto",
         criterion: Any = "auto",
         label_smoothing: float = 0.0,
@@ -246,6 +266,9 @@ class FineTunedClassifier(
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         callbacks: Any = None,
+        checkpoint: Any = None,
+        mixed_precision: bool = False,
+        compile: Any = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = None,
@@ -253,11 +276,13 @@ class FineTunedClassifier(
     ) -> None:
         self.pretrained = pretrained
         self.encoder = encoder
+        self.encoder_params = encoder_params
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
         self.token_dropout = token_dropout
         self.adaptation = adaptation
+        self.layer_groups = layer_groups
         self.l2_sp = l2_sp
         self.strength = strength
         self.weighting = weighting
@@ -272,6 +297,10 @@ class FineTunedClassifier(
         self.batch_size = batch_size
         self.lr = lr
         self.embedding_lr = embedding_lr
+        self.schedule = schedule
+        self.warmup = warmup
+        self.max_grad_norm = max_grad_norm
+        self.average_last = average_last
         self.optimizer = optimizer
         self.criterion = criterion
         self.label_smoothing = label_smoothing
@@ -281,6 +310,9 @@ class FineTunedClassifier(
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.mixed_precision = mixed_precision
+        self.compile = compile
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -315,13 +347,14 @@ class FineTunedClassifier(
         TypeError
             If something among the texts is not a string; its position is named.
         """
-        steps = self._resolve()
         X, y, weight = self._check_training(X, y, sample_weight)
+        self.adaptation_ = self._choose_adaptation((X, y, weight), (X_val, y_val))
+        steps = self._resolve(self.adaptation_.policy)
         continues = self.warm_start and steps.optimizer != "newton" and hasattr(self, "net_")
         labels = self._labels if continues else Labels(y)
         train, held_out = self._hold_out(steps, (X, labels.encode(y), weight), labels, X_val, y_val)
         inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
-        self._train(steps, train[0], self._samples(inputs, train), held_out)
+        self._train(steps, train, inputs, held_out)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -353,7 +386,10 @@ class FineTunedClassifier(
             If the first call names no `classes`, or a label is not among them; if `optimizer` is
             "newton", which needs all samples at once.
         """
-        steps = self._resolve(stream=True)
+        if isinstance(self.adaptation, str) and self.adaptation == "auto":
+            raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
+        self.adaptation_ = Choice(self.adaptation)
+        steps = self._resolve(self.adaptation, stream=True)
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
@@ -366,7 +402,7 @@ class FineTunedClassifier(
         train = X, labels.encode(y), weight
         inputs = self._build(steps, train, labels) if first else self._extend(X)
         if first or isinstance(self.net_, NewtonNet):
-            self.net_ = self._configure(steps, None).initialize()
+            self.net_ = self._configure(steps, len(y), None).initialize()
         self.net_.partial_fit(self._samples(inputs, train), epochs=1)
         self.temperature_ = 1.0
         self._publish()
@@ -440,10 +476,11 @@ class FineTunedClassifier(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        texts = self.pretrained is not None
+        texts = self.pretrained is not None and not self._reads_arrays
         tags.input_tags.string = texts
         tags.input_tags.two_d_array = not texts
-        tags.input_tags.sparse = not texts
+        tags.input_tags.three_d_array = self._reads_arrays
+        tags.input_tags.sparse = self.pretrained is None
         tags.transformer_tags.preserves_dtype = []
         tags.classifier_tags.multi_label = True
         return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
@@ -18,13 +19,22 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._arrays import ArrayFeatures
 from ._labels import Labels, Target, check_labels, hold_out
+from ._selection import Choice, choose_adaptation, take
 from ._validation import CloneSharesPretrained, check_texts, levels_to_caller, looks_like_texts
-from .nn.batches import Inputs, Samples, find_device
+from .nn.adaptation import POLICIES, Adaptation, Frozen, Full, Layer, check_policy, find_layers
+from .nn.batches import Arrays, Batches, Inputs, Samples, find_device
 from .nn.calibration import assign_folds, fit_temperature
+from .nn.checkpoints import Checkpoint, stored_seed
 from .nn.criteria import make_criterion
-from .nn.encoders import EncoderWithHead, LinearBag, make_encoder_with_head, make_linear_bag
+from .nn.encoders import check_reader, make_text_encoder
+from .nn.features import ModuleFeatures, ModuleInputs
+from .nn.linear import LinearBag, make_linear_bag
+from .nn.nets import TransferNet
+from .nn.networks import ArrayEncoder, Network, make_head, measure_width
+from .nn.newton import NewtonNet
 from .nn.optimizers import is_row_wise, replace_parameter
-from .nn.training import NewtonNet, TransferNet, build_net
+from .nn.seeds import seeded
+from .nn.training import build_net
 from .pretrained.sources import load_sources
 from .text.design import Design
 from .text.features import BagFeatures
@@ -36,6 +46,14 @@ _Labelled = tuple[Any, Target, NDArray[np.float64]]
 
 # Without offsets there is no block of words to stand beside: a scale that suits the solver's C = 1.
 _FROZEN_STRENGTH = 3.0
+# Layers of a pretrained module move more slowly than a head that is new.
+_PRETRAINED_SHARE = 0.1
+# Batches an epoch has at least, and the fewest and most samples of one.
+_BATCHES, _SMALLEST, _LARGEST = 16, 8, 128
+# Criteria of which the linear model has one optimum.
+_CONVEX = ("auto", "squared_hinge", "cross_entropy")
+# What a fit does not depend on.
+_INCIDENTAL = {"pretrained", "checkpoint", "device", "random_state", "verbose", "callbacks"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,7 @@ class _Steps:
     hidden: tuple[int, ...]
     optimizer: Any
     criterion: torch.nn.Module
+    policy: Adaptation
     device: torch.device
     l2_sp: float
     seed: int
@@ -54,9 +73,14 @@ class FineTuning(CloneSharesPretrained):
     """The steps of a fit, in the order in which they happen; parameters come from the estimator."""
 
     net_: TransferNet
-    module_: LinearBag | EncoderWithHead
+    module_: LinearBag | Network
 
-    def _resolve(self, *, stream: bool = False) -> _Steps:
+    @property
+    def _reads_arrays(self) -> bool:
+        """Whether what is pretrained is a torch module, so that X is an array of any shape."""
+        return isinstance(self.pretrained, torch.nn.Module)
+
+    def _resolve(self, adaptation: Any, *, stream: bool = False) -> _Steps:
         """Turn "auto" into choices, and refuse those that do not go together."""
         sizes = self.hidden_layer_sizes
         hidden = (int(sizes),) if isinstance(sizes, Integral) else tuple(sizes)
@@ -67,17 +91,32 @@ class FineTuning(CloneSharesPretrained):
             )
         for name in ("ngram_range", "char_ngram_range"):
             _check_range(name, getattr(self, name))
+        self._check_encoder()
+        if self.average_last and self.early_stopping:
+            raise ValueError(
+                "average_last and early_stopping both choose the final weights: set one of them."
+            )
+        policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
+        if self.pretrained is None:
+            check_policy([Layer("head", ())], policy)
         optimizer, criterion = self.optimizer, self.criterion
-        by_name = isinstance(criterion, str)
-        solvable = not hidden and by_name
+        convex = isinstance(criterion, str) and criterion in _CONVEX
+        solvable = not hidden and convex and self._is_linear(policy)
         if optimizer == "newton" and (not solvable or stream):
             raise ValueError(
-                "optimizer='newton' needs a linear head (hidden_layer_sizes=()), a criterion given "
-                "by name, and all samples at once (fit); use optimizer='auto' or 'adam'."
+                "optimizer='newton' needs a linear model: hidden_layer_sizes=(), for texts "
+                "encoder='mean' with adaptation='full' or 'frozen', for a torch module "
+                "adaptation='frozen'; a criterion given by name (not 'focal'); and all samples at "
+                "once (fit). Use optimizer='auto' or 'adam'."
             )
         if optimizer == "auto":
             optimizer = "newton" if solvable and not stream else "adam"
         newton = optimizer == "newton"
+        if newton and self.checkpoint is not None:
+            raise ValueError(
+                "checkpoint is for training in mini-batches; the solver 'newton' starts anew, and "
+                "gives the same solution. Set checkpoint=None, or optimizer='adam'."
+            )
         if newton and self.l2_sp == 0:
             raise ValueError(
                 "optimizer='newton' needs a pull: l2_sp > 0, or 'auto', which is 1. Without one "
@@ -94,10 +133,38 @@ class FineTuning(CloneSharesPretrained):
             hidden=hidden,
             optimizer=optimizer,
             criterion=make_criterion(criterion, self.label_smoothing),
+            policy=policy,
             device=find_device(self.device),
             l2_sp=(1.0 if newton else 0.0) if self.l2_sp == "auto" else float(self.l2_sp),
-            seed=_draw_seed(self.random_state),
+            seed=self._find_seed(),
         )
+
+    def _check_encoder(self) -> None:
+        """Refuse an encoder where there are no token vectors to read, or with strange settings."""
+        if self.encoder != "mean" and (self.pretrained is None or self._reads_arrays):
+            raise ValueError(
+                f"encoder={self.encoder!r} reads the pretrained vectors of texts; with "
+                f"pretrained=None or a torch module it must stay 'mean'."
+            )
+        if self.layer_groups is not None and not self._reads_arrays:
+            raise ValueError("layer_groups name the layers of a torch module given as pretrained.")
+        check_reader(self.encoder, self.encoder_params)
+
+    def _is_linear(self, policy: Adaptation) -> bool:
+        """Whether the logits are linear in what a fit with this policy learns."""
+        if self.pretrained is None:
+            return True
+        if self._reads_arrays:
+            return isinstance(policy, Frozen)
+        return self.encoder == "mean" and isinstance(policy, Frozen | Full)
+
+    def _find_seed(self) -> int:
+        """The seed of this fit; of one that goes on, that with which it began."""
+        if self.random_state is None and self.checkpoint is not None:
+            seed = stored_seed(self.checkpoint)
+            if seed is not None:
+                return seed
+        return _draw_seed(self.random_state)
 
     def _check_training(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
@@ -108,12 +175,20 @@ class FineTuning(CloneSharesPretrained):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.all():
             kept = np.flatnonzero(weight)
-            X, y, weight = _rows(X, kept), y[kept], weight[kept]
+            X, y, weight = take(X, kept), y[kept], weight[kept]
         return X, y, weight
 
     def _check_X(self, X: Any, *, reset: bool = False) -> Any:
-        """A list of texts, or a float64 matrix."""
+        """A list of texts, a float64 matrix, or an array for a module."""
         name = type(self).__name__
+        if self._reads_arrays:
+            X = validate_data(self, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset)
+            if X.ndim < 2:
+                raise ValueError(
+                    f"{name}(pretrained=module) expected an array of shape (n_samples, ...), got "
+                    f"shape {X.shape}. Reshape your data: X[None] is a single sample."
+                )
+            return X
         if self.pretrained is not None:
             if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
                 raise ValueError(
@@ -127,6 +202,17 @@ class FineTuning(CloneSharesPretrained):
                 f"texts are read with, for instance pretrained='glove-wiki-gigaword-50'."
             )
         return validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
+
+    def _choose_adaptation(self, labelled: Any, validation: tuple[Any, Any]) -> Choice:
+        """The policy that is given or, for "auto", the best of those that there are."""
+        if not isinstance(self.adaptation, str) or self.adaptation != "auto":
+            return Choice(self.adaptation)
+        if self.pretrained is None:
+            return Choice("full", reason="X is features: nothing pretrained is adapted")
+        light = not self._reads_arrays and self.encoder == "mean"
+        candidates = ["frozen", "full"] if light else ["frozen", "lp-ft", "gradual", "full"]
+        seed = _draw_seed(self.random_state)
+        return choose_adaptation(self, candidates, labelled, validation, seed)
 
     def _hold_out(
         self, steps: _Steps, train: _Labelled, labels: Labels, X_val: Any, y_val: Any
@@ -144,51 +230,71 @@ class FineTuning(CloneSharesPretrained):
         held = hold_out(target, self.validation_fraction, np.random.default_rng(steps.seed))
         kept, out = np.flatnonzero(~held), np.flatnonzero(held)
         return (
-            (_rows(X, kept), target[kept], weight[kept]),
-            (_rows(X, out), target[out], weight[out]),
+            (take(X, kept), target[kept], weight[kept]),
+            (take(X, out), target[out], weight[out]),
         )
 
     def _build(self, steps: _Steps, train: _Labelled, labels: Labels) -> Inputs:
         """Learn the features and make the module that starts on them; the training inputs."""
         X, target, weight = train
         self._labels, self.classes_ = labels, labels.classes
-        self._sources = [] if self.pretrained is None else load_sources(self.pretrained)
+        by_texts = self.pretrained is not None and not self._reads_arrays
+        self._sources = load_sources(self.pretrained) if by_texts else []
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
         inputs = self._features.fit_transform(X, labels.membership(target), weight)
         self.coverage_ = self._features.coverage
-        self.module_: LinearBag | EncoderWithHead
-        if isinstance(inputs, Design) and steps.optimizer == "newton":
-            self.module_ = make_linear_bag(
-                inputs,
-                torch.from_numpy(target),
-                torch.from_numpy(weight),
-                labels.n_outputs,
-                steps.criterion,
-            )
-            return inputs
-        rows = self._features.rows if isinstance(self._features, WordRows) else None
-        self.module_ = make_encoder_with_head(
-            inputs,
-            rows,
-            steps.hidden,
-            labels.n_outputs,
-            activation=self.activation,
-            dropout=self.dropout,
-            sparse=is_row_wise(steps.optimizer),
-            pulled=steps.l2_sp > 0,
-            generator=torch.Generator().manual_seed(steps.seed),
-        )
+        with seeded(steps.seed):
+            self.module_ = self._make_module(steps, inputs, target, weight)
         return inputs
 
-    def _make_features(self, steps: _Steps) -> BagFeatures | WordRows | ArrayFeatures:
+    def _make_module(
+        self, steps: _Steps, inputs: Inputs, target: Target, weight: NDArray[np.float64]
+    ) -> LinearBag | Network:
+        """What is trained, as it starts."""
+        n_outputs = self._labels.n_outputs
+        if isinstance(inputs, Design) and steps.optimizer == "newton":
+            by_output = torch.from_numpy(target), torch.from_numpy(weight)
+            return make_linear_bag(inputs, *by_output, n_outputs, steps.criterion)
+        encoder: torch.nn.Module | None = None
+        pulled = steps.l2_sp > 0
+        if isinstance(inputs, Arrays):
+            encoder = ArrayEncoder(self.pretrained, pulled=pulled)
+        elif isinstance(self._features, WordRows):
+            encoder = make_text_encoder(
+                torch.from_numpy(self._features.rows),
+                self.encoder,
+                self.encoder_params,
+                sparse=is_row_wise(steps.optimizer),
+                pulled=pulled,
+            )
+        if isinstance(inputs, Design):
+            width = inputs.sparse.shape[1] + inputs.dense.shape[1]
+        else:
+            few = inputs[: min(len(inputs), 2)]
+            batches = Batches(Samples(few), 2, torch.device("cpu"))
+            width = measure_width(encoder, batches.batch(few)[0].tensors)  # type: ignore[arg-type]
+        head = make_head(
+            width, steps.hidden, n_outputs, activation=self.activation, dropout=self.dropout
+        )
+        network = Network(encoder, head)
+        if not isinstance(inputs, Design):  # otherwise what is pretrained lies in the features
+            check_policy(find_layers(network, self.layer_groups), steps.policy)
+        return network
+
+    def _make_features(self, steps: _Steps) -> Any:
         """How X becomes inputs."""
+        newton = steps.optimizer == "newton"
+        if self._reads_arrays:
+            if newton:
+                return ModuleFeatures(self.pretrained, self.strength, steps.device)
+            return ModuleInputs(self.pretrained)
         if not self._sources:
             return ArrayFeatures(self.strength)
         splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
-        frozen = self.adaptation == "frozen"
-        if steps.optimizer != "newton" and not frozen:
+        frozen = isinstance(steps.policy, Frozen)
+        if not newton and not (frozen and self.encoder == "mean"):
             return WordRows(self._sources, splitting, weighting=self.weighting, oov=self.oov)
         return BagFeatures(
             self._sources,
@@ -205,7 +311,8 @@ class FineTuning(CloneSharesPretrained):
     def _extend(self, X: Any) -> Inputs:
         """Give the words that are new a row each; the training inputs."""
         if isinstance(self._features, WordRows):
-            before, after = self.module_.encoder.extend(self._features.extend(X))  # type: ignore[operator,union-attr]
+            more = torch.from_numpy(self._features.extend(X))
+            before, after = self.module_.encoder.extend(more)  # type: ignore[operator,union-attr]
             replace_parameter(self.net_.optimizer_, before, after)
         return self._features.transform(X)
 
@@ -213,31 +320,77 @@ class FineTuning(CloneSharesPretrained):
         _, target, weight = labelled
         return Samples(inputs, target, self._labels.weights(target, weight, self.class_weight))
 
-    def _configure(self, steps: _Steps, valid: Samples | None) -> TransferNet:
+    def _configure(
+        self, steps: _Steps, n_samples: int, valid: Samples | None, **settings: Any
+    ) -> TransferNet:
+        encoder_lr = self.embedding_lr
+        if encoder_lr is None and self._reads_arrays:
+            encoder_lr = _PRETRAINED_SHARE * self.lr
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(max(n_samples // _BATCHES, _SMALLEST), _LARGEST)
         return build_net(
             self.module_,
             steps.criterion,
             optimizer=steps.optimizer,
             lr=self.lr,
-            embedding_lr=self.embedding_lr,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             max_epochs=self.max_epochs,
             device=steps.device,
-            seed=steps.seed,
             token_dropout=self.token_dropout,
-            l2_sp=steps.l2_sp,
             valid=valid,
             patience=self.n_iter_no_change if self.early_stopping else None,
             callbacks=[clone(callback, safe=False) for callback in self.callbacks or ()],
             verbose=int(self.verbose),
+            seed=steps.seed,
+            adaptation=steps.policy,
+            layer_groups=self.layer_groups,
+            encoder_lr=encoder_lr,
+            l2_sp=steps.l2_sp,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            max_grad_norm=self.max_grad_norm,
+            mixed_precision=self.mixed_precision,
+            compiled=self.compile,
+            **settings,
         )
 
-    def _train(self, steps: _Steps, X: Any, train: Samples, held_out: _Labelled | None) -> None:
-        valid = None
+    def _make_checkpoint(self, steps: _Steps, train: _Labelled) -> Checkpoint | None:
+        """Where a fit of these arguments writes its state."""
+        if self.checkpoint is None:
+            return None
+        settings = {
+            name: _describe(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in _INCIDENTAL
+        }
+        start = hashlib.sha256()
+        for name, tensor in self.module_.state_dict().items():
+            start.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        X, target, weight = train
+        data = hashlib.sha256(_content_keys(X).tobytes() + target.tobytes() + weight.tobytes())
+        settings |= {
+            "seed": str(steps.seed),
+            "the data": data.hexdigest()[:16],
+            "the initial network": start.hexdigest()[:16],
+        }
+        return Checkpoint(self.checkpoint, settings)
+
+    def _train(
+        self, steps: _Steps, labelled: _Labelled, inputs: Inputs, held_out: _Labelled | None
+    ) -> None:
+        train, valid = self._samples(inputs, labelled), None
         if held_out is not None:
             valid = self._samples(self._features.transform(held_out[0]), held_out)
-        self.net_ = self._configure(steps, valid).fit(train)
-        self.temperature_ = self._find_temperature(X, train, valid)
+        net = self._configure(
+            steps,
+            len(train),
+            valid,
+            average_last=self.average_last,
+            checkpoint=self._make_checkpoint(steps, labelled),
+        )
+        self.net_ = net.fit(train)
+        self.temperature_ = self._find_temperature(labelled[0], train, valid)
         if self.net_.ran_out:
             warnings.warn(
                 f"The solver has not converged in max_epochs={self.max_epochs} steps. Raise "
@@ -270,6 +423,14 @@ class FineTuning(CloneSharesPretrained):
         return self.net_.logits(self._features.transform(self._check_X(X)))
 
 
+def _describe(value: Any) -> str:
+    """A parameter in words that are the same in every process."""
+    if isinstance(value, torch.nn.Module):
+        return f"{type(value).__name__}"
+    name = getattr(value, "__qualname__", None)
+    return repr(value) if name is None else f"{value.__module__}.{name}"
+
+
 def _check_range(name: str, value: Any) -> None:
     if value is None or value == "auto":
         return
@@ -278,10 +439,6 @@ def _check_range(name: str, value: Any) -> None:
         raise ValueError(
             f"{name} must be (shortest, longest) with 1 <= shortest <= longest, got {value!r}."
         )
-
-
-def _rows(X: Any, rows: NDArray[np.int64]) -> Any:
-    return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
 
 
 def _content_keys(X: Any) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,27 @@ from ..text.design import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
 
-Inputs = Design | Bags
+
+@dataclass(frozen=True)
+class Arrays:
+    """Samples as a module of the user's takes them.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_samples, ...)
+    """
+
+    values: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: NDArray[np.integer] | slice) -> Arrays:
+        """Some of the samples, in the order given."""
+        return Arrays(self.values[rows])
+
+
+Inputs = Design | Bags | Arrays
 
 
 def find_device(device: str) -> torch.device:
@@ -56,7 +77,7 @@ class Samples(Dataset[Any]):
 
     Parameters
     ----------
-    inputs : Design or Bags, length n_samples
+    inputs : Design, Bags or Arrays, length n_samples
     target : ndarray or None, length n_samples
         Class codes, int64, or an indicator, float32.
     weight : ndarray of float, shape (n_samples,), or None
@@ -92,10 +113,13 @@ class Batch:
 class Batches:
     """Iterates over samples in batches, without a Python step for each sample.
 
+    Batches differ in length by one at most, so that none is of a single sample unless all are.
+
     Parameters
     ----------
     samples : Samples
     batch_size : int
+        Of a batch at most.
     device : torch.device
     generator : numpy Generator or None, default=None
         Shuffles, and drops tokens; None keeps the order.
@@ -123,20 +147,32 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
 
+    def over(self, samples: Samples) -> Batches:
+        """Batches of the same kind over other samples."""
+        batches = copy.copy(self)
+        batches.samples = samples
+        return batches
+
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
         n_samples = len(self.samples)
-        whole = self.batch_size >= n_samples
+        whole = len(self) == 1
         order = np.arange(n_samples)
         if self.generator is not None and not whole:
             self.generator.shuffle(order)
-        for start in range(0, n_samples, self.batch_size):
-            rows = slice(None) if whole else order[start : start + self.batch_size]
-            tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
-            floating = tensors["dense" if "dense" in tensors else "extra"].dtype
-            weight = self._move(self.samples.weight[rows]).to(floating)
-            yield Batch(tensors, weight), self._move(self.samples.y[rows])
+        for part in np.array_split(order, len(self)):
+            rows = slice(None) if whole else part
+            yield self.batch(self.samples.X if whole else self.samples.X[rows], rows)
+
+    def batch(self, inputs: Inputs, rows: Any = slice(None)) -> tuple[Batch, Tensor]:
+        """The batch of inputs that are the samples of `rows`, and their targets."""
+        tensors = self._tensors(inputs)
+        floating = _floating(tensors)
+        weight = self._move(self.samples.weight[rows]).to(floating)
+        return Batch(tensors, weight), self._move(self.samples.y[rows])
 
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
+        if isinstance(inputs, Arrays):
+            return {"x": self._move(inputs.values)}
         if isinstance(inputs, Bags):
             return self._bag_tensors(inputs)
         if not self.linear:
@@ -151,12 +187,25 @@ class Batches:
         token_ids = bags.token_ids
         if self.token_dropout and self.generator is not None:
             token_ids = token_ids.thin(1 - self.token_dropout, self.generator)
+        positions, rows = token_ids.distinct(len(bags.weights))
+        n_rows = len(bags.weights) - len(bags.extra)
+        inside = np.searchsorted(rows, n_rows)  # distinct rows are sorted
         return {
-            "ids": self._move(token_ids.ids.astype(np.int64)),
-            "offsets": self._move(token_ids.offsets),
+            "tokens": self._move(rows[:inside]),
+            "extra": self._move(bags.extra[rows[inside:] - n_rows]),
+            "ids": self._move(positions.ids.astype(np.int64)),
+            "offsets": self._move(positions.offsets),
             "weights": self._move(bags.weights[token_ids.ids]),
-            "extra": self._move(bags.extra),
         }
 
     def _move(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+def _floating(tensors: dict[str, Any]) -> torch.dtype:
+    """The precision of a batch: that of its features, if they have one."""
+    for name in ("dense", "extra", "x"):
+        if name in tensors and tensors[name].is_floating_point():
+            found: torch.dtype = tensors[name].dtype
+            return found
+    return torch.float32

@@ -1,328 +1,400 @@
-"""Modules from token ids or arrays to one vector a sample, and the heads on top."""
+"""Modules from token ids to one vector a text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from ..text.design import Design
-from ..text.rows import Bags
-from .columns import SparseColumns
-from .criteria import class_shares
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "logistic": nn.Sigmoid,
-}
+from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 
-class Dropout(nn.Module):
-    """Dropout that draws from a generator of its own (Srivastava et al. 2014).
-
-    torch's draws from the global generator, which is the user's.
-
-    Parameters
-    ----------
-    p : float
-        Share of the values that are set to zero in training.
-    generator : torch.Generator
-    """
-
-    def __init__(self, p: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.p, self.generator = p, generator
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Zero some values and scale the others, in training."""
-        if not self.training or self.p == 0:
-            return x
-        kept = torch.empty(x.shape).bernoulli_(1 - self.p, generator=self.generator)
-        return x * kept.to(x) / (1 - self.p)
-
-    def __getstate__(self) -> dict[str, object]:
-        # torch.Generator cannot be pickled in the oldest torch that we support; its state can.
-        return {**self.__dict__, "generator": self.generator.get_state()}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        generator = torch.Generator()
-        generator.set_state(state["generator"])  # type: ignore[arg-type]
-        self.__dict__.update({**state, "generator": generator})
-
-
-def make_head(
-    n_features: int,
-    hidden_layer_sizes: Sequence[int],
-    n_outputs: int,
-    *,
-    activation: str,
-    dropout: float,
-    generator: torch.Generator,
-) -> nn.Sequential:
-    """A multi-layer perceptron, whose last module is linear.
-
-    Parameters
-    ----------
-    n_features : int
-    hidden_layer_sizes : sequence of int
-        Empty for a linear head.
-    n_outputs : int
-    activation : str
-        A key of `ACTIVATIONS`.
-    dropout : float
-        Before every linear layer.
-    generator : torch.Generator
-        Draws the initial weights (Glorot & Bengio 2010, uniform) and the dropout.
-
-    Returns
-    -------
-    nn.Sequential
-        From (n_samples, n_features) to (n_samples, n_outputs).
-    """
-    layers: list[nn.Module] = []
-    width = n_features
-    for i, size in enumerate([*hidden_layer_sizes, n_outputs]):
-        if i:
-            layers.append(ACTIVATIONS[activation]())
-        if dropout:
-            layers.append(Dropout(dropout, generator))
-        linear = nn.utils.skip_init(nn.Linear, width, size)
-        nn.init.xavier_uniform_(linear.weight, generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers.append(linear)
-        width = size
-    return nn.Sequential(*layers)
-
-
-class BagEncoder(nn.Module):
-    """The mean of the rows of a text's tokens; the rows are trained.
+class TextEncoder(nn.Module):
+    """The pretrained vectors of a text's tokens, and a reader that makes them one vector.
 
     Parameters
     ----------
     rows : Tensor of float32, shape (n_rows, dim)
-        Where the rows start: the pretrained vectors of the tokens of the training texts.
+        Where the table starts: the pretrained vectors of the tokens of the training texts.
+    reader : nn.Module
+        From `vectors`, `ids`, `offsets` and `weights` to (n_texts, d); see `MeanReader`.
     sparse : bool, default=True
-        Whether the gradient holds only the rows of a batch.
+        Whether the gradient of the table holds only the rows of a batch.
     pulled : bool, default=False
         Whether to remember where the rows started, for :meth:`squared_distance`.
+    multichannel : bool, default=False
+        Whether a vector is the sum of its trained row and of where that started. A convolution that
+        applies each filter to a channel that is trained and to one that is not, and adds the
+        results (Kim 2014, section 3.1), is the filter on this sum.
     """
 
     start: Tensor | None
 
-    def __init__(self, rows: Tensor, *, sparse: bool = True, pulled: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        reader: nn.Module,
+        *,
+        sparse: bool = True,
+        pulled: bool = False,
+        multichannel: bool = False,
+    ) -> None:
         super().__init__()
         self.rows = nn.Parameter(rows.clone())
-        self.register_buffer("start", rows.clone() if pulled else None)
-        self.sparse = sparse
+        self.register_buffer("start", rows.clone() if pulled or multichannel else None)
+        self.reader = reader
+        self.sparse, self.multichannel = sparse, multichannel
 
-    def extend(self, rows: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    def extend(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Append rows, shape (n_new, dim); the old parameter and the one that takes its place."""
-        before, more = self.rows, torch.from_numpy(rows).to(self.rows)
+        before, more = self.rows, rows.to(self.rows)
         self.rows = nn.Parameter(torch.cat([before.detach(), more]))
         if self.start is not None:
             self.start = torch.cat([self.start, more])
         return before, self.rows
 
-    def squared_distance(self, ids: Tensor, **_: Tensor) -> Tensor:
+    def squared_distance(self, tokens: Tensor, **_: Tensor) -> Tensor:
         """Squared distance of the rows of a batch from where they started, shape ()."""
         if self.start is None:
             raise RuntimeError("The start of the rows is remembered with pulled=True only.")
-        rows = ids[ids < len(self.rows)].unique()
-        moved = F.embedding(rows, self.rows, sparse=self.sparse) - self.start[rows]
+        moved = F.embedding(tokens, self.rows, sparse=self.sparse) - self.start[tokens]
         return moved.square().sum()
 
-    def forward(self, ids: Tensor, offsets: Tensor, weights: Tensor, extra: Tensor) -> Tensor:
-        """Pool token rows.
+    def forward(
+        self, tokens: Tensor, extra: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Encode texts.
 
         Parameters
         ----------
+        tokens : Tensor of int64, shape (n_distinct,)
+            The distinct rows of the batch.
+        extra : Tensor of float32, shape (n_extra, dim)
+            Vectors of tokens that training has not seen, not trained.
         ids : Tensor of int64, shape (n_tokens,)
-            Row numbers; those from n_rows on are rows of `extra`.
+            Positions in `tokens`; those from n_distinct on are rows of `extra`.
         offsets : Tensor of int64, shape (n_texts + 1,)
         weights : Tensor of float32, shape (n_tokens,)
-        extra : Tensor of float32, shape (n_extra, dim)
-            Rows of tokens that training has not seen, not trained.
 
         Returns
         -------
-        Tensor of float32, shape (n_texts, dim)
+        Tensor of float32, shape (n_texts, d)
             Zero for a text without tokens.
         """
-        table = self.rows if not len(extra) else torch.cat([self.rows, extra])
-        total = F.embedding_bag(
-            ids,
-            table,
-            offsets,
-            mode="sum",
-            sparse=self.sparse and not len(extra),
-            per_sample_weights=weights,
-            include_last_offset=True,
-        )
-        return total / offsets.diff().clamp_min(1)[:, None]
+        vectors = F.embedding(tokens, self.rows, sparse=self.sparse)
+        if self.multichannel:
+            vectors = vectors + self.start[tokens]  # type: ignore[index]
+            extra = 2 * extra
+        if len(extra):
+            vectors = torch.cat([vectors, extra])
+        encoded: Tensor = self.reader(vectors, ids, offsets, weights)
+        return encoded
 
 
-class EncoderWithHead(nn.Module):
-    """An encoder and a head.
+class MeanReader(nn.Module):
+    """The weighted sum of a text's vectors, by its number of tokens.
 
     Parameters
     ----------
-    encoder : nn.Module
-        Its keyword arguments are the inputs; gives (n_samples, d).
-    head : nn.Sequential
-        From (n_samples, d) to logits; its last module is linear.
+    dim : int
+        Of the vectors.
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Sequential) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.n_features = dim
 
-    @property
-    def n_features(self) -> int:
-        """Width of :meth:`features`."""
-        return int(self.head[-1].in_features)  # type: ignore[arg-type]
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Read texts.
 
-    def features(self, **inputs: Tensor) -> Tensor:
-        """What the last, linear layer sees, shape (n_samples, n_features)."""
-        features: Tensor = self.encoder(**inputs)
-        for layer in list(self.head)[:-1]:
-            features = layer(features)
-        return features
+        Parameters
+        ----------
+        vectors : Tensor of float32, shape (n_distinct, dim)
+            A vector for each distinct token.
+        ids : Tensor of int64, shape (n_tokens,)
+            The tokens of all texts, one text after the other, as positions in `vectors`.
+        offsets : Tensor of int64, shape (n_texts + 1,)
+            Where each text begins in `ids`.
+        weights : Tensor of float32, shape (n_tokens,)
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Logits, shape (n_samples, n_outputs)."""
-        logits: Tensor = self.head[-1](self.features(**inputs))
-        return logits
-
-
-class Passage(nn.Module):
-    """The encoder of features that are given: nothing to do."""
-
-    def forward(self, dense: Tensor) -> Tensor:
-        """Return the features, shape (n_samples, n_features)."""
-        return dense
+        Returns
+        -------
+        Tensor of float32, shape (n_texts, d)
+        """
+        return _sums(vectors, ids, offsets, weights) / offsets.diff().clamp_min(1)[:, None]
 
 
-class LinearBag(nn.Module):
-    """A linear model on sparse token columns and dense pretrained ones.
-
-    ``logits = sparse @ offsets + dense @ head + intercept``: see
-    :class:`~sklearn_transfer.text.features.BagFeatures`. Zero offsets are feature extraction.
+class AttentionReader(nn.Module):
+    """The mean of a text's vectors, weighted by what is learned to be worth reading.
 
     Parameters
     ----------
-    n_sparse, n_dense : int
-    intercept : Tensor, shape (n_outputs,)
-        Where the intercept starts; all else starts at zero, in its dtype.
+    dim : int
+        Of the vectors.
+    units : int, default=64
+        Hidden units of the score.
+
+    Notes
+    -----
+    A token's score is ``u' tanh(W x + b)``, its share the softmax over its text (Yang et al. 2016
+    [1]_, equations 5 to 7, without the recurrent layer); here its weight is a factor of the share.
+    The score depends on the token alone, so it is found once for each distinct one. `u` starts at
+    zero, which is the weighted mean.
+
+    References
+    ----------
+    .. [1] Yang, Yang, Dyer, He, Smola & Hovy, "Hierarchical attention networks for document
+       classification", NAACL 2016.
     """
 
-    def __init__(self, n_sparse: int, n_dense: int, intercept: Tensor) -> None:
+    def __init__(self, dim: int, units: int = 64) -> None:
         super().__init__()
-        self.offsets = nn.Parameter(intercept.new_zeros(n_sparse, len(intercept)))
-        self.head = nn.Parameter(intercept.new_zeros(n_dense, len(intercept)))
-        self.intercept = nn.Parameter(intercept.clone()[None])
+        self.hidden = nn.Linear(dim, units)
+        self.score = nn.Linear(units, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+        self.n_features = dim
 
-    @property
-    def n_features(self) -> int:
-        """Width of :meth:`features`."""
-        return len(self.head) + (self.offsets.shape[1] if len(self.offsets) else 0)
-
-    def features(self, dense: Tensor, sparse: SparseColumns | None = None) -> Tensor:
-        """The dense columns and, if any, what the offsets add to each logit: (n_samples, d)."""
-        return dense if sparse is None else torch.cat([dense, sparse @ self.offsets], dim=1)
-
-    def forward(self, dense: Tensor, sparse: SparseColumns | None = None) -> Tensor:
-        """Logits, shape (n_samples, n_outputs)."""
-        logits = dense @ self.head + self.intercept
-        return logits if sparse is None else logits + sparse @ self.offsets
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Read texts; see `MeanReader`."""
+        scores = self.score(torch.tanh(self.hidden(vectors)))[:, 0][ids]
+        text = _text_of(offsets, len(ids))
+        highest = _maxima(scores.detach()[:, None], offsets)[:, 0]
+        parts = torch.exp(scores - highest[text]) * weights
+        total = parts.new_zeros(len(offsets) - 1).index_add(0, text, parts)
+        return _sums(vectors, ids, offsets, parts / total.clamp_min(1e-12)[text])
 
 
-def make_linear_bag(
-    inputs: Design, target: Tensor, weight: Tensor, n_outputs: int, criterion: nn.Module
-) -> LinearBag:
-    """The linear model of a design, at the intercept that its criterion starts from.
+class ConvolutionReader(nn.Module):
+    """Filters over the words of a text, each at its maximum.
 
     Parameters
     ----------
-    inputs : Design, length n_samples
-    target : Tensor, length n_samples
-        Class codes or indicators.
-    weight : Tensor of float, shape (n_samples,)
-    n_outputs : int
-    criterion : nn.Module
-        Its ``start``, if any, turns the share of each class into the intercept.
+    dim : int
+        Of the vectors.
+    widths : sequence of int, default=(3, 4, 5)
+        In tokens.
+    filters : int, default=100
+        Of each width.
 
-    Returns
-    -------
-    LinearBag
-        In the dtype of `inputs`.
+    Notes
+    -----
+    The network of Kim 2014 [1]_: ``c_i = relu(w x_{i:i+h-1} + b)`` over all windows that touch the
+    text, and the maximum over i. The product of a filter with a window is a sum of products with
+    its tokens, so each distinct token of a batch is multiplied once, by all filters and places; a
+    window then adds up rows of that table. Nothing is padded to the longest text, and the maximum
+    is taken before the relu, which does not change it.
+
+    References
+    ----------
+    .. [1] Kim, "Convolutional neural networks for sentence classification", EMNLP 2014.
     """
-    share = class_shares(target, n_outputs, weight)
-    start = getattr(criterion, "start", torch.zeros_like)
-    # The columns of an indicator are tasks of their own.
-    intercept = (
-        torch.cat([start(one) for one in share.split(1)]) if target.dim() == 2 else start(share)
-    )
-    dtype = torch.from_numpy(inputs.dense).dtype
-    return LinearBag(inputs.sparse.shape[1], inputs.dense.shape[1], intercept.to(dtype))
+
+    def __init__(self, dim: int, widths: Sequence[int] = (3, 4, 5), filters: int = 100) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1 or filters < 1:
+            raise ValueError(
+                f"encoder='cnn' needs widths and a number of filters of at least 1, got "
+                f"widths={widths!r}, filters={filters!r}."
+            )
+        self.widths = tuple(widths)
+        self.filters = nn.Parameter(torch.empty(dim, sum(self.widths), filters))
+        self.bias = nn.Parameter(torch.zeros(len(self.widths) * filters))
+        for weight, width in zip(self.filters.split(self.widths, 1), self.widths, strict=True):
+            bound = (6 / (dim * width + filters)) ** 0.5  # Glorot & Bengio 2010
+            nn.init.uniform_(weight, -bound, bound)
+        self.n_features = len(self.widths) * filters
+
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Read texts; see `MeanReader`. Weights play no part."""
+        dim, places, n_filters = self.filters.shape
+        products = (vectors @ self.filters.view(dim, -1)).view(-1, n_filters)
+        products = torch.cat([products, products.new_zeros(1, n_filters)])
+        nothing = len(products) - 1  # what stands beside a text
+        margin = max(self.widths) - 1
+        text = _text_of(offsets, len(ids))
+        n_texts = len(offsets) - 1
+        line = ids.new_full((len(ids) + (n_texts + 1) * margin,), -1)
+        line[torch.arange(len(ids), device=ids.device) + (text + 1) * margin] = ids
+        starts = offsets + torch.arange(1, n_texts + 2, device=ids.device) * margin
+        lengths, place, maxima = offsets.diff(), 0, []
+        for width in self.widths:
+            n_windows = torch.where(lengths > 0, lengths + width - 1, 0)
+            bounds = F.pad(n_windows.cumsum(0), (1, 0))
+            of_text = _text_of(bounds, int(bounds[-1]))
+            first = torch.arange(len(of_text), device=ids.device) - bounds[of_text]
+            first = first + starts[of_text] - (width - 1)
+            tokens = line[first[:, None] + torch.arange(width, device=ids.device)]
+            inside = torch.arange(place, place + width, device=ids.device)
+            rows = torch.where(tokens < 0, nothing, tokens * places + inside)
+            maxima.append(_maxima(F.embedding_bag(rows, products, mode="sum"), bounds))
+            place += width
+        found = torch.relu(torch.cat(maxima, dim=1) + self.bias)
+        return torch.where((lengths > 0)[:, None], found, 0)
 
 
-def make_encoder_with_head(
-    inputs: Design | Bags,
-    rows: NDArray[np.float32] | None,
-    hidden_layer_sizes: Sequence[int],
-    n_outputs: int,
+class RecurrentReader(nn.Module):
+    """A recurrent network that reads a text in both directions, each state at its maximum.
+
+    Parameters
+    ----------
+    dim : int
+        Of the vectors.
+    cell : {"gru", "lstm"}, default="gru"
+        Cho et al. 2014; Hochreiter & Schmidhuber 1997.
+    units : int, default=64
+        Of each direction.
+    layers : int, default=1
+        One above the other.
+
+    Notes
+    -----
+    The maximum over time of both directions side by side is that of Conneau et al. 2017 [1]_.
+    Texts are packed by arrays: tokens sorted by their place in the text, then by its length.
+
+    References
+    ----------
+    .. [1] Conneau, Kiela, Schwenk, Barrault & Bordes, "Supervised learning of universal sentence
+       representations from natural language inference data", EMNLP 2017.
+    """
+
+    def __init__(self, dim: int, cell: str = "gru", units: int = 64, layers: int = 1) -> None:
+        super().__init__()
+        cells = {"gru": nn.GRU, "lstm": nn.LSTM}
+        if cell not in cells:
+            raise ValueError(f"encoder='rnn' has the cells 'gru' and 'lstm', got cell={cell!r}.")
+        self.network = cells[cell](dim, units, layers, bidirectional=True)
+        self.n_features = 2 * units
+
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Read texts; see `MeanReader`. Weights play no part."""
+        lengths = offsets.diff()
+        if not len(ids):
+            return vectors.new_zeros(len(lengths), self.n_features)
+        text = _text_of(offsets, len(ids))
+        time = torch.arange(len(ids), device=ids.device) - offsets[text]
+        rank = torch.empty_like(lengths)
+        longest_first = torch.argsort(lengths, descending=True, stable=True)
+        rank[longest_first] = torch.arange(len(lengths), device=ids.device)
+        order = torch.argsort(time * len(lengths) + rank[text])
+        packed = PackedSequence(vectors[ids[order]], torch.bincount(time).cpu())
+        states = self.network(packed)[0].data
+        by_text = torch.empty_like(order)
+        by_text[order] = torch.arange(len(order), device=ids.device)
+        return _maxima(states[by_text], offsets)
+
+
+class PaddedReader(nn.Module):
+    """A module of the user's that reads padded texts.
+
+    Parameters
+    ----------
+    module : nn.Module
+        From vectors, shape (n_texts, length, dim), zero beside the texts, and lengths, int64, shape
+        (n_texts,), to (n_texts, d).
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Read texts; see `MeanReader`. Weights play no part."""
+        lengths = offsets.diff()
+        padded = pad_sequence(vectors[ids].split(lengths.tolist()), batch_first=True)
+        encoded: Tensor = self.module(padded, lengths)
+        return encoded
+
+
+READERS: dict[str, type[nn.Module]] = {
+    "mean": MeanReader,
+    "attention": AttentionReader,
+    "cnn": ConvolutionReader,
+    "rnn": RecurrentReader,
+}
+
+
+def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> None:
+    """Refuse settings that an encoder does not have.
+
+    Parameters
+    ----------
+    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
+    params : mapping or None
+        Keyword arguments of the reader, and "multichannel" for "cnn".
+
+    Raises
+    ------
+    ValueError
+        If the encoder does not take those settings.
+    """
+    if not isinstance(encoder, str):
+        if params:
+            raise ValueError("encoder_params go with an encoder given by name; set them to None.")
+        return
+    accepted = list(inspect.signature(READERS[encoder]).parameters)[1:]
+    if encoder == "cnn":
+        accepted.append("multichannel")
+    for name in params or ():
+        if name not in accepted:
+            raise ValueError(
+                f"encoder={encoder!r} has no parameter {name!r}; encoder_params may hold "
+                f"{', '.join(accepted) or 'nothing'}."
+            )
+
+
+def make_text_encoder(
+    rows: Tensor,
+    encoder: str | nn.Module,
+    params: Mapping[str, Any] | None,
     *,
-    activation: str,
-    dropout: float,
     sparse: bool,
     pulled: bool,
-    generator: torch.Generator,
-) -> EncoderWithHead:
-    """The network that is trained in mini-batches.
+) -> TextEncoder:
+    """The encoder of a name, or with a module of the user's.
 
     Parameters
     ----------
-    inputs : Design or Bags
-    rows : ndarray of float32, shape (n_rows, dim), or None
-        Where the rows of the bags start; None for a design, whose columns go to the head.
-    hidden_layer_sizes : sequence of int
-        See :func:`make_head`.
-    n_outputs : int
-        See :func:`make_head`.
-    activation : str
-        See :func:`make_head`.
-    dropout : float
-        See :func:`make_head`.
-    sparse : bool
-        See `BagEncoder`.
-    pulled : bool
-        See `BagEncoder`.
-    generator : torch.Generator
-        See :func:`make_head`.
+    rows : Tensor of float32, shape (n_rows, dim)
+        See `TextEncoder`.
+    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
+        A module is copied; see `PaddedReader`.
+    params : mapping or None
+        See :func:`check_reader`.
+    sparse, pulled : bool
+        See `TextEncoder`.
 
     Returns
     -------
-    EncoderWithHead
+    TextEncoder
     """
-    encoder: nn.Module = Passage()
-    if rows is not None:
-        encoder = BagEncoder(torch.from_numpy(rows), sparse=sparse, pulled=pulled)
-        n_features = rows.shape[1]
-    elif isinstance(inputs, Design):
-        n_features = inputs.sparse.shape[1] + inputs.dense.shape[1]
-    head = make_head(
-        n_features,
-        hidden_layer_sizes,
-        n_outputs,
-        activation=activation,
-        dropout=dropout,
-        generator=generator,
+    if not isinstance(encoder, str):
+        reader: nn.Module = PaddedReader(copy.deepcopy(encoder))
+        return TextEncoder(rows, reader, sparse=sparse, pulled=pulled)
+    options = dict(params or {})
+    multichannel = bool(options.pop("multichannel", False))
+    reader = READERS[encoder](rows.shape[1], **options)
+    return TextEncoder(rows, reader, sparse=sparse, pulled=pulled, multichannel=multichannel)
+
+
+def _text_of(offsets: Tensor, n_tokens: int) -> Tensor:
+    """The text of every token, shape (n_tokens,)."""
+    texts = torch.arange(len(offsets) - 1, device=offsets.device)
+    return texts.repeat_interleave(offsets.diff(), output_size=n_tokens)
+
+
+def _sums(vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of every text's vectors, shape (n_texts, dim)."""
+    return F.embedding_bag(
+        ids, vectors, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
     )
-    return EncoderWithHead(encoder, head)
+
+
+def _maxima(values: Tensor, offsets: Tensor) -> Tensor:
+    """The maximum of every text's rows, shape (n_texts, d); zero for a text without rows."""
+    reduce: Callable[..., Tensor] = torch.segment_reduce
+    found = reduce(values, "max", offsets=offsets, axis=0)
+    return torch.where((offsets.diff() > 0)[:, None], found, 0)

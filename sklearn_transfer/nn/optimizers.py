@@ -416,6 +416,26 @@ def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
     return made in (RowAdam, torch.optim.SGD)
 
 
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
+    """Shorten the gradients, taken as one vector, to a length (Pascanu et al. 2013).
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Their gradients may be sparse.
+    max_norm : float
+        Shorter ones stay.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    # Rows that occur twice in a sparse gradient count as their sum.
+    values = [g.coalesce().values() if g.is_sparse else g for g in gradients]
+    if values:
+        norm = torch.stack([value.norm() for value in values]).norm()
+        scale = (max_norm / norm.clamp_min(1e-12)).clamp_max(1)
+        for gradient in gradients:
+            gradient.mul_(scale)
+
+
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
     """Let an optimizer go on with a parameter that has more rows.
 

@@ -63,3 +63,9 @@ class Design:
             values[inside] *= scale[row[inside]].astype(values.dtype)
         kept = csr_array((values, sparse.indices, sparse.indptr), shape=sparse.shape)
         return Design(kept, self.dense[rows], self.bounds)
+
+
+def dense_design(features: NDArray[np.floating]) -> Design:
+    """A design of dense columns alone, shape (n_samples, n_dense)."""
+    shape: tuple[int, int] = (len(features), 0)
+    return Design(csr_array(shape, dtype=features.dtype), features)

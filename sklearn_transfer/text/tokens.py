@@ -63,6 +63,18 @@ class TokenIds:
         starts, lengths = self.offsets[:-1][texts], self.lengths[texts]
         return TokenIds(self.ids[ragged_arange(starts, lengths)], _offsets(lengths))
 
+    def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:
+        """The ids as positions among the distinct ones, and those, sorted: all below `n_ids`."""
+        if 10 * len(self.ids) < n_ids:
+            rows, inverse = np.unique(self.ids, return_inverse=True)
+            return TokenIds(inverse.astype(np.int32), self.offsets), rows.astype(np.int64)
+        occurs = np.zeros(n_ids, dtype=bool)
+        occurs[self.ids] = True
+        found = np.flatnonzero(occurs)
+        position = np.empty(n_ids, dtype=np.int32)
+        position[found] = np.arange(len(found), dtype=np.int32)
+        return TokenIds(position[self.ids], self.offsets), found
+
     def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
         """Keep each token with probability `share`."""
         return self.only(generator.random(len(self.ids), dtype=np.float32) < share)
