@@ -46,11 +46,20 @@ class FineTunedClassifier(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors, gensim object, or list of these, default=None
-        See :func:`load_pretrained`; X is texts. What several sources know is concatenated. With
-        None, X is a matrix of features.
-    encoder : {"mean"}, default="mean"
-        How the vectors of a text become one.
+    pretrained : str, path, object, list of these, or nn.Module, default=None
+        See :func:`load_pretrained` for what gives vectors; X is texts. What several sources know is concatenated. With a
+        torch module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained.
+        With None, X is a matrix of features.
+    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
+        How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
+        convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the
+        vectors, float32, shape (n_texts, length, dim), zero beside the texts, and their lengths,
+        int64, shape (n_texts,), and gives (n_texts, d). What an encoder learns is new, and moves
+        with the head.
+    encoder_params : dict, default=None
+        Settings of an encoder given by name. "attention": ``units=64`` of its hidden layer. "cnn":
+        ``widths=(3, 4, 5)`` in tokens, ``filters=100`` of each, ``multichannel=False``. "rnn":
+        ``cell="gru"`` or "lstm", ``units=64`` a direction, ``layers=1``.
     hidden_layer_sizes : tuple of int, default=()
         Units of the hidden layers of the head; none for a linear head.
     activation : {"identity", "relu", "gelu", "tanh", "logistic"}, default="relu"
@@ -59,20 +68,32 @@ class FineTunedClassifier(
         Share of the features that are dropped before each layer of the head, in mini-batches.
     token_dropout : float, default=0.0
         Share of the tokens that are dropped from each text, in mini-batches.
-    adaptation : {"frozen", "full"}, default="full"
-        "frozen" leaves the pretrained vectors as they are and trains the head on them; "full" also
-        gives every token of the training texts an offset of its own.
+    adaptation : {"frozen", "full", "gradual", "discriminative", "lp-ft", "auto"}, default="full"
+        How what is pretrained is adapted. "frozen" leaves it as it is and trains the head; "full"
+        trains all: with the solver "newton" every token of the training texts gets an offset of its
+        own. "gradual" begins with the head and adds a layer an epoch, from the top (Howard & Ruder
+        2018); "discriminative" divides the rate by 2.6 a layer (the same); "lp-ft" trains the head
+        until it has converged, and then all for `max_epochs` (Kumar et al. 2022). "auto" fits
+        "frozen" and "full", and for modules and encoders other than "mean" also "lp-ft" and
+        "gradual", on parts of the training samples, and takes the most accurate on the rest. It
+        may also be an object with a method ``rates(epoch, n_layers, history)``, see
+        :class:`~sklearn_transfer.nn.adaptation.Adaptation`. `history_` has the rate of each layer.
+    layer_groups : list, default=None
+        The layers of a torch module that a policy tells apart, lowest first: names of its modules,
+        or lists of names. None takes its children.
     l2_sp : float or "auto", default="auto"
-        Strength of the pull of the offsets to zero, that is, of the model to the pretrained one
-        (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
+        Strength of the pull of the offsets to zero or, in mini-batches, of the pretrained layers to
+        where they started (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
     strength : float or "auto", default="auto"
         Norm of the pretrained features of a text beside 1 for its words, with a linear head;
         "auto" is ``clip(2 q, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
         mean, that lies in words with a pretrained vector that no other training text has: the
         pretrained part stands in for words that training has not seen. For numeric X, the factor of
-        all features; "auto" is 1.
+        all features; "auto" is 1. For a frozen module, the norm of its centred features, root mean
+        square; "auto" is 3.
     weighting : {"idf", "sif"} or None, default="idf"
-        Weight of a word's pretrained vector in its text; see `PretrainedEmbeddingTransformer`.
+        Weight of a word's pretrained vector in its text, for the encoders "mean" and "attention";
+        see `PretrainedEmbeddingTransformer`.
     ngram_range : tuple of int, default=(1, 2)
         Shortest and longest word n-grams that have an offset, with a linear head.
     char_ngram_range : tuple of int, "auto" or None, default="auto"
@@ -92,18 +113,30 @@ class FineTunedClassifier(
     max_epochs : int, default=20
         Passes over the training data; with the solver "newton", steps, of which it takes fewer
         when it has converged.
-    batch_size : int, default=128
-        Samples of a mini-batch. The solver "newton" takes all.
+    batch_size : int or "auto", default="auto"
+        Samples of a mini-batch at most; "auto" is a sixteenth of the training samples, but at least
+        8 and at most 128. The solver "newton" takes all.
     lr : float, default=0.01
         Learning rate, in mini-batches.
     embedding_lr : float, default=None
-        Learning rate of the vectors; None is `lr`.
+        Learning rate of what is pretrained. None is `lr` for vectors, and a tenth of it for a torch
+        module.
+    schedule : {"constant", "linear", "cosine", "one-cycle"}, default="constant"
+        How the rates fall over `max_epochs`, in mini-batches.
+    warmup : float, default=0.0
+        Share of `max_epochs` in which they rise from 0 first.
+    max_grad_norm : float, default=None
+        Gradients longer than this are shortened to it, in mini-batches.
+    average_last : int, default=0
+        At the end, take the mean of the weights after each of the last epochs (Izmailov et al.
+        2018), in mini-batches.
     optimizer : {"auto", "newton", "adam", "adamw", "sgd"} or torch class, default="auto"
-        "auto" is "newton" for a linear head with a criterion given by name, and "adam" elsewhere;
-        "adam" moves only the rows of the words of a batch.
-    criterion : {"auto", "squared_hinge", "cross_entropy"} or torch class, default="auto"
+        "auto" is "newton" where the model is linear in what is learned and the criterion convex and
+        given by name: a linear head on features, on the mean of vectors, or on a frozen module. It
+        is "adam" elsewhere, which moves only the rows of the words of a batch.
+    criterion : {"auto", "squared_hinge", "cross_entropy", "focal"} or torch class, default="auto"
         "auto" is "squared_hinge", one class against the rest, for the solver "newton", and
-        "cross_entropy" elsewhere.
+        "cross_entropy" elsewhere. "focal" is that of Lin et al. 2017, in mini-batches.
     label_smoothing : float, default=0.0
         Share of each target that is spread over all classes; for "cross_entropy".
     class_weight : dict, "balanced" or None, default=None
@@ -120,14 +153,22 @@ class FineTunedClassifier(
         In epochs.
     callbacks : list of skorch callbacks, default=None
         For the training loop; they are cloned.
+    checkpoint : path, default=None
+        A folder where `fit` writes its state after every epoch, in mini-batches. A fit that was
+        stopped, started again with the same data and parameters, goes on from there, and ends with
+        the same weights, bit for bit. Of callbacks, numbers and tensors are kept.
+    mixed_precision : bool, default=False
+        Multiply in bfloat16, in mini-batches.
+    compile : bool or str, default=False
+        Compile the network with `torch.compile`, in mini-batches; a string is its backend.
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU.
     warm_start : bool, default=False
         Let `fit` continue from the weights of the last `fit`, in mini-batches; the solution of the
         solver "newton" does not depend on where it starts.
     random_state : int, RandomState or None, default=None
-        Initial weights, order of the samples, dropout, held-out rows. No global generator is
-        touched; the same seed gives the same weights, bit for bit, on the CPU.
+        Initial weights, order of the samples, dropout, held-out rows. Global generators are left as
+        they were; the same seed gives the same weights, bit for bit, on the CPU.
     verbose : int, default=0
         1 prints a line an epoch, 2 shows a progress bar too.
 
@@ -140,7 +181,10 @@ class FineTunedClassifier(
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses and seconds of every epoch.
+        Losses, seconds and the learning rate of each layer (`rates`) of every epoch.
+    adaptation_ : Choice
+        The policy that was used (`policy`); for "auto" the accuracy of each candidate (`scores`),
+        and why (`reason`).
     n_iter_ : int
         Epochs trained.
     temperature_ : float
@@ -327,7 +371,8 @@ class FineTunedClassifier(
         Parameters
         ----------
         X : iterable of str, or array or sparse matrix of shape (n_samples, n_features)
-            Texts with `pretrained`; numbers without.
+            Texts with `pretrained`; an array of shape (n_samples, ...) where that is a torch
+            module; numbers without.
         y : array-like of shape (n_samples,)
             Labels of any kind that scikit-learn takes.
         sample_weight : array-like of shape (n_samples,), default=None

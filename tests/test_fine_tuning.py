@@ -133,7 +133,7 @@ def test_newton_that_runs_out_of_steps_warns(numbers):
 
 
 def test_newton_needs_a_linear_head(vectors, reviews):
-    with pytest.raises(ValueError, match="optimizer='newton' needs a linear head"):
+    with pytest.raises(ValueError, match="optimizer='newton' needs a linear model"):
         FineTunedClassifier(vectors, optimizer="newton", hidden_layer_sizes=(3,)).fit(*reviews)
 
 

@@ -66,7 +66,7 @@ class Full:
 class Gradual:
     """From the head downwards, one more layer begins to move (Howard & Ruder 2018, section 3.3).
 
-    Parameters
+    Attributes
     ----------
     epochs : int, default=1
         Between one layer and the next.
@@ -84,7 +84,7 @@ class Gradual:
 class Discriminative:
     """The rate falls by a factor from each layer to the one below (Howard & Ruder 2018, 3.2).
 
-    Parameters
+    Attributes
     ----------
     factor : float, default=2.6
         That of the paper.
@@ -101,7 +101,7 @@ class Discriminative:
 class LinearProbing:
     """The head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
 
-    Parameters
+    Attributes
     ----------
     tolerance : float, default=1e-3
         The head has converged when the best loss of the last epochs is below that of the ones

@@ -64,6 +64,10 @@ class Checkpoint:
     def restore(self, net: Any) -> None:
         """Put a net in the state that was written, if any.
 
+        Parameters
+        ----------
+        net : TransferNet
+
         Raises
         ------
         ValueError

@@ -28,6 +28,12 @@ from .seeds import derive_seed, seeded
 def one_thread(device: torch.device) -> Iterator[None]:
     """Keep torch to one thread where the CPU trains.
 
+    Parameters
+    ----------
+    device : torch.device
+
+    Notes
+    -----
     The batches are small, and the threads of OpenMP spin at a barrier whenever another process has
     one of the cores, so that an epoch takes many times as long. Products with sparse columns have
     threads of their own, which sleep.
@@ -128,6 +134,7 @@ class TransferNet(NeuralNet):
             for layer, rate in zip(self.layers_, self._base_rates, strict=True)
         ]
         self.optimizer_ = self.optimizer(groups, **settings)
+        self._rates = self._base_rates
         self._still: list[Layer] = []
         self._average: dict[str, Tensor] = {}
         self._rest: dict[str, Samples] = {}
@@ -288,9 +295,12 @@ class TransferNet(NeuralNet):
         # The head converges at a rate of its own.
         factor = 1.0 if self._probes else rate_at(self.schedule, self.warmup, progress)
         rates = [b * f * factor for b, f in zip(self._base_rates, self._factors, strict=True)]
-        for group, rate in zip(self.optimizer_.param_groups, rates, strict=True):
-            group["lr"] = rate
-        return list(zip(self.layers_, rates, strict=True))
+        groups = self.optimizer_.param_groups
+        for group, rate, before in zip(groups, rates, self._rates, strict=True):
+            if rate != before:  # what stays is left to schedulers among the callbacks
+                group["lr"] = rate
+        self._rates = rates
+        return [(layer, group["lr"]) for layer, group in zip(self.layers_, groups, strict=True)]
 
     # ---- what is still is computed once ----
 
