@@ -14,6 +14,7 @@ from . import (
     ablation,
     all_labels,
     embedding,
+    encoders,
     few_labels,
     multilabel,
     probabilities,
@@ -35,6 +36,7 @@ SCRIPTS = {
     "multilabel": multilabel,
     "scaling": scaling,
     "ablation": ablation,
+    "encoders": encoders,
 }
 RESULTS = Path(__file__).parent / "results"
 
