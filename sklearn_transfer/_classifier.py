@@ -41,9 +41,11 @@ class FineTunedClassifier(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors, gensim object, or list of these, default=None
-        See :func:`load_pretrained`; X is texts. What several sources know is concatenated. With
-        None, X is a matrix of features.
+    pretrained : str, path, PretrainedVectors, gensim object, ContinuedVectors, or list of \
+            these, default=None
+        See :func:`load_pretrained`; X is texts. What several sources know is concatenated. Of a
+        `ContinuedVectors` a clone is fitted on the training texts. With None, X is a matrix of
+        features.
     encoder : {"mean"}, default="mean"
         How the vectors of a text become one.
     hidden_layer_sizes : tuple of int, default=()

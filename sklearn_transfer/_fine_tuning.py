@@ -152,7 +152,7 @@ class FineTuning(CloneSharesPretrained):
         """Learn the features and make the module that starts on them; the training inputs."""
         X, target, weight = train
         self._labels, self.classes_ = labels, labels.classes
-        self._sources = [] if self.pretrained is None else load_sources(self.pretrained)
+        self._sources = [] if self.pretrained is None else load_sources(self.pretrained, X)
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
