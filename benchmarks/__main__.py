@@ -13,6 +13,7 @@ from typing import Any
 from . import (
     ablation,
     all_labels,
+    continued,
     embedding,
     encoders,
     few_labels,
@@ -32,6 +33,7 @@ SCRIPTS = {
     "sharing": sharing,
     "all_labels": all_labels,
     "few_labels": few_labels,
+    "continued": continued,
     "probabilities": probabilities,
     "multilabel": multilabel,
     "scaling": scaling,

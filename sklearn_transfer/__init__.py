@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
 from ._validation import MissingDependencyError, VectorFormatError
 from .pretrained.conversions import cache_info, clear_cache
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ContinuedVectors",
     "FineTunedClassifier",
     "MissingDependencyError",
     "PretrainedEmbeddingTransformer",

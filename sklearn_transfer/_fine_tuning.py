@@ -20,7 +20,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._arrays import ArrayFeatures
 from ._labels import Labels, Target, check_labels, hold_out
 from ._selection import Choice, choose_adaptation, take
-from ._validation import CloneSharesPretrained, check_texts, levels_to_caller, looks_like_texts
+from ._validation import (
+    CloneSharesPretrained,
+    check_texts,
+    draw_seed,
+    levels_to_caller,
+    looks_like_texts,
+)
 from .nn.adaptation import POLICIES, Adaptation, Frozen, Full, Layer, check_policy, find_layers
 from .nn.batches import Arrays, Batches, Inputs, Samples, find_device
 from .nn.calibration import assign_folds, fit_temperature
@@ -164,7 +170,7 @@ class FineTuning(CloneSharesPretrained):
             seed = stored_seed(self.checkpoint)
             if seed is not None:
                 return seed
-        return _draw_seed(self.random_state)
+        return draw_seed(self.random_state)
 
     def _check_training(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
@@ -211,7 +217,7 @@ class FineTuning(CloneSharesPretrained):
             return Choice("full", reason="X is features: nothing pretrained is adapted")
         light = not self._reads_arrays and self.encoder == "mean"
         candidates = ["frozen", "full"] if light else ["frozen", "lp-ft", "gradual", "full"]
-        seed = _draw_seed(self.random_state)
+        seed = draw_seed(self.random_state)
         return choose_adaptation(self, candidates, labelled, validation, seed)
 
     def _hold_out(
@@ -239,7 +245,7 @@ class FineTuning(CloneSharesPretrained):
         X, target, weight = train
         self._labels, self.classes_ = labels, labels.classes
         by_texts = self.pretrained is not None and not self._reads_arrays
-        self._sources = load_sources(self.pretrained) if by_texts else []
+        self._sources = load_sources(self.pretrained, X) if by_texts else []
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
@@ -455,12 +461,3 @@ def _content_keys(X: Any) -> NDArray[np.int64]:
     else:
         contents = (row.tobytes() for row in X)
     return np.fromiter(map(crc32, contents), np.int64)
-
-
-def _draw_seed(random_state: Any) -> int:
-    """A seed that is drawn from no global generator."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(random_state.randint(np.iinfo(np.int32).max))

@@ -35,10 +35,11 @@ class PretrainedEmbeddingTransformer(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors, gensim object, or list of these, \
-            default="glove-wiki-gigaword-50"
+    pretrained : str, path, PretrainedVectors, gensim object, ContinuedVectors, or list of \
+            these, default="glove-wiki-gigaword-50"
         See :func:`load_pretrained`. Opened in `fit`, once in a process. What several sources know
-        of a text is concatenated (meta-embeddings, Yin & Schuetze 2016).
+        of a text is concatenated (meta-embeddings, Yin & Schuetze 2016). Of a `ContinuedVectors` a
+        clone is fitted on the texts of `fit`.
     pooling : {"mean", "sum", "max", "min"} or tuple of them, default="mean"
         How the vectors of a text become one. The results of a tuple are concatenated.
     weighting : {"idf", "sif"} or None, default=None
@@ -86,6 +87,7 @@ class PretrainedEmbeddingTransformer(
     See Also
     --------
     FineTunedClassifier : Trains the vectors together with a classifier.
+    ContinuedVectors : Adapts the vectors to texts without labels.
     sklearn.feature_extraction.text.TfidfVectorizer : Learns from the training texts alone; with
         many labels and a linear classifier it is hard to beat by frozen features.
 
@@ -203,7 +205,7 @@ class PretrainedEmbeddingTransformer(
         """Learn everything; the pooled texts, before components are removed."""
         texts = check_texts(X, estimator=type(self).__name__)
         poolings = self._check_poolings()
-        self._sources = load_sources(self.pretrained)
+        self._sources = load_sources(self.pretrained, texts)
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)

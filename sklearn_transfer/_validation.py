@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -151,14 +152,19 @@ class CloneSharesPretrained(BaseEstimator):
     """An estimator whose clones share the object given as ``pretrained``.
 
     :func:`sklearn.base.clone` deep-copies parameters that are not estimators. For a gensim object
-    that is a copy of the whole matrix, once a candidate and once a fold of every search.
+    that is a copy of the whole matrix, once a candidate and once a fold of every search. An
+    estimator among the sources is cloned.
     """
+
+    _shared: ClassVar[tuple[str, ...]] = ()  # other parameters that clones share
 
     def __sklearn_clone__(self) -> Any:
         params = self.get_params(deep=False)
-        pretrained = params.pop("pretrained")
+        shared = {name: params.pop(name) for name in self._shared}
+        pretrained = _share(params.pop("pretrained"))
         copy = type(self)(
             pretrained=pretrained,
+            **shared,
             **{name: clone(value, safe=False) for name, value in params.items()},
         )
         # What scikit-learn's own clone carries over beside the parameters.
@@ -172,6 +178,32 @@ class CloneSharesPretrained(BaseEstimator):
                     else getattr(self, attribute),
                 )
         return copy
+
+
+class VectorsEstimator(CloneSharesPretrained):
+    """An estimator that other estimators take as ``pretrained``.
+
+    They clone it, call ``fit(texts)`` with the texts that they are fitted on, and use the
+    `PretrainedVectors` that it then has as ``vectors_``.
+    """
+
+
+def _share(pretrained: Any) -> Any:
+    """The same source, or sources, except that estimators are cloned."""
+    if isinstance(pretrained, VectorsEstimator):
+        return clone(pretrained)
+    if isinstance(pretrained, list | tuple):
+        return type(pretrained)(map(_share, pretrained))
+    return pretrained
+
+
+def draw_seed(random_state: Any) -> int:
+    """A seed below 2**32, drawn from no global generator."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(random_state.randint(np.iinfo(np.int32).max))
 
 
 def levels_to_caller() -> int:

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from sklearn_transfer import (
+    ContinuedVectors,
     FineTunedClassifier,
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
@@ -94,8 +95,12 @@ def test_sklearn_checks_of_features(estimator, check):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize(
     "estimator",
-    [PretrainedEmbeddingTransformer(VECTORS), FineTunedClassifier(VECTORS)],
-    ids=["transformer", "classifier"],
+    [
+        PretrainedEmbeddingTransformer(VECTORS),
+        FineTunedClassifier(VECTORS),
+        ContinuedVectors(VECTORS),
+    ],
+    ids=["transformer", "classifier", "continued"],
 )
 def test_sklearn_checks_of_texts(estimator):
     checks = list(estimator_checks_generator(estimator))

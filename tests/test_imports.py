@@ -33,6 +33,15 @@ def test_embedding_texts_loads_neither_torch_nor_gensim():
     assert modules_after(code) == set()
 
 
+def test_continuing_vectors_loads_gensim_alone():
+    code = (
+        "from sklearn_transfer import ContinuedVectors, PretrainedVectors\n"
+        "vectors = PretrainedVectors(['a', 'b'], [[1.0], [2.0]])\n"
+        "ContinuedVectors(vectors).fit(['a b c', 'b a c'])"
+    )
+    assert modules_after(code) == {"gensim"}
+
+
 def test_classifier_is_imported_on_first_use():
     assert "torch" in modules_after("from sklearn_transfer import FineTunedClassifier")
 

@@ -14,7 +14,9 @@ from sklearn.linear_model import Ridge
 from sklearn_transfer import MissingDependencyError
 from sklearn_transfer._validation import (
     CloneSharesPretrained,
+    VectorsEstimator,
     check_texts,
+    draw_seed,
     import_optional,
     looks_like_texts,
 )
@@ -287,3 +289,27 @@ def test_a_subclass_stays_a_subclass():
         pass
 
     assert type(clone(Special())) is Special
+
+
+class Learner(VectorsEstimator):
+    def __init__(self, pretrained=None):
+        self.pretrained = pretrained
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_an_estimator_among_the_sources_is_cloned_and_the_others_are_shared(container):
+    source, learner = object(), Learner(object())
+    shared, cloned = clone(Holder(container([source, learner]))).pretrained
+    assert shared is source
+    assert cloned is not learner
+    assert cloned.pretrained is learner.pretrained
+    assert clone(Holder(learner)).pretrained is not learner
+
+
+# ---- draw_seed ----
+
+
+def test_a_seed_is_taken_or_drawn():
+    assert draw_seed(np.int64(7)) == 7
+    assert draw_seed(np.random.RandomState(0)) == draw_seed(np.random.RandomState(0))
+    assert draw_seed(None) != draw_seed(None)

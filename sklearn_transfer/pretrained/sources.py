@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sklearn.base import clone
+
+from .._validation import VectorsEstimator
 from .vectors import PretrainedVectors
 
 # gensim objects that were wrapped before, with what tells whether they have changed since: the
@@ -64,13 +68,15 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
     )
 
 
-def load_sources(pretrained: Any) -> list[PretrainedVectors]:
+def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[PretrainedVectors]:
     """One or several sources, as a list.
 
     Parameters
     ----------
     pretrained : source, or list or tuple of sources
-        See :func:`load_pretrained`.
+        See :func:`load_pretrained`; or estimators of vectors, of which clones are fitted.
+    texts : sequence of str, length n_texts, default=()
+        What estimators are fitted on.
 
     Returns
     -------
@@ -82,7 +88,13 @@ def load_sources(pretrained: Any) -> list[PretrainedVectors]:
         If the list is empty.
     """
     if not isinstance(pretrained, list | tuple):
-        return [load_pretrained(pretrained)]
+        return [_learn(pretrained, texts)]
     if not pretrained:
         raise ValueError("pretrained must name at least one source; got an empty list.")
-    return [load_pretrained(source) for source in pretrained]
+    return [_learn(source, texts) for source in pretrained]
+
+
+def _learn(source: Any, texts: Sequence[str]) -> PretrainedVectors:
+    if isinstance(source, VectorsEstimator):
+        source = clone(source).fit(texts).vectors_
+    return load_pretrained(source)

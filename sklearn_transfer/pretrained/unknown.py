@@ -59,14 +59,14 @@ class Subwords:
         counts : ndarray of int64, shape (n,)
             Number of n-grams of each word.
         """
-        word, bucket = self._ngrams(words)
+        word, bucket = self.ngrams(words)
         used, column = np.unique(bucket, return_inverse=True)
         once = np.ones(len(word), dtype=np.float32)
         incidence = csr_array((once, (word, column)), shape=(len(words), len(used)))
         rows = np.asarray(self.matrix[used], dtype=np.float32)
         return np.asarray(incidence @ rows), np.bincount(word, minlength=len(words))
 
-    def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Every n-gram as the position of its word and its bucket, each shape (n_ngrams,)."""
         text, offsets = pack(f"<{word}>" for word in words)
         start, stop, word = character_ngrams(text, offsets, max(self.min_n, 1), self.max_n)

@@ -335,6 +335,14 @@ class Vocabulary(Sequence[str]):
         start, stop = self._offsets[:-1][rows], self._offsets[1:][rows]
         return Vocabulary.from_arrays(*pack_slices(self._text, start, stop))
 
+    def extended(self, words: Words) -> Vocabulary:
+        """These words and then `words`, which are distinct and not among these; unchecked."""
+        text, offsets = pack(words)
+        return Vocabulary.from_arrays(
+            np.concatenate([self._text, text]),
+            np.concatenate([self._offsets, self._offsets[-1] + offsets[1:]]),
+        )
+
     def __len__(self) -> int:
         return len(self._offsets) - 1
 

@@ -9,6 +9,8 @@ import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
 from sklearn_transfer import PretrainedVectors, VectorFormatError, load_pretrained
+from sklearn_transfer._validation import VectorsEstimator
+from sklearn_transfer.pretrained.sources import load_sources
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]
 
@@ -124,3 +126,33 @@ def test_a_long_source_is_cut_in_the_message() -> None:
     with pytest.raises(TypeError) as caught:
         load_pretrained([0] * 1000)
     assert len(str(caught.value)) < 200
+
+
+class Learner(VectorsEstimator):
+    """Its vectors are those of the texts, each a word."""
+
+    def __init__(self, pretrained: object = None) -> None:
+        self.pretrained = pretrained
+
+    def fit(self, texts: list[str]) -> Learner:
+        self.vectors_ = PretrainedVectors(texts, np.eye(len(texts)))
+        return self
+
+
+def test_one_source_or_several_become_a_list() -> None:
+    vectors = PretrainedVectors(["a"], [[1.0]])
+    assert load_sources(vectors) == [vectors]
+    assert load_sources((vectors, vectors)) == [vectors, vectors]
+
+
+def test_an_empty_list_of_sources_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one source; got an empty list"):
+        load_sources([])
+
+
+def test_of_an_estimator_of_vectors_a_clone_is_fitted_on_the_texts() -> None:
+    vectors, learner = PretrainedVectors(["a"], [[1.0]]), Learner()
+    first, second = load_sources([vectors, learner], ["b", "c"])
+    assert first is vectors
+    assert list(second.words) == ["b", "c"]
+    assert not hasattr(learner, "vectors_")

@@ -93,6 +93,13 @@ def test_pickle_leaves_the_index_out() -> None:
     assert len(state) < sum(array.nbytes for array in known.arrays().values())
 
 
+@given(st.lists(words, unique=True), st.integers(0, 5))
+def test_an_extended_vocabulary_is_that_of_all_words(given_words: list[str], cut: int) -> None:
+    extended = Vocabulary(given_words[:cut]).extended(given_words[cut:])
+    assert list(extended) == given_words
+    assert extended.find(given_words).tolist() == list(range(len(given_words)))
+
+
 def test_an_empty_vocabulary_knows_nothing() -> None:
     empty = Vocabulary([])
     assert len(empty) == 0
