@@ -19,6 +19,7 @@ from . import (
     few_labels,
     multilabel,
     probabilities,
+    resume,
     scaling,
     sharing,
     training,
@@ -39,6 +40,7 @@ SCRIPTS = {
     "scaling": scaling,
     "ablation": ablation,
     "encoders": encoders,
+    "resume": resume,
 }
 RESULTS = Path(__file__).parent / "results"
 
