@@ -12,6 +12,7 @@ from .pretrained.vectors import PretrainedVectors
 
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
+    from ._ranking import rank_pretrained
 
 __version__ = "0.1.0.dev0"
 
@@ -25,10 +26,11 @@ __all__ = [
     "cache_info",
     "clear_cache",
     "load_pretrained",
+    "rank_pretrained",
 ]
 
 # What imports torch is imported on first use (PEP 562).
-_LAZY = {"FineTunedClassifier": "._classifier"}
+_LAZY = {"FineTunedClassifier": "._classifier", "rank_pretrained": "._ranking"}
 
 
 def __getattr__(name: str) -> Any:

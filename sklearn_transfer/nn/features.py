@@ -93,19 +93,44 @@ class ModuleFeatures:
     def _design(self, features: NDArray[np.float32]) -> Design:
         return dense_design((features - self.mean) * self.scale)
 
-    @torch.no_grad()
     def _encode(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        encoder = self.encoder.to(self.device)
-        values = as_array(X, encoder)
-        parts = [
-            encoder(torch.from_numpy(values[start : start + _TOGETHER]).to(self.device)).cpu()
-            for start in range(0, len(values), _TOGETHER)
-        ]
-        features: NDArray[np.float32] = torch.cat(parts).float().numpy()
-        if not np.isfinite(features).all():
-            raise ValueError(
-                f"The module {type(encoder.module).__name__} gives NaN or infinite features for "
-                f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} samples. "
-                f"Look at its weights, and at the scale of X."
-            )
-        return features
+        return encode_arrays(self.encoder, X, self.device)
+
+
+@torch.no_grad()
+def encode_arrays(
+    encoder: ArrayEncoder, X: NDArray[Any], device: torch.device
+) -> NDArray[np.float32]:
+    """What an encoder gives for arrays, in batches.
+
+    Parameters
+    ----------
+    encoder : ArrayEncoder
+        In the mode in which it is used; it is moved to `device`.
+    X : ndarray, shape (n_samples, ...)
+    device : torch.device
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples, d)
+
+    Raises
+    ------
+    ValueError
+        If it refuses X, or what it gives is not (n_samples, d) or not finite.
+    """
+    encoder = encoder.to(device)
+    values = as_array(X, encoder)
+    # Batches are copied: a module that works in place would otherwise write into X.
+    parts = [
+        encoder(torch.tensor(values[start : start + _TOGETHER], device=device)).cpu()
+        for start in range(0, len(values), _TOGETHER)
+    ]
+    features: NDArray[np.float32] = torch.cat(parts).float().numpy()
+    if not np.isfinite(features).all():
+        raise ValueError(
+            f"The module {type(encoder.module).__name__} gives NaN or infinite features for "
+            f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} samples. "
+            f"Look at its weights, and at the scale of X."
+        )
+    return features
