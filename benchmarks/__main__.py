@@ -15,10 +15,12 @@ from . import (
     all_labels,
     embedding,
     few_labels,
+    images,
     multilabel,
     probabilities,
     scaling,
     sharing,
+    sounds,
     training,
 )
 from .data import LOADERS, DataUnavailable
@@ -33,6 +35,8 @@ SCRIPTS = {
     "few_labels": few_labels,
     "probabilities": probabilities,
     "multilabel": multilabel,
+    "images": images,
+    "sounds": sounds,
     "scaling": scaling,
     "ablation": ablation,
 }
