@@ -17,11 +17,13 @@ from . import (
     embedding,
     encoders,
     few_labels,
+    images,
     multilabel,
     probabilities,
     resume,
     scaling,
     sharing,
+    sounds,
     training,
 )
 from .data import LOADERS, DataUnavailable
@@ -37,6 +39,8 @@ SCRIPTS = {
     "continued": continued,
     "probabilities": probabilities,
     "multilabel": multilabel,
+    "images": images,
+    "sounds": sounds,
     "scaling": scaling,
     "ablation": ablation,
     "encoders": encoders,

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.metrics import accuracy_score
 from sklearn.svm import LinearSVC
@@ -23,7 +22,7 @@ from sklearn.svm import LinearSVC
 from sklearn_transfer import FineTunedClassifier
 
 from .data import Labelled
-from .measure import markdown_table, progress
+from .measure import margin, markdown_table, progress
 from .tasks import GLOVE, RIVALS, draw, draw_split, load_splits
 
 PACKAGES = ("skorch", "matplotlib")
@@ -110,7 +109,7 @@ def main(*, quick: bool = False, repeats: int = 10) -> str:
                     size or "all",
                     *each,
                     list(RIVALS)[best - 1],
-                    f"{gain.mean():+.2f}{_interval(gain)}",
+                    margin(gain),
                     f"{gain.min():+.2f}",
                     f"{wins} of {n_draws}",
                 ]
@@ -131,13 +130,6 @@ def main(*, quick: bool = False, repeats: int = 10) -> str:
             f"The curves: `{PICTURE.name}` beside this file.",
         ]
     )
-
-
-def _interval(gain: NDArray[np.float64]) -> str:
-    if len(gain) < 2:
-        return ""
-    half = student.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
-    return f" ± {half:.2f}"
 
 
 def draw_curves(curves: dict[str, dict[int | None, NDArray[np.float64]]]) -> None:

@@ -1,4 +1,4 @@
-"""Measuring: processes of their own, peak memory, medians, Markdown tables."""
+"""Measuring: processes of their own, peak memory, medians, intervals, Markdown tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from . import N_THREADS
 
@@ -53,6 +57,15 @@ def medians(runs: Iterable[dict[str, float]]) -> dict[str, float]:
     """The median of every figure over the runs."""
     rows = list(runs)
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+
+
+def margin(gains: NDArray[np.float64]) -> str:
+    """The mean of paired differences, with a 95 % interval of Student's t where there are two."""
+    mean, n = f"{gains.mean():+.2f}", len(gains)
+    if n < 2:
+        return mean
+    half = student.ppf(0.975, n - 1) * gains.std(ddof=1) / np.sqrt(n)
+    return f"{mean} ± {half:.2f}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
