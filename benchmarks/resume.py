@@ -1,9 +1,9 @@
 """Does a fit that was killed end with the weights of one that never stopped?
 
-A small convolutional network on scikit-learn's digits, and the CNN over words of made-up texts, both
-with dropout, "gradual", a one-cycle schedule and averaged weights, are trained for 40 epochs, killed
-with SIGKILL (`kill -9`) at random moments, up to three times, and started again with the same
-arguments. The moments are drawn with seed 0. Weights are compared by their SHA-256.
+A small convolutional network on scikit-learn's digits, and the CNN over words of made-up texts,
+both with dropout, "gradual", a one-cycle schedule and averaged weights, are trained for 40 epochs,
+killed with SIGKILL (`kill -9`) at random moments, up to three times, and started again with the
+same arguments. The moments are drawn with seed 0. Weights are compared by their SHA-256.
 """
 
 from __future__ import annotations

@@ -172,7 +172,8 @@ class Batches:
 
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
         if isinstance(inputs, Arrays):
-            return {"x": self._move(inputs.values)}
+            # A copy, because a module of the user's may work in place.
+            return {"x": torch.tensor(inputs.values).to(self.device)}
         if isinstance(inputs, Bags):
             return self._bag_tensors(inputs)
         if not self.linear:
