@@ -54,12 +54,16 @@ class Task:
 
 
 class SmallCNN(nn.Sequential):
-    """Three blocks of convolution, batch norm and ReLU, pooled to a grid of 64 channels."""
+    """Three blocks of convolution, batch norm and ReLU, pooled to a grid of 64 channels.
 
-    def __init__(self, grid: tuple[int, int]) -> None:
+    The first `n_halved` blocks halve the picture.
+    """
+
+    def __init__(self, grid: tuple[int, int], *, n_halved: int = 2) -> None:
         super().__init__()
-        self.block1 = nn.Sequential(*_block(1, 16), nn.MaxPool2d(2))
-        self.block2 = nn.Sequential(*_block(16, 32), nn.MaxPool2d(2))
+        halved = [[nn.MaxPool2d(2)] if i < n_halved else [] for i in range(2)]
+        self.block1 = nn.Sequential(*_block(1, 16), *halved[0])
+        self.block2 = nn.Sequential(*_block(16, 32), *halved[1])
         self.block3 = nn.Sequential(*_block(32, 64), nn.AdaptiveAvgPool2d(grid), nn.Flatten())
 
 
