@@ -393,11 +393,13 @@ class FineTunedClassifier(
             If something among the texts is not a string; its position is named.
         """
         X, y, weight = self._check_training(X, y, sample_weight)
-        self.adaptation_ = self._choose_adaptation((X, y, weight), (X_val, y_val))
-        steps = self._resolve(self.adaptation_.policy)
+        validation, seed = self._check_validation(X_val, y_val), self._find_seed()
+        self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
+        steps = self._resolve(self.adaptation_.policy, seed)
         continues = self.warm_start and steps.optimizer != "newton" and hasattr(self, "net_")
         labels = self._labels if continues else Labels(y)
-        train, held_out = self._hold_out(steps, (X, labels.encode(y), weight), labels, X_val, y_val)
+        labelled = X, labels.encode(y), weight
+        train, held_out = self._hold_out(steps, labelled, labels, validation)
         inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
         self._train(steps, train, inputs, held_out)
         return self
@@ -434,7 +436,7 @@ class FineTunedClassifier(
         if isinstance(self.adaptation, str) and self.adaptation == "auto":
             raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
         self.adaptation_ = Choice(self.adaptation)
-        steps = self._resolve(self.adaptation, stream=True)
+        steps = self._resolve(self.adaptation, self._find_seed(), stream=True)
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
