@@ -98,8 +98,8 @@ class ModuleFeatures:
         encoder = self.encoder.to(self.device)
         values = as_array(X, encoder)
         parts = [
-            encoder(torch.from_numpy(values[start : start + _TOGETHER]).to(self.device)).cpu()
-            for start in range(0, len(values), _TOGETHER)
+            encoder(torch.from_numpy(part.copy()).to(self.device)).cpu()  # it may write into it
+            for part in np.split(values, range(_TOGETHER, len(values), _TOGETHER))
         ]
         features: NDArray[np.float32] = torch.cat(parts).float().numpy()
         if not np.isfinite(features).all():
