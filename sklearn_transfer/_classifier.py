@@ -195,7 +195,7 @@ class FineTunedClassifier(
         Share of the tokens of the training texts that have a pretrained vector; of the first ones,
         with `partial_fit`. None for numeric X.
     n_features_in_ : int
-        Number of features, for numeric X.
+        Number of features, for numeric X; of an array of more dimensions, the length of the second.
     feature_names_in_ : ndarray of str
         Names of the features, for a frame of numbers.
 

@@ -189,6 +189,8 @@ class FineTuning(CloneSharesPretrained):
                     f"{name}(pretrained=module) expected an array of shape (n_samples, ...), got "
                     f"shape {X.shape}. Reshape your data: X[None] is a single sample."
                 )
+            if reset:
+                self.n_features_in_ = X.shape[1]
             return X
         if self.pretrained is not None:
             if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
