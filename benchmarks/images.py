@@ -96,7 +96,14 @@ def load_digits_task() -> Task:
     everywhere = np.ones(new.sum(), dtype=bool)
     moves = [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)]
     shifted = np.concatenate([np.roll(X[known], move, (2, 3)) for move in moves])
-    return Task(shifted, np.tile(digits.target[known], 5), X[new], digits.target[new], everywhere, everywhere)
+    return Task(
+        shifted,
+        np.tile(digits.target[known], 5),
+        X[new],
+        digits.target[new],
+        everywhere,
+        everywhere,
+    )
 
 
 def load_large_digits(size: int = 64, *, quick: bool = False) -> Pictures:
@@ -264,7 +271,7 @@ def check_weights(pretrained: nn.Module, classes: nn.Module) -> str:
 
 def main(*, quick: bool = False, repeats: int | None = None) -> str:
     task = load_digits_task()
-    n_epochs, training = (1, {**TRAINING, "max_epochs": 2}) if quick else (30, TRAINING)
+    n_epochs, training = (1, {**TRAINING, "max_epochs": 2}) if quick else (8, TRAINING)
     n_draws = repeats or (2 if quick else 20)
     found = measure("digits", task, make_net, SIZES, n_draws, n_epochs=n_epochs, training=training)
     parts = [

@@ -196,7 +196,7 @@ class FineTunedClassifier(
         Share of the tokens of the training texts that have a pretrained vector; of the first ones,
         with `partial_fit`. None for numeric X.
     n_features_in_ : int
-        Number of features, for numeric X.
+        Number of features, for numeric X; of an array of more dimensions, the length of the second.
     feature_names_in_ : ndarray of str
         Names of the features, for a frame of numbers.
 
@@ -394,11 +394,13 @@ class FineTunedClassifier(
             If something among the texts is not a string; its position is named.
         """
         X, y, weight = self._check_training(X, y, sample_weight)
-        self.adaptation_ = self._choose_adaptation((X, y, weight), (X_val, y_val))
-        steps = self._resolve(self.adaptation_.policy)
+        validation, seed = self._check_validation(X_val, y_val), self._find_seed()
+        self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
+        steps = self._resolve(self.adaptation_.policy, seed)
         continues = self.warm_start and steps.optimizer != "newton" and hasattr(self, "net_")
         labels = self._labels if continues else Labels(y)
-        train, held_out = self._hold_out(steps, (X, labels.encode(y), weight), labels, X_val, y_val)
+        labelled = X, labels.encode(y), weight
+        train, held_out = self._hold_out(steps, labelled, labels, validation)
         inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
         self._train(steps, train, inputs, held_out)
         return self
@@ -435,7 +437,7 @@ class FineTunedClassifier(
         if isinstance(self.adaptation, str) and self.adaptation == "auto":
             raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
         self.adaptation_ = Choice(self.adaptation)
-        steps = self._resolve(self.adaptation, stream=True)
+        steps = self._resolve(self.adaptation, self._find_seed(), stream=True)
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
@@ -86,7 +87,7 @@ class FineTuning(CloneSharesPretrained):
         """Whether what is pretrained is a torch module, so that X is an array of any shape."""
         return isinstance(self.pretrained, torch.nn.Module)
 
-    def _resolve(self, adaptation: Any, *, stream: bool = False) -> _Steps:
+    def _resolve(self, adaptation: Any, seed: int, *, stream: bool = False) -> _Steps:
         """Turn "auto" into choices, and refuse those that do not go together."""
         sizes = self.hidden_layer_sizes
         hidden = (int(sizes),) if isinstance(sizes, Integral) else tuple(sizes)
@@ -142,7 +143,7 @@ class FineTuning(CloneSharesPretrained):
             policy=policy,
             device=find_device(self.device),
             l2_sp=(1.0 if newton else 0.0) if self.l2_sp == "auto" else float(self.l2_sp),
-            seed=self._find_seed(),
+            seed=seed,
         )
 
     def _check_encoder(self) -> None:
@@ -194,6 +195,8 @@ class FineTuning(CloneSharesPretrained):
                     f"{name}(pretrained=module) expected an array of shape (n_samples, ...), got "
                     f"shape {X.shape}. Reshape your data: X[None] is a single sample."
                 )
+            if reset:
+                self.n_features_in_ = X.shape[1]
             return X
         if self.pretrained is not None:
             if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
@@ -209,27 +212,34 @@ class FineTuning(CloneSharesPretrained):
             )
         return validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
 
-    def _choose_adaptation(self, labelled: Any, validation: tuple[Any, Any]) -> Choice:
+    def _choose_adaptation(self, labelled: Any, validation: tuple[Any, Any], seed: int) -> Choice:
         """The policy that is given or, for "auto", the best of those that there are."""
         if not isinstance(self.adaptation, str) or self.adaptation != "auto":
             return Choice(self.adaptation)
         if self.pretrained is None:
             return Choice("full", reason="X is features: nothing pretrained is adapted")
+        if self._reads_arrays and not any(True for _ in self.pretrained.parameters()):
+            return Choice("frozen", reason="the module has no parameters to adapt")
         light = not self._reads_arrays and self.encoder == "mean"
         candidates = ["frozen", "full"] if light else ["frozen", "lp-ft", "gradual", "full"]
-        seed = draw_seed(self.random_state)
         return choose_adaptation(self, candidates, labelled, validation, seed)
 
-    def _hold_out(
-        self, steps: _Steps, train: _Labelled, labels: Labels, X_val: Any, y_val: Any
-    ) -> tuple[_Labelled, _Labelled | None]:
-        """The training part, and the part that is only evaluated, if any."""
+    def _check_validation(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
+        """Validated X and labels, or None for both."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val belong together: give both or neither.")
-        if X_val is not None:
-            X_val = self._check_X(X_val)
-            target = labels.encode(check_labels(y_val, X_val))
-            return train, (X_val, target, np.ones(len(target)))
+        if X_val is None:
+            return None, None
+        X_val = self._check_X(X_val)
+        return X_val, check_labels(y_val, X_val)
+
+    def _hold_out(
+        self, steps: _Steps, train: _Labelled, labels: Labels, validation: tuple[Any, Any]
+    ) -> tuple[_Labelled, _Labelled | None]:
+        """The training part, and the part that is only evaluated, if any."""
+        if validation[0] is not None:
+            target = labels.encode(validation[1])
+            return train, (validation[0], target, np.ones(len(target)))
         if not self.early_stopping:
             return train, None
         X, target, weight = train
@@ -361,7 +371,9 @@ class FineTuning(CloneSharesPretrained):
             **settings,
         )
 
-    def _make_checkpoint(self, steps: _Steps, train: _Labelled) -> Checkpoint | None:
+    def _make_checkpoint(
+        self, steps: _Steps, train: _Labelled, held_out: _Labelled | None
+    ) -> Checkpoint | None:
         """Where a fit of these arguments writes its state."""
         if self.checkpoint is None:
             return None
@@ -373,9 +385,11 @@ class FineTuning(CloneSharesPretrained):
         start = hashlib.sha256()
         for name, tensor in self.module_.state_dict().items():
             start.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        X, target, weight = train
-        data = hashlib.sha256(_content_keys(X).tobytes() + target.tobytes() + weight.tobytes())
+        data = hashlib.sha256()
+        for X, target, weight in (train,) if held_out is None else (train, held_out):
+            data.update(_content_keys(X).tobytes() + target.tobytes() + weight.tobytes())
         settings |= {
+            "adaptation": _describe(steps.policy),  # "auto" may choose another
             "seed": str(steps.seed),
             "the data": data.hexdigest()[:16],
             "the initial network": start.hexdigest()[:16],
@@ -393,7 +407,7 @@ class FineTuning(CloneSharesPretrained):
             len(train),
             valid,
             average_last=self.average_last,
-            checkpoint=self._make_checkpoint(steps, labelled),
+            checkpoint=self._make_checkpoint(steps, labelled, held_out),
         )
         self.net_ = net.fit(train)
         self.temperature_ = self._find_temperature(labelled[0], train, valid)
@@ -434,7 +448,8 @@ def _describe(value: Any) -> str:
     if isinstance(value, torch.nn.Module):
         return f"{type(value).__name__}"
     name = getattr(value, "__qualname__", None)
-    return repr(value) if name is None else f"{value.__module__}.{name}"
+    written = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # an address is of a process
+    return written if name is None else f"{value.__module__}.{name}"
 
 
 def _check_range(name: str, value: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import KFold, StratifiedKFold
 
 # From so many samples on, a fifth of them decides; with fewer, all of them in turn.
 _MANY_SAMPLES, _N_FOLDS = 2000, 5
@@ -65,11 +64,15 @@ def choose_adaptation(
         The most accurate; among equals the one with the lower logarithmic loss.
     """
     settings = {"checkpoint": None, "callbacks": None, "verbose": 0, "random_state": seed}
+    settings["warm_start"] = False  # what a fold has trained on, the next one tests on
+    splits = list(_splits(labelled, validation, seed))
+    if not splits:
+        return Choice(candidates[0], reason="too few samples to leave any out")
     results: dict[str, tuple[float, float]] = {}
     for name in candidates:
         model = clone(estimator).set_params(adaptation=name, **settings)
         hits, losses, counts = 0.0, 0.0, 0.0
-        for train, test in _splits(labelled, validation, seed):
+        for train, test in splits:
             model.fit(*train[:2], sample_weight=train[2])
             hit, loss = _judge(model, test[0], test[1])
             hits += float(hit @ test[2])
@@ -77,7 +80,8 @@ def choose_adaptation(
             counts += float(test[2].sum())
         results[name] = hits / counts, losses / counts
     best = max(results, key=lambda name: (round(results[name][0], 12), -results[name][1]))
-    where = "X_val" if validation[0] is not None else _in_words(len(labelled[1]))
+    parts = f"{len(splits)} folds" if len(splits) > 1 else "a fifth"
+    where = "X_val" if validation[0] is not None else f"{parts} of the training samples"
     return Choice(
         best,
         {name: accuracy for name, (accuracy, _) in results.items()},
@@ -86,25 +90,28 @@ def choose_adaptation(
     )
 
 
-def _in_words(n_samples: int) -> str:
-    many = n_samples >= _MANY_SAMPLES
-    return "a fifth of the training samples" if many else "five folds of the training samples"
-
-
 def _splits(labelled: Any, validation: Any, seed: int) -> Iterator[tuple[Any, Any]]:
     X, y, weight = labelled
     if validation[0] is not None:
         yield labelled, (*validation, np.ones(len(validation[1])))
         return
-    rarest = np.unique(y, return_counts=True)[1].min() if y.ndim == 1 else 0
-    n_folds = min(_N_FOLDS, max(rarest, 2)) if y.ndim == 1 else _N_FOLDS
-    kind = StratifiedKFold if rarest >= 2 else KFold
-    folds = kind(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(y)), y)
-    for train, test in folds:
+    fold = _assign_folds(y, seed)
+    found = np.unique(fold[fold >= 0])
+    for number in found[:1] if len(y) >= _MANY_SAMPLES else found:
+        train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         parts = ((take(X, rows), y[rows], weight[rows]) for rows in (train, test))
         yield tuple(parts)  # type: ignore[misc]
-        if len(y) >= _MANY_SAMPLES:
-            return
+
+
+def _assign_folds(y: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """The fold of each sample, stratified; -1 for the only one of a class, which always trains."""
+    group = np.zeros(len(y), dtype=int) if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(len(y))
+    order = order[np.argsort(group[order], kind="stable")]
+    fold = np.empty(len(y), dtype=np.int64)
+    fold[order] = np.arange(len(y)) % _N_FOLDS
+    fold[np.bincount(group)[group] == 1] = -1
+    return fold
 
 
 def _judge(model: Any, X: Any, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

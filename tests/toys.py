@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
+from torch import nn
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.nn.batches import Samples
+from sklearn_transfer.nn.batches import Arrays, Batch, Batches, Samples
+from sklearn_transfer.nn.criteria import CrossEntropy
+from sklearn_transfer.nn.encoders import make_text_encoder
+from sklearn_transfer.nn.linear import make_linear_bag
+from sklearn_transfer.nn.nets import TransferNet
+from sklearn_transfer.nn.networks import ArrayEncoder, Network, make_head, measure_width
+from sklearn_transfer.nn.seeds import seeded
+from sklearn_transfer.nn.training import build_net
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 
 N = 23
+CPU = torch.device("cpu")
 MINIBATCH = {"hidden_layer_sizes": (5,), "max_epochs": 4, "batch_size": 16, "random_state": 0}
 
 
@@ -43,3 +53,72 @@ def samples(n: int = N, k: int = 3, **settings: Any) -> Samples:
 def weights_of(model: FineTunedClassifier) -> list[np.ndarray]:
     """All that a model has learned, in a copy."""
     return [tensor.detach().numpy().copy() for tensor in model.module_.state_dict().values()]
+
+
+def bag_samples() -> Samples:
+    return Samples(bags(), np.arange(N) % 3, np.random.default_rng(1).random(N) + 0.5)
+
+
+def whole(data: Samples, **settings: Any) -> tuple[Batch, torch.Tensor]:
+    """All samples as one batch, and their targets."""
+    ((batch, target),) = Batches(data, len(data), CPU, **settings)
+    return batch, target
+
+
+def net_of(
+    train: Samples, k: int = 3, criterion: nn.Module | None = None, **settings: Any
+) -> TransferNet:
+    """A net over the inputs of samples, "newton" on a linear bag or else a network."""
+    usual: dict[str, Any] = {
+        "optimizer": "adam",
+        "lr": 0.05,
+        "batch_size": 5,
+        "max_epochs": 3,
+        "device": CPU,
+        "token_dropout": 0.0,
+        "valid": None,
+        "patience": None,
+        "callbacks": [],
+        "verbose": 0,
+    }
+    settings = {**usual, **settings}
+    criterion = criterion or CrossEntropy()
+    if settings["optimizer"] == "newton":
+        by_sample = torch.from_numpy(train.y), torch.from_numpy(train.weight)
+        return build_net(make_linear_bag(train.X, *by_sample, k, criterion), criterion, **settings)
+    pulled = settings.get("l2_sp", 0) > 0
+    encoder: nn.Module | None = None
+    width = 9
+    with seeded(settings.get("seed", 0)):
+        if isinstance(train.X, Bags):
+            table = torch.linspace(-1, 1, 16).reshape(8, 2)
+            encoder, width = make_text_encoder(table, "mean", None, sparse=True, pulled=pulled), 2
+        elif isinstance(train.X, Arrays):
+            module = settings.pop("module", None)
+            encoder = ArrayEncoder(module or nn.Linear(3, 2), pulled=pulled)
+            width = measure_width(encoder, whole(train)[0].tensors)
+        head = make_head(width, (4,), k, activation="tanh", dropout=0.2)
+    return build_net(Network(encoder, head), criterion, **settings)
+
+
+def array_samples(n: int = N, **settings: Any) -> Samples:
+    """Samples of three numbers, for a module."""
+    made = samples(n, **settings)
+    return Samples(Arrays(made.X.dense), made.y, made.weight)
+
+
+def body() -> nn.Sequential:
+    """A pretrained module of three layers, from 8 numbers to 4."""
+    with seeded(0):
+        return nn.Sequential(
+            nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)
+        )
+
+
+def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two states are equal, bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

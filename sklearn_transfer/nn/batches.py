@@ -172,8 +172,7 @@ class Batches:
 
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
         if isinstance(inputs, Arrays):
-            # A copy, because a module of the user's may work in place.
-            return {"x": torch.tensor(inputs.values).to(self.device)}
+            return {"x": self._move(inputs.values.copy())}  # a module may write into its input
         if isinstance(inputs, Bags):
             return self._bag_tensors(inputs)
         if not self.linear:

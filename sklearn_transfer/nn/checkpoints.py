@@ -44,6 +44,7 @@ class Checkpoint:
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "average": net._average,
+            "rates": list(net._rates),
             "callbacks": {name: _plain_state(callback) for name, callback in net.callbacks_},
         }
         buffer = io.BytesIO()
@@ -90,6 +91,7 @@ class Checkpoint:
         net.optimizer_.load_state_dict(state["optimizer"])
         net.history = History(json.loads(state["history"]))
         device = torch.device(net.device)
+        net._rates = state["rates"]  # those that the optimizer was given
         net._average = {name: tensor.to(device) for name, tensor in state["average"].items()}
         for name, callback in net.callbacks_:
             vars(callback).update(state["callbacks"].get(name, {}))

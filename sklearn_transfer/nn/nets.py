@@ -146,6 +146,7 @@ class TransferNet(NeuralNet):
         """Train for some epochs, or until `max_epochs` of them have followed the probing."""
         if epochs is None and self.checkpoint is not None:
             self.checkpoint.restore(self)
+        self._rest = {}  # of other samples
         last = None if epochs is None else len(self.history) + epochs
         while self.goes_on() if last is None else len(self.history) < last:
             super().fit_loop(X, y, epochs=1, **fit_params)
@@ -202,8 +203,9 @@ class TransferNet(NeuralNet):
         """Add the weights of one of the last epochs to their average."""
         super().on_epoch_end(net, **kwargs)
         n_left = self.max_epochs - (len(self.history) - self._n_probing())
-        if n_left < self.average_last:
-            share = 1 / (self.average_last - n_left)
+        n_averaged = min(self.average_last, self.max_epochs)
+        if n_left < n_averaged:
+            share = 1 / (n_averaged - n_left)
             for name, tensor in self.module_.state_dict().items():
                 if tensor.is_floating_point():
                     before = self._average.setdefault(name, tensor.clone())
@@ -240,7 +242,8 @@ class TransferNet(NeuralNet):
                 f"Lower lr or embedding_lr, set max_grad_norm, warm up (warmup=0.1), or look for "
                 f"extreme values in X."
             )
-        loss.backward()
+        if loss.requires_grad:  # otherwise no layer moves
+            loss.backward()
         return {"loss": loss, "y_pred": logits}
 
     def infer(self, x: Batch, **fit_params: Any) -> Tensor:
@@ -265,7 +268,7 @@ class TransferNet(NeuralNet):
     def _compile(self) -> Any:
         if getattr(self, "_network", None) is None:
             backend = self.compiled if isinstance(self.compiled, str) else "inductor"
-            self._network = torch.compile(self.module_, backend=backend, dynamic=True)
+            self._network = torch.compile(self.module_.forward, backend=backend, dynamic=True)
         return self._network
 
     # ---- the policy ----

@@ -79,17 +79,17 @@ class ArrayEncoder(nn.Module):
         super().__init__()
         self.module = copy.deepcopy(module)
         self._pulled = [name for name, _ in self.module.named_parameters()] if pulled else []
-        for name in self._pulled:
+        for i, name in enumerate(self._pulled):
             start = self.module.get_parameter(name).detach().clone()
-            self.register_buffer(_start_of(name), start)
+            self.register_buffer(f"start_{i}", start)
 
     def squared_distance(self, **_: Tensor) -> Tensor:
         """Squared distance of all parameters from where they started, shape ()."""
         if not self._pulled:
             raise RuntimeError("The start of the parameters is remembered with pulled=True only.")
         moved = (
-            self.module.get_parameter(name) - self.get_buffer(_start_of(name))
-            for name in self._pulled
+            self.module.get_parameter(name) - self.get_buffer(f"start_{i}")
+            for i, name in enumerate(self._pulled)
         )
         return torch.stack([change.square().sum() for change in moved]).sum()
 
@@ -99,17 +99,19 @@ class ArrayEncoder(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (n_samples, ...)
-            Integers stay integers; other numbers have the dtype of the module's parameters.
+            Integers stay integers; other numbers get the dtype of the module's parameters.
 
         Returns
         -------
-        Tensor, shape (n_samples, d)
+        Tensor of float32, shape (n_samples, d)
 
         Raises
         ------
         ValueError
             If the module refuses `x`, or gives something else.
         """
+        if x.is_floating_point():
+            x = x.to(_floating_dtype(self.module))
         try:
             encoded: Tensor = self.module(x)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -118,11 +120,12 @@ class ArrayEncoder(nn.Module):
                 f"{tuple(x.shape)} and dtype {x.dtype}: {error}"
             ) from error
         _check_encoded(encoded, len(x), type(self.module).__name__)
-        return encoded
+        return encoded.float()
 
 
-def _start_of(name: str) -> str:
-    return "start_of_" + name.replace(".", "_")
+def _floating_dtype(module: nn.Module) -> torch.dtype:
+    """Of its parameters; float32 where it has none."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _check_encoded(encoded: Any, n_samples: int, name: str) -> None:
@@ -219,10 +222,8 @@ def measure_width(encoder: ArrayEncoder | TextEncoder, example: dict[str, Tensor
 
 
 def as_array(X: NDArray[Any], module: nn.Module) -> NDArray[Any]:
-    """X as a module takes it: integers as int64, other numbers in the dtype of its parameters."""
+    """X as a module takes it: integers as int64, others as float64 if it has that, else float32."""
     if X.dtype.kind in "iub":
         return X.astype(np.int64, copy=False)
-    floating = (p.dtype for p in module.parameters() if p.is_floating_point())
-    dtype = next(floating, torch.float32)
-    wanted = np.float64 if dtype == torch.float64 else np.float32
+    wanted = np.float64 if _floating_dtype(module) == torch.float64 else np.float32
     return X.astype(wanted, copy=False)

@@ -20,6 +20,10 @@ from .optimizers import OPTIMIZERS
 # Samples that are predicted at a time.
 _PREDICTED_TOGETHER = 4096
 _ENCODED_TOGETHER = 256
+# What plays no part where a step takes all samples.
+_OF_BATCHES = {
+    *("schedule", "warmup", "max_grad_norm", "average_last", "mixed_precision", "compiled"),
+}
 
 
 def build_net(
@@ -62,7 +66,7 @@ def build_net(
     verbose : int
         0 is silent, 1 prints a line an epoch, 2 shows a progress bar too.
     **settings : dict
-        See `TransferNet`.
+        See `TransferNet`; the Newton solver passes over what concerns batches.
 
     Returns
     -------
@@ -76,6 +80,8 @@ def build_net(
         own.append(("early_stopping", EarlyStopping(patience=patience, load_best=True)))
     if verbose > 1:
         own.append(("progress_bar", ProgressBar()))
+    if newton:
+        settings = {name: settings[name] for name in settings if name not in _OF_BATCHES}
     light = getattr(module, "encoder", None) is None
     return (NewtonNet if newton else TransferNet)(
         module,

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from toys import N, bags, design
 
-from sklearn_transfer.nn.batches import Batches, Samples, find_device
+from sklearn_transfer.nn.batches import Arrays, Batches, Samples, find_device
 from sklearn_transfer.nn.columns import SparseColumns
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
@@ -57,7 +57,9 @@ def test_the_length_of_samples_is_that_of_their_inputs() -> None:
 # ---- batches ----
 
 
-@pytest.mark.parametrize("inputs", [design(), bags()], ids=["design", "bags"])
+@pytest.mark.parametrize(
+    "inputs", [design(), bags(), Arrays(np.ones((N, 2)))], ids=["design", "bags", "arrays"]
+)
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
 def test_an_epoch_has_each_sample_once(inputs: Any, batch_size: int) -> None:
     seen = targets(cut(inputs, batch_size, generator=np.random.default_rng(0)))
@@ -71,7 +73,7 @@ def test_the_length_is_the_number_of_batches(n: int, batch_size: int) -> None:
 
 
 def test_without_a_generator_samples_keep_their_order() -> None:
-    assert targets(cut(design(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert targets(cut(design(7), 3)) == [[0, 1, 2], [3, 4], [5, 6]]
 
 
 def test_equal_generators_give_equal_batches() -> None:
@@ -116,14 +118,64 @@ def test_a_design_without_sparse_columns_gives_none() -> None:
     assert set(batch.tensors) == {"dense"}
 
 
+def read(tensors: dict[str, Any], table: np.ndarray) -> np.ndarray:
+    """The vector of every token of a batch."""
+    known = table[tensors["tokens"].numpy()]
+    return np.concatenate([known, tensors["extra"].numpy()])[tensors["ids"].numpy()]
+
+
 def test_a_batch_of_bags_has_the_tokens_of_its_samples() -> None:
-    inputs = bags()
+    inputs, table = bags(), np.random.default_rng(0).random((8, 2))
+    whole = np.concatenate([table, inputs.extra])
     for batch, target in cut(inputs, 5, generator=np.random.default_rng(0)):
         expected = inputs[target.numpy()].token_ids
-        np.testing.assert_array_equal(batch.tensors["ids"], expected.ids)
+        np.testing.assert_array_equal(read(batch.tensors, table), whole[expected.ids])
         np.testing.assert_array_equal(batch.tensors["offsets"], expected.offsets)
         np.testing.assert_array_equal(batch.tensors["weights"], inputs.weights[expected.ids])
-        np.testing.assert_array_equal(batch.tensors["extra"], inputs.extra)
+
+
+def test_a_batch_of_bags_has_each_of_its_rows_once() -> None:
+    for batch, target in cut(bags(), 5, generator=np.random.default_rng(0)):
+        used = np.unique(bags()[target.numpy()].token_ids.ids)
+        assert batch.tensors["tokens"].tolist() == used[used < 8].tolist()
+        assert len(batch.tensors["extra"]) == (used >= 8).sum()
+
+
+def test_a_batch_of_arrays_has_the_values_of_its_samples() -> None:
+    values = np.random.default_rng(0).random((N, 3, 2))
+    for batch, target in cut(Arrays(values), 5, generator=np.random.default_rng(0)):
+        np.testing.assert_array_equal(batch.tensors["x"], values[target])
+        assert batch.weight.dtype == torch.float64
+
+
+@pytest.mark.parametrize("batch_size", [5, 100])
+def test_a_module_may_write_into_its_batch(batch_size: int) -> None:
+    values = np.ones((N, 3))
+    for batch, _ in cut(Arrays(values), batch_size):
+        batch.tensors["x"].zero_()
+    assert values.all()
+
+
+@pytest.mark.parametrize("change", ["read-only", "backwards"])
+def test_arrays_that_torch_does_not_take_are_batched(change: str) -> None:
+    values = np.arange(6.0).reshape(3, 2)[:: -1 if change == "backwards" else 1]
+    values.flags.writeable = change != "read-only"
+    ((batch, _),) = cut(Arrays(values), 100)
+    np.testing.assert_array_equal(batch.tensors["x"], values)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(23, 5), (9, 8), (17, 8), (7, 7), (2, 8), (5, 2)])
+def test_batches_differ_in_length_by_one_at_most(n: int, batch_size: int) -> None:
+    lengths = [len(target) for target in targets(cut(design(n), batch_size))]
+    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) <= batch_size
+
+
+def test_batches_over_other_samples_are_of_the_same_kind() -> None:
+    batches = cut(design(), 5)
+    other = batches.over(Samples(design(7), np.arange(7)))
+    assert targets(other) == [[0, 1, 2, 3], [4, 5, 6]]
+    assert len(batches.samples) == N
 
 
 @pytest.mark.parametrize("batch_size", [5, 100])
@@ -156,4 +208,4 @@ def test_token_dropout_leaves_the_share_of_tokens_out() -> None:
 
 def test_no_token_is_dropped_without_a_generator() -> None:
     ((batch, _),) = cut(bags(), 100, token_dropout=0.9)
-    np.testing.assert_array_equal(batch.tensors["ids"], bags().token_ids.ids)
+    np.testing.assert_array_equal(batch.tensors["offsets"], bags().token_ids.offsets)

@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.nn.calibration import N_FOLDS, assign_folds, fit_temperature
-from sklearn_transfer.nn.training import NewtonNet
+from sklearn_transfer.nn.newton import NewtonNet
 
 
 def test_folds_are_stratified_and_keep_equal_samples_together():

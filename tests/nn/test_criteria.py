@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sklearn_transfer.nn.criteria import (
     CRITERIA,
     CrossEntropy,
+    FocalLoss,
     SquaredHinge,
     class_shares,
     make_criterion,
@@ -107,6 +108,33 @@ def test_logistic_loss_starts_at_the_log_odds() -> None:
 @pytest.mark.parametrize("share", [[0.0], [1.0], [0.0, 1.0]])
 def test_the_start_of_a_class_without_samples_is_finite(share: list[float]) -> None:
     assert torch.isfinite(CrossEntropy.start(torch.tensor(share))).all()
+
+
+# ---- focal loss ----
+
+
+def test_focal_loss_is_the_formula_of_the_probability_of_what_is_true() -> None:
+    z = logits(3)
+    p = np.exp(z.numpy()) / np.exp(z.numpy()).sum(axis=1, keepdims=True)
+    true = p[np.arange(6), CODES.numpy()]
+    np.testing.assert_allclose(FocalLoss()(z, CODES), -((1 - true) ** 2) * np.log(true))
+
+
+@pytest.mark.parametrize(("k", "target"), [(1, BINARY), (1, BINARY[:, None]), (3, INDICATOR)])
+def test_focal_loss_of_columns_is_the_sum_of_their_formulas(k: int, target: Tensor) -> None:
+    z = logits(k)
+    p = 1 / (1 + np.exp(-z.numpy()))
+    true = np.where(target.reshape(6, k).numpy() == 1, p, 1 - p)
+    expected = (-((1 - true) ** 2) * np.log(true)).sum(axis=1)
+    np.testing.assert_allclose(FocalLoss()(z, target), expected)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("size", [0.0, 1e4])
+def test_gradient_of_focal_loss_is_finite(k: int, size: float) -> None:
+    z = torch.full((6, k), size).requires_grad_()
+    FocalLoss()(z, BINARY).sum().backward()
+    assert torch.isfinite(z.grad).all()
 
 
 # ---- shares ----

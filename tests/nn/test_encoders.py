@@ -1,149 +1,240 @@
 from __future__ import annotations
 
-import copy
-import pickle
+import re
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sklearn_transfer.nn.columns import SparseColumns
-from sklearn_transfer.nn.criteria import CrossEntropy, SquaredHinge
 from sklearn_transfer.nn.encoders import (
-    ACTIVATIONS,
-    BagEncoder,
-    Dropout,
-    EncoderWithHead,
-    LinearBag,
-    Passage,
-    make_encoder_with_head,
-    make_head,
-    make_linear_bag,
+    READERS,
+    AttentionReader,
+    ConvolutionReader,
+    MeanReader,
+    PaddedReader,
+    RecurrentReader,
+    TextEncoder,
+    check_reader,
+    make_text_encoder,
 )
+from sklearn_transfer.nn.seeds import seeded
 from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.text.design import Design
-from sklearn_transfer.text.rows import Bags
-from sklearn_transfer.text.tokens import TokenIds
+
+DIM = 4
+# Texts of 3, 0, 4, 1, 2 and 0 tokens over six distinct ones; one token is twice in a text.
+TEXTS = [[1, 5, 1], [], [0, 2, 2, 4], [3], [5, 0], []]
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def inputs(texts: list[list[int]] = TEXTS) -> dict[str, Tensor]:
+    ids = torch.tensor([i for text in texts for i in text], dtype=torch.int64)
+    return {
+        "vectors": torch.randn(6, DIM, generator=torch.Generator().manual_seed(0)).double(),
+        "ids": ids,
+        "offsets": torch.tensor(np.cumsum([0, *map(len, texts)])),
+        "weights": torch.linspace(0.5, 2, len(ids)).double(),
+    }
 
 
-def head(*hidden: int, seed: int = 0, **settings: Any) -> nn.Sequential:
-    usual = {"activation": "relu", "dropout": 0.0, "generator": seeded(seed)}
-    return make_head(4, hidden, 3, **{**usual, **settings})
+def one_by_one(read: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A reader of a single text's vectors (n, dim) and weights (n,), text by text."""
+
+    def forward(vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        bounds = pairwise(offsets.tolist())
+        return torch.stack([read(vectors[ids[a:b]], weights[a:b]) for a, b in bounds])
+
+    return forward
 
 
-# ---- dropout ----
+def naive_mean(reader: Any) -> Callable[..., Tensor]:
+    return one_by_one(lambda v, w: (w[:, None] * v).sum(0) / max(len(v), 1))
 
 
-def test_dropout_draws_from_its_generator_alone() -> None:
-    before = torch.get_rng_state()
-    first, second = (Dropout(0.5, seeded())(torch.ones(100)) for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.equal(torch.get_rng_state(), before)
+def naive_attention(reader: Any) -> Callable[..., Tensor]:
+    def read(vectors: Tensor, weights: Tensor) -> Tensor:
+        scores = torch.tanh(vectors @ reader.hidden.weight.T + reader.hidden.bias)
+        share = torch.exp(scores @ reader.score.weight[0]) * weights
+        return (share[:, None] * vectors).sum(0) / (share.sum() if len(share) else 1)
+
+    return one_by_one(read)
 
 
-def test_dropout_draws_anew_each_time() -> None:
-    dropout = Dropout(0.5, seeded())
-    assert not torch.equal(dropout(torch.ones(100)), dropout(torch.ones(100)))
+def naive_convolution(reader: Any) -> Callable[..., Tensor]:
+    def read(vectors: Tensor, weights: Tensor) -> Tensor:
+        if not len(vectors):
+            return vectors.new_zeros(reader.n_features)
+        place, found = 0, []
+        biases = reader.bias.split(reader.filters.shape[2])
+        for width, bias in zip(reader.widths, biases, strict=True):
+            kernel = reader.filters[:, place : place + width].permute(2, 0, 1)
+            maps = F.conv1d(vectors.T[None], kernel, bias, padding=width - 1)
+            found.append(torch.relu(maps)[0].amax(1))
+            place += width
+        return torch.cat(found)
+
+    return one_by_one(read)
 
 
-def test_dropout_zeroes_the_share_and_scales_the_rest() -> None:
-    dropped = Dropout(0.2, seeded())(torch.ones(20_000))
-    assert set(dropped.tolist()) == {0, 1.25}
-    assert float((dropped == 0).float().mean()) == pytest.approx(0.2, abs=0.01)
+def naive_recurrent(reader: Any) -> Callable[..., Tensor]:
+    def read(vectors: Tensor, weights: Tensor) -> Tensor:
+        if not len(vectors):
+            return vectors.new_zeros(reader.n_features)
+        return reader.network(vectors)[0].amax(0)
+
+    return one_by_one(read)
 
 
-def test_dropout_lets_all_pass_in_evaluation() -> None:
-    x = torch.ones(100)
-    assert Dropout(0.5, seeded()).eval()(x) is x
+class Own(nn.Module):
+    """A user's module over padded vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(DIM, 3)
+
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        return torch.tanh(self.linear(vectors.sum(1) / lengths.clamp_min(1)[:, None]))
 
 
-def test_dropout_of_nothing_draws_nothing() -> None:
-    generator = seeded()
-    Dropout(0.0, generator)(torch.ones(100))
-    assert torch.equal(generator.get_state(), seeded().get_state())
+def naive_padded(reader: Any) -> Callable[..., Tensor]:
+    return one_by_one(lambda v, w: torch.tanh(reader.module.linear(v.sum(0) / max(len(v), 1))))
 
 
-def test_dropout_keeps_the_dtype() -> None:
-    x = torch.ones(10, dtype=torch.float64)
-    assert Dropout(0.5, seeded())(x).dtype == torch.float64
+NAIVE: dict[str, tuple[Callable[[], Any], Callable[[Any], Callable[..., Tensor]]]] = {
+    "mean": (lambda: MeanReader(DIM), naive_mean),
+    "attention": (lambda: AttentionReader(DIM, units=3), naive_attention),
+    "cnn": (lambda: ConvolutionReader(DIM, filters=3), naive_convolution),
+    "cnn-words": (lambda: ConvolutionReader(DIM, widths=(1,), filters=2), naive_convolution),
+    "cnn-twice": (lambda: ConvolutionReader(DIM, widths=(5, 2, 2), filters=2), naive_convolution),
+    "gru": (lambda: RecurrentReader(DIM, units=3), naive_recurrent),
+    "lstm": (lambda: RecurrentReader(DIM, cell="lstm", units=2), naive_recurrent),
+    "deep": (lambda: RecurrentReader(DIM, units=2, layers=2), naive_recurrent),
+    "padded": (lambda: PaddedReader(Own()), naive_padded),
+}
+every_reader = pytest.mark.parametrize("name", NAIVE)
 
 
-@pytest.mark.parametrize("duplicate", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
-def test_a_copy_of_dropout_goes_on_with_the_same_draws(duplicate: Any) -> None:
-    dropout = Dropout(0.5, seeded())
-    dropout(torch.ones(10))
-    other = duplicate(dropout)
-    assert torch.equal(other(torch.ones(100)), dropout(torch.ones(100)))
+def made(name: str) -> Any:
+    """A reader in float64, all of whose parameters are drawn."""
+    with seeded(1):
+        reader = NAIVE[name][0]().double()
+        for parameter in reader.parameters():
+            nn.init.normal_(parameter, std=0.5)
+    return reader
 
 
-def test_a_copy_of_dropout_draws_on_its_own() -> None:
-    dropout = Dropout(0.5, seeded())
-    state = dropout.generator.get_state()
-    copy.deepcopy(dropout)(torch.ones(100))
-    assert torch.equal(dropout.generator.get_state(), state)
+@every_reader
+def test_texts_are_read_as_if_one_by_one(name: str) -> None:
+    reader = made(name)
+    torch.testing.assert_close(reader(**inputs()), NAIVE[name][1](reader)(**inputs()))
 
 
-# ---- heads ----
+@every_reader
+def test_gradients_are_those_of_reading_one_by_one(name: str) -> None:
+    reader, gradients = made(name), []
+    given = inputs()
+    wanted = [given["vectors"].requires_grad_(), *reader.parameters()]
+    for read in (reader, NAIVE[name][1](reader)):
+        found = read(**given)
+        value = (found * torch.arange(found.numel()).reshape(found.shape).cos()).sum()
+        gradients.append(torch.autograd.grad(value, wanted))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
-def test_a_head_without_hidden_layers_is_linear() -> None:
-    (layer,) = head()
-    assert (layer.in_features, layer.out_features) == (4, 3)
+@pytest.mark.parametrize("name", ["mean", "attention", "cnn", "gru", "padded"])
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    reader, given = made(name), inputs()
+    vectors = given.pop("vectors").requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: reader(v, **given), (vectors,))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_head_is_a_multi_layer_perceptron(activation: str) -> None:
-    made = head(5, 2, activation=activation)
-    x = torch.randn(6, 4, generator=seeded(1))
-    expected = x
-    for i, layer in enumerate(layer for layer in made if isinstance(layer, nn.Linear)):
-        expected = ACTIVATIONS[activation]()(expected) if i else expected
-        expected = expected @ layer.weight.T + layer.bias
-    torch.testing.assert_close(made(x), expected)
+@every_reader
+def test_the_order_of_the_texts_is_kept(name: str) -> None:
+    reader, order = made(name), [3, 5, 0, 2, 1, 4]
+    given = {**inputs(), "weights": torch.ones(10).double()}
+    shuffled = {**inputs([TEXTS[i] for i in order]), "weights": torch.ones(10).double()}
+    torch.testing.assert_close(reader(**shuffled), reader(**given)[order])
 
 
-def test_dropout_stands_before_every_linear_layer() -> None:
-    kinds = [type(layer) for layer in head(5, dropout=0.1)]
-    assert kinds == [Dropout, nn.Linear, nn.ReLU, Dropout, nn.Linear]
+@every_reader
+def test_a_text_does_not_depend_on_its_batch(name: str) -> None:
+    reader = made(name)
+    alone = {**inputs([TEXTS[2]]), "weights": torch.ones(4).double()}
+    among = {**inputs(), "weights": torch.ones(10).double()}
+    torch.testing.assert_close(reader(**alone)[0], reader(**among)[2])
 
 
-def test_initial_weights_draw_from_the_generator_alone() -> None:
-    before = torch.get_rng_state()
-    first, second = head(50), head(50)
-    for a, b in zip(first.parameters(), second.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert torch.equal(torch.get_rng_state(), before)
+@pytest.mark.parametrize("name", [name for name in NAIVE if name != "padded"])
+@pytest.mark.parametrize("n_texts", [1, 3])
+def test_empty_texts_alone_are_zero_and_train(name: str, n_texts: int) -> None:
+    reader, given = made(name), inputs([[]] * n_texts)
+    given["vectors"] = given["vectors"][:0].requires_grad_()
+    encoded = reader(**given)
+    (encoded.sum() + given["vectors"].sum()).backward()
+    assert encoded.tolist() == [[0.0] * reader.n_features] * n_texts
 
 
-def test_initial_weights_are_glorot_uniform() -> None:
-    weight = make_head(300, (200,), 2, activation="relu", dropout=0, generator=seeded())[
-        0
-    ].weight.detach()
-    bound = (6 / (300 + 200)) ** 0.5
-    assert 0.99 * bound < float(weight.abs().max()) <= bound
-    assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.01)
+@every_reader
+def test_n_features_is_the_width_of_what_is_read(name: str) -> None:
+    reader = made(name)
+    assert reader(**inputs()).shape == (6, 3 if name == "padded" else reader.n_features)
 
 
-def test_initial_biases_are_zero() -> None:
-    assert not any(layer.bias.any() for layer in head(5) if isinstance(layer, nn.Linear))
+def test_attention_starts_at_the_weighted_mean() -> None:
+    given = inputs([[1, 5, 1], [0, 2]])
+    share = given["weights"] / torch.tensor([given["weights"][:3].sum()] * 3 + [1, 1])
+    share[3:] /= share[3:].sum()
+    vectors = given["vectors"][given["ids"]] * share[:, None]
+    expected = torch.stack([vectors[:3].sum(0), vectors[3:].sum(0)])
+    torch.testing.assert_close(AttentionReader(DIM).double()(**given), expected)
 
 
-# ---- bags ----
+def test_attention_with_large_scores_is_finite() -> None:
+    reader = made("attention")
+    with torch.no_grad():
+        reader.score.weight.fill_(1e6)
+    assert torch.isfinite(reader(**inputs())).all()
+
+
+def test_filters_start_glorot_uniform() -> None:
+    with seeded(0):
+        reader = ConvolutionReader(50, widths=(2, 3), filters=40)
+    for filters, width in zip(reader.filters.split((2, 3), 1), (2, 3), strict=True):
+        bound = (6 / (50 * width + 40)) ** 0.5
+        assert 0.99 * bound < float(filters.detach().abs().max()) <= bound
+
+
+def test_a_users_module_sees_zeros_beside_the_texts() -> None:
+    seen = []
+
+    class Spy(nn.Module):
+        def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+            seen.append((vectors, lengths))
+            return vectors.sum(1)
+
+    given = inputs()
+    PaddedReader(Spy())(**given)
+    ((vectors, lengths),) = seen
+    assert lengths.tolist() == [3, 0, 4, 1, 2, 0]
+    for row, text in zip(vectors, TEXTS, strict=True):
+        assert torch.equal(row[: len(text)], given["vectors"][text])
+        assert not row[len(text) :].any()
+
+
+# ---- the encoder: pretrained rows and a reader ----
 
 
 def bag(n_extra: int = 0) -> dict[str, Tensor]:
-    """Texts of 3, 0, 4 and 1 tokens over 12 rows and some extra ones."""
-    ids = torch.tensor([1, 5, 1, 0, 2, 2, 11, 3])
+    """Texts of 3, 0, 4 and 1 tokens over six of 12 rows and some extra ones."""
+    ids = torch.tensor([1, 4, 1, 0, 2, 2, 5, 3])
     if n_extra:
-        ids[[1, 6]] = torch.tensor([12, 13])
+        ids[[1, 6]] = torch.tensor([6, 7])
     return {
+        "tokens": torch.tensor([0, 1, 2, 3, 5, 11]),
         "ids": ids,
         "offsets": torch.tensor([0, 3, 3, 7, 8]),
         "weights": torch.linspace(0.5, 2, 8),
@@ -151,221 +242,185 @@ def bag(n_extra: int = 0) -> dict[str, Tensor]:
     }
 
 
-def naive(rows: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor, extra: Tensor) -> Tensor:
-    table = torch.cat([rows, extra])
-    pooled = []
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        text = weights[start:stop, None] * table[ids[start:stop]]
-        pooled.append(text.mean(0) if stop > start else torch.zeros(rows.shape[1]))
-    return torch.stack(pooled)
-
-
 @pytest.fixture
 def rows(tiny: Table) -> Tensor:
     return torch.from_numpy(tiny.matrix.copy())
 
 
-@pytest.mark.parametrize("n_extra", [0, 2])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_bag_is_the_weighted_mean_of_its_rows(rows: Tensor, sparse: bool, n_extra: int) -> None:
-    found = BagEncoder(rows, sparse=sparse)(**bag(n_extra))
-    torch.testing.assert_close(found, naive(rows, **bag(n_extra)))
+def encoder_of(rows: Tensor, name: str = "mean", **settings: Any) -> TextEncoder:
+    with seeded(0):
+        return TextEncoder(rows, READERS[name](DIM), **settings)
 
 
+def naive(rows: Tensor, encoder: TextEncoder, given: dict[str, Tensor], factor: int = 1) -> Tensor:
+    """The reader on the row of each token, none shared."""
+    table = torch.cat([rows[given["tokens"]], factor * given["extra"]])
+    each = torch.arange(len(given["ids"]))
+    return encoder.reader(table[given["ids"]], each, given["offsets"], given["weights"])
+
+
+@pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("n_extra", [0, 2])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_the_gradient_of_the_rows_is_that_of_the_mean(
-    rows: Tensor, sparse: bool, n_extra: int
+def test_a_text_is_read_by_the_rows_of_its_tokens(
+    rows: Tensor, name: str, sparse: bool, n_extra: int
 ) -> None:
-    encoder, reference = BagEncoder(rows, sparse=sparse), rows.clone().requires_grad_()
-    encoder(**bag(n_extra)).square().sum().backward()
-    naive(reference, **bag(n_extra)).square().sum().backward()
+    encoder = encoder_of(rows, name, sparse=sparse)
+    torch.testing.assert_close(encoder(**bag(n_extra)), naive(rows, encoder, bag(n_extra)))
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_gradient_of_the_rows_is_that_of_each_token(
+    rows: Tensor, name: str, sparse: bool
+) -> None:
+    encoder, reference = encoder_of(rows, name, sparse=sparse), rows.clone().requires_grad_()
+    encoder(**bag(2)).square().sum().backward()
+    naive(reference, encoder, bag(2)).square().sum().backward()
     torch.testing.assert_close(encoder.rows.grad.to_dense(), reference.grad)
 
 
 def test_a_sparse_gradient_holds_only_rows_of_the_batch(rows: Tensor) -> None:
-    encoder = BagEncoder(rows)
+    encoder = encoder_of(rows)
     encoder(**bag()).sum().backward()
-    held = encoder.rows.grad.coalesce().indices()[0]
-    assert held.tolist() == bag()["ids"].unique().tolist()
-
-
-def test_a_batch_of_empty_texts_is_zero_and_trains(rows: Tensor) -> None:
-    encoder = BagEncoder(rows)
-    nothing = bag()["extra"]
-    pooled = encoder(
-        torch.zeros(0, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), nothing[:, 0], nothing
-    )
-    pooled.sum().backward()
-    assert pooled.tolist() == [[0] * 4] * 2
-    assert not encoder.rows.grad.to_dense().any()
+    assert encoder.rows.grad.coalesce().indices()[0].tolist() == bag()["tokens"].tolist()
 
 
 def test_training_leaves_the_rows_that_were_given(rows: Tensor) -> None:
     before = rows.clone()
     with torch.no_grad():
-        BagEncoder(rows, pulled=True).rows.add_(1)
+        encoder_of(rows, pulled=True).rows.add_(1)
     assert torch.equal(rows, before)
+
+
+def test_channels_share_their_filters_and_are_added(rows: Tensor) -> None:
+    encoder = make_text_encoder(
+        rows, "cnn", {"multichannel": True, "filters": 3}, sparse=True, pulled=False
+    )
+    with torch.no_grad():
+        encoder.rows += 0.5
+    given, reader = bag(), encoder.reader
+    vectors, place, found = (encoder.rows[given["tokens"]], rows[given["tokens"]]), 0, []
+    for width in reader.widths:
+        kernel = reader.filters[:, place : place + width].permute(2, 0, 1)
+        maps = [
+            F.conv1d(channel[given["ids"][3:7]].T[None], kernel, padding=width - 1)
+            for channel in vectors
+        ]
+        found.append(torch.relu(sum(maps))[0].amax(1))
+        place += width
+    torch.testing.assert_close(encoder(**given)[2], torch.cat(found))
+
+
+def test_a_token_that_training_has_not_seen_is_in_both_channels(rows: Tensor) -> None:
+    encoder = encoder_of(rows, "cnn", multichannel=True)
+    torch.testing.assert_close(encoder(**bag(2)), naive(2 * rows, encoder, bag(2), factor=2))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_squared_distance_is_of_the_rows_of_the_batch(rows: Tensor, sparse: bool) -> None:
-    encoder = BagEncoder(rows, sparse=sparse, pulled=True)
+    encoder = encoder_of(rows, sparse=sparse, pulled=True)
     with torch.no_grad():
         encoder.rows += torch.arange(12.0)[:, None]
-    distance = encoder.squared_distance(**bag(2))  # rows 0, 1, 2, 3: extra ones do not move
-    assert distance.item() == pytest.approx(4 * (0 + 1 + 4 + 9))
+    distance = encoder.squared_distance(**bag())
+    assert distance.item() == pytest.approx(4 * (0 + 1 + 4 + 9 + 25 + 121))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_pull_points_back_to_the_start(rows: Tensor, sparse: bool) -> None:
-    encoder = BagEncoder(rows, sparse=sparse, pulled=True)
+    encoder = encoder_of(rows, sparse=sparse, pulled=True)
     with torch.no_grad():
         encoder.rows += 0.5
     (encoder.squared_distance(**bag()) / 2).backward()
-    gradient = encoder.rows.grad.to_dense()
     expected = torch.zeros(12, 4)
-    expected[bag()["ids"].unique()] = 0.5
-    torch.testing.assert_close(gradient, expected)
+    expected[bag()["tokens"]] = 0.5
+    torch.testing.assert_close(encoder.rows.grad.to_dense(), expected)
 
 
 def test_the_distance_of_a_free_encoder_is_refused(rows: Tensor) -> None:
     with pytest.raises(RuntimeError, match="start of the rows is remembered with pulled=True only"):
-        BagEncoder(rows).squared_distance(**bag())
+        encoder_of(rows).squared_distance(**bag())
 
 
 def test_extending_appends_rows(rows: Tensor) -> None:
-    encoder = BagEncoder(rows)
-    before, after = encoder.extend(np.ones((2, 4), dtype=np.float32))
+    encoder = encoder_of(rows)
+    before, after = encoder.extend(torch.ones(2, 4))
     assert after is encoder.rows
     assert before is not after
     assert torch.equal(after, torch.cat([rows, torch.ones(2, 4)]))
 
 
-def test_extended_rows_have_not_moved(rows: Tensor) -> None:
-    encoder = BagEncoder(rows, pulled=True)
-    encoder.extend(np.ones((2, 4), dtype=np.float32))
+@pytest.mark.parametrize("settings", [{"pulled": True}, {"multichannel": True}])
+def test_extended_rows_have_not_moved(rows: Tensor, settings: dict[str, bool]) -> None:
+    encoder = encoder_of(rows, **settings)
+    encoder.extend(torch.ones(2, 4))
     assert encoder.squared_distance(torch.arange(14)).item() == 0
 
 
-# ---- an encoder and a head ----
+# ---- settings ----
 
 
-def test_logits_are_the_last_layer_of_the_features() -> None:
-    module = EncoderWithHead(Passage(), head(5))
-    x = torch.randn(6, 4, generator=seeded(1))
-    torch.testing.assert_close(module(dense=x), module.head[-1](module.features(dense=x)))
+@pytest.mark.parametrize(
+    ("encoder", "params", "message"),
+    [
+        (
+            "mean",
+            {"units": 3},
+            "encoder='mean' has no parameter 'units'; .* may hold nothing.",
+        ),
+        ("attention", {"filters": 3}, "no parameter 'filters'; encoder_params may hold units."),
+        ("cnn", {"dim": 3}, "no parameter 'dim'; .* may hold widths, filters, multichannel."),
+        ("rnn", {"widths": 3}, "no parameter 'widths'; .* may hold cell, units, layers."),
+        (Own(), {"units": 3}, "encoder_params go with an encoder given by name; set them to None."),
+    ],
+)
+def test_settings_that_an_encoder_lacks_are_refused(
+    encoder: Any, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_reader(encoder, params)
 
 
-@pytest.mark.parametrize("hidden", [(), (5,), (5, 2)])
-def test_n_features_is_the_width_of_the_features(hidden: tuple[int, ...]) -> None:
-    module = EncoderWithHead(Passage(), head(*hidden))
-    assert module.features(dense=torch.zeros(2, 4)).shape[1] == module.n_features
+@pytest.mark.parametrize("encoder", [*READERS, Own()])
+@pytest.mark.parametrize("params", [None, {}])
+def test_no_settings_are_always_right(encoder: Any, params: Any) -> None:
+    check_reader(encoder, params)
 
 
-def design(dtype: type[np.floating] = np.float32) -> Design:
-    rng = np.random.default_rng(0)
-    sparse = csr_array(rng.integers(0, 2, (6, 5)).astype(dtype))
-    return Design(sparse, rng.standard_normal((6, 2)).astype(dtype))
+@pytest.mark.parametrize("params", [{"widths": ()}, {"widths": (2, 0)}, {"filters": 0}])
+def test_filters_that_are_none_are_refused(params: dict[str, Any]) -> None:
+    message = "encoder='cnn' needs widths and a number of filters of at least 1, got widths="
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ConvolutionReader(DIM, **params)
 
 
-def network(inputs: Any, rows: Any, **settings: Any) -> EncoderWithHead:
-    usual = {"activation": "relu", "dropout": 0.0, "sparse": True, "pulled": False}
-    return make_encoder_with_head(
-        inputs, rows, (3,), 2, **{**usual, **settings}, generator=seeded()
-    )
+def test_an_unknown_cell_is_refused() -> None:
+    with pytest.raises(ValueError, match="has the cells 'gru' and 'lstm', got cell='elman'"):
+        RecurrentReader(DIM, cell="elman")
 
 
-def test_a_network_of_a_design_takes_all_its_columns() -> None:
-    module = network(design(), None)
-    assert module(dense=torch.zeros(6, 7)).shape == (6, 2)
+@pytest.mark.parametrize(
+    ("encoder", "params", "width"),
+    [
+        ("mean", None, DIM),
+        ("attention", {"units": 2}, DIM),
+        ("cnn", {"widths": (2, 3), "filters": 5}, 10),
+        ("rnn", {"cell": "lstm", "units": 3, "layers": 2}, 6),
+    ],
+)
+def test_settings_reach_the_reader(rows: Tensor, encoder: str, params: Any, width: int) -> None:
+    made = make_text_encoder(rows, encoder, params, sparse=True, pulled=False)
+    assert made(**bag()).shape == (4, width)
 
 
-def test_a_network_of_bags_trains_their_rows(tiny: Table) -> None:
-    bags = Bags(
-        TokenIds(np.zeros(1, dtype=np.int32), np.array([0, 1])),
-        np.ones(12, dtype=np.float32),
-        np.zeros((0, 4), dtype=np.float32),
-    )
-    encoder = network(bags, tiny.matrix.copy(), pulled=True).encoder
-    assert isinstance(encoder, BagEncoder)
-    np.testing.assert_array_equal(encoder.rows.detach(), tiny.matrix)
-    assert encoder.start is not None
+def test_a_users_module_is_copied(rows: Tensor) -> None:
+    module = Own()
+    made = make_text_encoder(rows, module, None, sparse=False, pulled=True)
+    assert made.reader.module is not module
+    assert torch.equal(made.reader.module.linear.weight, module.linear.weight)
 
 
-# ---- the linear bag ----
-
-
-def linear() -> tuple[LinearBag, Tensor, SparseColumns, Tensor]:
-    """A model with weights, its dense and sparse columns, and the latter as a tensor."""
-    module = LinearBag(5, 2, torch.tensor([0.5, -1, 2]))
-    with torch.no_grad():
-        for parameter in (module.offsets, module.head):
-            parameter.copy_(torch.randn(parameter.shape, generator=seeded()))
-    inputs = design()
-    columns = SparseColumns(inputs.sparse, torch.device("cpu"))
-    return (
-        module,
-        torch.from_numpy(inputs.dense),
-        columns,
-        torch.from_numpy(inputs.sparse.toarray()),
-    )
-
-
-def test_a_linear_bag_is_linear() -> None:
-    module, dense, sparse, tensor = linear()
-    expected = tensor @ module.offsets + dense @ module.head + module.intercept
-    torch.testing.assert_close(module(dense, sparse), expected)
-
-
-def test_a_linear_bag_starts_at_its_intercept() -> None:
-    _, dense, sparse, _ = linear()
-    start = torch.tensor([0.5, -1, 2])
-    torch.testing.assert_close(LinearBag(5, 2, start)(dense, sparse), start.expand(6, 3))
-
-
-def test_a_linear_bag_without_sparse_columns_is_the_head() -> None:
-    dense = linear()[1]
-    module = LinearBag(0, 2, torch.zeros(3))
-    torch.testing.assert_close(module(dense), torch.zeros(6, 3))
-    assert module.features(dense) is dense
-
-
-def test_the_logits_of_a_linear_bag_are_a_sum_over_its_features() -> None:
-    module, dense, sparse, _ = linear()
-    features = module.features(dense, sparse)
-    assert features.shape[1] == module.n_features
-    logits = features[:, :2] @ module.head + features[:, 2:] + module.intercept
-    torch.testing.assert_close(module(dense, sparse), logits)
-
-
-@pytest.mark.parametrize("criterion", [SquaredHinge(), CrossEntropy()])
-def test_a_linear_bag_starts_where_its_criterion_says(criterion: Any) -> None:
-    target, weight = torch.tensor([0, 1, 2, 2, 2, 1]), torch.ones(6)
-    module = make_linear_bag(design(), target, weight, 3, criterion)
-    expected = criterion.start(torch.tensor([1, 2, 3]) / 6)[None]
-    torch.testing.assert_close(module.intercept.detach(), expected)
-
-
-@pytest.mark.parametrize("criterion", [SquaredHinge(), CrossEntropy()])
-def test_each_column_of_an_indicator_starts_as_a_task_of_its_own(criterion: Any) -> None:
-    target = torch.tensor([[1.0, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 0]])
-    module = make_linear_bag(design(), target, torch.ones(6), 2, criterion)
-    for column in range(2):
-        alone = make_linear_bag(design(), target[:, column], torch.ones(6), 1, criterion)
-        torch.testing.assert_close(module.intercept[:, column], alone.intercept[:, 0])
-
-
-def test_a_linear_bag_starts_at_zero_where_its_criterion_says_nothing() -> None:
-    module = make_linear_bag(
-        design(), torch.tensor([0, 1, 2, 2, 2, 1]), torch.ones(6), 3, nn.CrossEntropyLoss()
-    )
-    assert not module.intercept.any()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_linear_bag_has_the_dtype_of_its_design(dtype: type[np.floating]) -> None:
-    module = make_linear_bag(
-        design(dtype), torch.tensor([0, 1, 0, 0, 1, 1]), torch.ones(6).double(), 1, SquaredHinge()
-    )
-    assert {str(p.dtype) for p in module.parameters()} == {f"torch.{np.dtype(dtype)}"}
+def test_settings_are_left_as_they_are(rows: Tensor) -> None:
+    params = {"multichannel": True, "filters": 2}
+    make_text_encoder(rows, "cnn", params, sparse=False, pulled=False)
+    assert params == {"multichannel": True, "filters": 2}

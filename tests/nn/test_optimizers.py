@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,10 @@ from sklearn_transfer.nn.optimizers import (
     LinearProblem,
     RowAdam,
     TruncatedNewton,
+    clip_gradients,
     is_row_wise,
     replace_parameter,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The tasks are tiny: threads would only wait for each other."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
 
 # ---- truncated Newton ----
 
@@ -450,3 +441,43 @@ def test_other_parameters_keep_their_state() -> None:
     assert optimizer.state[other] is state
     assert optimizer.param_groups[0]["params"][1] is other
     assert old not in optimizer.state
+
+
+# ---- clipping ----
+
+
+def given_gradients() -> list[Tensor]:
+    parameters = [torch.zeros(3, 2), torch.zeros(4), torch.zeros(2)]
+    for i, parameter in enumerate(parameters[:2]):
+        parameter.grad = torch.arange(1.0, 1 + parameter.numel()).reshape(parameter.shape) * (i + 1)
+    return parameters  # the last has none
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 3.0, 100.0])
+def test_gradients_are_clipped_as_torch_clips_them(max_norm: float) -> None:
+    ours, theirs = given_gradients(), given_gradients()
+    clip_gradients(ours, max_norm)
+    nn.utils.clip_grad_norm_(theirs, max_norm)
+    for one, other in zip(ours[:2], theirs[:2], strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_sparse_gradient_is_clipped_as_the_dense_one() -> None:
+    sparse, dense = (torch.zeros(5, 2, requires_grad=True) for _ in range(2))
+    weight = torch.arange(1.0, 7).reshape(3, 2)
+    for table in (sparse, dense):
+        found = F.embedding(torch.tensor([1, 4, 1]), table, sparse=table is sparse)  # one twice
+        (found * weight).sum().backward()
+        (clip_gradients if table is sparse else nn.utils.clip_grad_norm_)([table], 2.0)
+    torch.testing.assert_close(sparse.grad.to_dense(), dense.grad)
+
+
+def test_gradients_of_zero_stay_zero() -> None:
+    parameter = torch.zeros(3)
+    parameter.grad = torch.zeros(3)
+    clip_gradients([parameter], 1.0)
+    assert parameter.grad.tolist() == [0, 0, 0]
+
+
+def test_clipping_without_gradients_does_nothing() -> None:
+    clip_gradients([torch.zeros(3)], 1.0)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.design import Design, dense_design
 
 BOUNDS = (0, 3, 7)
 
@@ -55,3 +55,18 @@ def test_unseen_samples_keep_their_type_and_the_design_its_values(dtype: type) -
     before = design.sparse.toarray()
     assert design.unseen(np.arange(5)).sparse.dtype == dtype
     np.testing.assert_array_equal(design.sparse.toarray(), before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_dense_design_has_its_columns_and_no_sparse_ones(dtype: type[np.floating]) -> None:
+    features = np.arange(6, dtype=dtype).reshape(3, 2)
+    design = dense_design(features)
+    assert design.dense is features
+    assert (design.sparse.shape, design.sparse.dtype) == ((3, 0), dtype)
+
+
+def test_samples_of_a_dense_design_are_rows_of_its_features() -> None:
+    features = np.arange(6.0).reshape(3, 2)
+    chosen = dense_design(features)[np.array([2, 0])]
+    np.testing.assert_array_equal(chosen.dense, features[[2, 0]])
+    assert chosen.sparse.shape == (2, 0)

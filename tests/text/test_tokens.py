@@ -92,6 +92,22 @@ def test_translate_keeps_ids_int32(new: list[int]) -> None:
     assert ragged([[0, 1], [2]]).translate(np.array(new)).ids.dtype == np.int32
 
 
+@settings(derandomize=True)
+@given(RAGGED, st.sampled_from([6, 1000]))  # by a table of all ids, or by sorting
+def test_distinct_ids_are_positions_among_those_that_occur(
+    texts: list[list[int]], n_ids: int
+) -> None:
+    positions, found = ragged(texts).distinct(n_ids)
+    assert found.tolist() == sorted({i for text in texts for i in text})
+    assert [[found[i] for i in text] for text in rows(positions)] == texts
+
+
+@pytest.mark.parametrize("n_ids", [6, 1000])
+def test_distinct_ids_keep_their_types(n_ids: int) -> None:
+    positions, found = ragged([[1, 5], [1]]).distinct(n_ids)
+    assert (positions.ids.dtype, found.dtype) == (np.int32, np.int64)
+
+
 def test_thin_keeps_about_the_share_of_tokens() -> None:
     thinned = ragged([[1] * 5000, [2] * 5000]).thin(0.3, np.random.default_rng(0))
     np.testing.assert_allclose(thinned.lengths / 5000, 0.3, atol=0.03)
