@@ -123,7 +123,7 @@ def encode_arrays(
     values = as_array(X, encoder)
     # Batches are copied: a module that works in place would otherwise write into X.
     parts = [
-        encoder(torch.tensor(values[start : start + _TOGETHER], device=device)).cpu()
+        encoder(torch.from_numpy(values[start : start + _TOGETHER].copy()).to(device)).cpu()
         for start in range(0, len(values), _TOGETHER)
     ]
     features: NDArray[np.float32] = torch.cat(parts).float().numpy()
