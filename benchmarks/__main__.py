@@ -12,6 +12,7 @@ from typing import Any
 
 from . import (
     ablation,
+    adaptation,
     all_labels,
     continued,
     embedding,
@@ -45,6 +46,7 @@ SCRIPTS = {
     "ablation": ablation,
     "encoders": encoders,
     "resume": resume,
+    "adaptation": adaptation,
 }
 RESULTS = Path(__file__).parent / "results"
 

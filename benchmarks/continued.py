@@ -93,7 +93,7 @@ def main(*, quick: bool = False, repeats: int = 10) -> str:
                 gain = figures[:, 1] - figures[:, 0]
                 before, after = figures.mean(axis=0)
                 won = f"{int((gain > 0).sum())} of {len(gain)}"
-                gained = f"{gain.mean():+.2f}{margin(gain)}"
+                gained = margin(gain)
                 rows.append(
                     [name, size, model, f"{before:.1f}", f"{after:.1f}", gained, won, f"{fit:.2f}"]
                 )
