@@ -17,6 +17,7 @@ from . import (
     continued,
     embedding,
     encoders,
+    epochs,
     few_labels,
     images,
     multilabel,
@@ -45,6 +46,7 @@ SCRIPTS = {
     "scaling": scaling,
     "ablation": ablation,
     "encoders": encoders,
+    "epochs": epochs,
     "resume": resume,
     "adaptation": adaptation,
 }
