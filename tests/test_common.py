@@ -64,6 +64,22 @@ ESTIMATORS = {
     "classifier-mlp": FineTunedClassifier(
         VECTORS, hidden_layer_sizes=(4,), max_epochs=3, dropout=0.1, random_state=0
     ),
+    "classifier-cnn": FineTunedClassifier(
+        VECTORS,
+        encoder="cnn",
+        encoder_params={"widths": (1, 2), "filters": 2},
+        adaptation="gradual",
+        max_epochs=2,
+        random_state=0,
+    ),
+    "classifier-rnn": FineTunedClassifier(
+        VECTORS,
+        encoder="rnn",
+        encoder_params={"units": 2},
+        max_tokens=200,
+        max_epochs=2,
+        random_state=0,
+    ),
     "classifier-frozen-mlp": FineTunedClassifier(
         VECTORS, adaptation="frozen", hidden_layer_sizes=(4,), max_epochs=3, random_state=0
     ),

@@ -149,7 +149,7 @@ CANDIDATES = ["frozen", "lp-ft", "gradual", "full"]
 
 def auto(**settings):
     # A head that learns fast is probed for a short time.
-    usual = {"adaptation": "auto", "random_state": 0, "max_epochs": 8, "lr": 0.1}
+    usual = {"adaptation": "auto", "random_state": 0, "max_epochs": 8, "lr": 0.1, "batch_size": 30}
     return FineTunedClassifier(body(), **{**usual, **settings})
 
 
@@ -177,7 +177,7 @@ def test_the_parameter_stays_auto(chosen):
     [
         ({}, ["frozen", "full"]),
         ({"hidden_layer_sizes": (3,), "max_epochs": 2}, ["frozen", "full"]),
-        ({"encoder": "cnn", "max_epochs": 2, "lr": 0.5}, CANDIDATES),
+        ({"encoder": "cnn", "max_epochs": 2, "lr": 0.5, "batch_size": 60}, CANDIDATES),
     ],
 )
 def test_texts_have_the_candidates_of_their_encoder(vectors, reviews, settings, candidates):
@@ -211,7 +211,8 @@ def test_one_sample_a_class_is_too_few_to_compare():
 
 @pytest.mark.parametrize("y", [[0] * 8 + [1, 2], np.eye(10, 3, dtype=int)], ids=["rare", "rows"])
 def test_rare_classes_and_indicators_are_compared(y, vectors, reviews):
-    model = FineTunedClassifier(vectors, adaptation="auto", max_epochs=100).fit(reviews[0][:10], y)
+    model = FineTunedClassifier(vectors, adaptation="auto", hidden_layer_sizes=(3,), max_epochs=2)
+    model.fit(reviews[0][:10], y)
     assert list(model.adaptation_.scores) == ["frozen", "full"]
 
 
