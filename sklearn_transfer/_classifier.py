@@ -49,8 +49,9 @@ class FineTunedClassifier(
     pretrained : str, path, object, list of these, or nn.Module, default=None
         See :func:`load_pretrained` for what gives vectors; X is texts. What several sources know is
         concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. With a torch
-        module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained. With
-        None, X is a matrix of features.
+        module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained, in
+        which `adaptation` says what moves, whatever `requires_grad` was. With None, X is a matrix
+        of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
         How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
         convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the
@@ -397,7 +398,8 @@ class FineTunedClassifier(
         validation, seed = self._check_validation(X_val, y_val), self._find_seed()
         self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
         steps = self._resolve(self.adaptation_.policy, seed)
-        continues = self.warm_start and steps.optimizer != "newton" and hasattr(self, "net_")
+        trained = not isinstance(getattr(self, "net_", None), NewtonNet | None)
+        continues = self.warm_start and steps.optimizer != "newton" and trained
         labels = self._labels if continues else Labels(y)
         labelled = X, labels.encode(y), weight
         train, held_out = self._hold_out(steps, labelled, labels, validation)

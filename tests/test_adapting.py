@@ -292,3 +292,28 @@ def test_max_epochs_may_be_passed_by_partial_fit():
 def test_settings_that_do_not_go_together_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         FineTunedClassifier(**{"pretrained": body(), **settings}).fit(X, Y)
+
+
+def test_early_stopping_waits_until_the_head_has_converged():
+    probing = LinearProbing(max_probing=6)
+    model = FineTunedClassifier(
+        body(), adaptation=probing, early_stopping=True, n_iter_no_change=1, **SMALL
+    )
+    model.fit(X, Y, X_val=X[:4], y_val=1 - Y[:4])  # gets worse from the first epoch on
+    assert [row["0"] > 0 for row in model.history_[:, "rates"]][-1]
+
+
+def test_warm_start_from_the_linear_solver_begins_with_the_module():
+    model = FineTunedClassifier(body(), adaptation="frozen", warm_start=True).fit(X, Y)
+    model.set_params(adaptation="full", **SMALL).fit(X, Y)
+    assert list(model.history_[-1, "rates"]) == ["0", "2", "head"]
+
+
+def test_a_module_with_lazy_parameters_is_refused():
+    with pytest.raises(ValueError, match=r"has lazy parameters.*call it once on some samples"):
+        FineTunedClassifier(torch.nn.LazyLinear(3)).fit(X, Y)
+
+
+def test_attention_without_units_is_refused(fit):
+    with pytest.raises(ValueError, match="encoder='attention' needs units of at least 1, got 0"):
+        fit("attention", encoder_params={"units": 0})

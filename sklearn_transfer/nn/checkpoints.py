@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping
 from numbers import Real
@@ -114,7 +115,15 @@ def _read(file: Path) -> dict[str, Any] | None:
         raise ValueError(
             f"The checkpoint {file} is damaged, or no checkpoint. Remove it to start anew."
         )
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+    try:
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(payload), weights_only=True, map_location="cpu"
+        )
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ValueError(
+            f"The checkpoint {file} holds something else than the state of a fit; nothing of it "
+            f"was run. Remove it to start anew."
+        ) from error
     return state
 
 

@@ -153,6 +153,8 @@ class AttentionReader(nn.Module):
 
     def __init__(self, dim: int, units: int = 64) -> None:
         super().__init__()
+        if units < 1:
+            raise ValueError(f"encoder='attention' needs units of at least 1, got {units!r}.")
         self.hidden = nn.Linear(dim, units)
         self.score = nn.Linear(units, 1, bias=False)
         nn.init.zeros_(self.score.weight)

@@ -278,7 +278,7 @@ class TransferNet(NeuralNet):
         return 0 if count is None else int(count(self.history))
 
     @property
-    def _probes(self) -> bool:
+    def probes(self) -> bool:
         """Whether this epoch comes before `max_epochs` begins to count."""
         return hasattr(self.adaptation, "n_probing") and not any(self._factors[:-1])
 
@@ -296,7 +296,7 @@ class TransferNet(NeuralNet):
         """Set the learning rates of all layers for a point of the epoch."""
         progress = min((self._n_done + of_epoch) / self.max_epochs, 1.0)
         # The head converges at a rate of its own.
-        factor = 1.0 if self._probes else rate_at(self.schedule, self.warmup, progress)
+        factor = 1.0 if self.probes else rate_at(self.schedule, self.warmup, progress)
         rates = [b * f * factor for b, f in zip(self._base_rates, self._factors, strict=True)]
         groups = self.optimizer_.param_groups
         for group, rate, before in zip(groups, rates, self._rates, strict=True):

@@ -73,10 +73,20 @@ class ArrayEncoder(nn.Module):
         From (n_samples, ...) to (n_samples, d).
     pulled : bool, default=False
         Whether to remember where its parameters started, for :meth:`squared_distance`.
+
+    Raises
+    ------
+    ValueError
+        If parameters of the module are lazy.
     """
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         super().__init__()
+        if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
+            raise ValueError(
+                f"The module {type(module).__name__} has lazy parameters, which have no shape yet: "
+                f"call it once on some samples before it is given as pretrained."
+            )
         self.module = copy.deepcopy(module)
         self._pulled = [name for name, _ in self.module.named_parameters()] if pulled else []
         for i, name in enumerate(self._pulled):

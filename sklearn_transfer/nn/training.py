@@ -17,6 +17,15 @@ from .nets import TransferNet
 from .newton import NewtonNet
 from .optimizers import OPTIMIZERS
 
+
+class _EarlyStopping(EarlyStopping):
+    """Early stopping that begins to count where `max_epochs` does."""
+
+    def on_epoch_end(self, net: TransferNet, **kwargs: Any) -> None:
+        if not net.probes:
+            super().on_epoch_end(net, **kwargs)
+
+
 # Samples that are predicted at a time.
 _PREDICTED_TOGETHER = 4096
 _ENCODED_TOGETHER = 256
@@ -77,7 +86,7 @@ def build_net(
     linear = isinstance(module, LinearBag)
     own: list[tuple[str, Any]] = []
     if patience is not None:
-        own.append(("early_stopping", EarlyStopping(patience=patience, load_best=True)))
+        own.append(("early_stopping", _EarlyStopping(patience=patience, load_best=True)))
     if verbose > 1:
         own.append(("progress_bar", ProgressBar()))
     if newton:

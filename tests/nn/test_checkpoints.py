@@ -4,7 +4,6 @@ import copy
 import hashlib
 import io
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -281,7 +280,7 @@ def test_a_file_runs_nothing(tmp_path: Path) -> None:
     payload = buffer.getvalue()
     content = _MAGIC + hashlib.sha256(payload).digest() + payload
     (tmp_path / "fit.checkpoint").write_bytes(content)
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(ValueError, match=r"something else than the state.*nothing of it was run"):
         model(tmp_path).fit(X, Y)
     assert not (tmp_path / "exploded").exists()
 
