@@ -47,6 +47,7 @@ class TextEncoder(nn.Module):
         self.rows = nn.Parameter(rows.clone())
         self.register_buffer("start", rows.clone() if pulled or multichannel else None)
         self.reader = reader
+        self.light = isinstance(reader, MeanReader | AttentionReader)
         self.sparse, self.multichannel = sparse, multichannel
 
     def extend(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,8 +188,9 @@ class ConvolutionReader(nn.Module):
     The network of Kim 2014 [1]_: ``c_i = relu(w x_{i:i+h-1} + b)`` over all windows that touch the
     text, and the maximum over i. The product of a filter with a window is a sum of products with
     its tokens, so each distinct token of a batch is multiplied once, by all filters and places; a
-    window then adds up rows of that table. Nothing is padded to the longest text, and the maximum
-    is taken before the relu, which does not change it.
+    window then adds up rows of that table. Nothing is padded to the longest text, the maximum is
+    taken before the relu, which does not change it, and the gradient goes to the windows of the
+    maxima alone.
 
     References
     ----------
@@ -213,29 +215,71 @@ class ConvolutionReader(nn.Module):
     def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
         """Read texts; see `MeanReader`. Weights play no part."""
         dim, places, n_filters = self.filters.shape
-        products = (vectors @ self.filters.view(dim, -1)).view(-1, n_filters)
-        products = torch.cat([products, products.new_zeros(1, n_filters)])
-        nothing = len(products) - 1  # what stands beside a text
+        # A row of zeros stands for what is beside a text.
+        padded = torch.cat([vectors, vectors.new_zeros(1, dim)])
+        products = (padded @ self.filters.view(dim, -1)).view(-1, n_filters)
+        lengths, n_texts = offsets.diff(), len(offsets) - 1
         margin = max(self.widths) - 1
         text = _text_of(offsets, len(ids))
-        n_texts = len(offsets) - 1
-        line = ids.new_full((len(ids) + (n_texts + 1) * margin,), -1)
+        line = ids.new_full((len(ids) + (n_texts + 1) * margin,), len(vectors))
         line[torch.arange(len(ids), device=ids.device) + (text + 1) * margin] = ids
         starts = offsets + torch.arange(1, n_texts + 2, device=ids.device) * margin
-        lengths, place, maxima = offsets.diff(), 0, []
+        windows, place = [], 0
         for width in self.widths:
             n_windows = torch.where(lengths > 0, lengths + width - 1, 0)
             bounds = F.pad(n_windows.cumsum(0), (1, 0))
             of_text = _text_of(bounds, int(bounds[-1]))
             first = torch.arange(len(of_text), device=ids.device) - bounds[of_text]
             first = first + starts[of_text] - (width - 1)
-            tokens = line[first[:, None] + torch.arange(width, device=ids.device)]
-            inside = torch.arange(place, place + width, device=ids.device)
-            rows = torch.where(tokens < 0, nothing, tokens * places + inside)
-            maxima.append(_maxima(F.embedding_bag(rows, products, mode="sum"), bounds))
+            inside = torch.arange(width, device=ids.device)
+            rows = line[first[:, None] + inside] * places + (place + inside)
+            windows += [rows, bounds, of_text]
             place += width
-        found = torch.relu(torch.cat(maxima, dim=1) + self.bias)
+        found = torch.relu(_WindowMaxima.apply(products, *windows) + self.bias)
         return torch.where((lengths > 0)[:, None], found, 0)
+
+
+class _WindowMaxima(torch.autograd.Function):
+    """The largest sum of a window of each text, by filter; its gradient goes to that window alone.
+
+    Forward takes a table, shape (n_rows, n_filters), and for every width three tensors: the rows
+    that each window adds up, int64, shape (n_windows, width); where each text's windows begin,
+    shape (n_texts + 1,); the text of each window, shape (n_windows,). It gives (n_texts, n_widths *
+    n_filters). Windows that are equal share the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, *windows: Tensor) -> Tensor:
+        """Sums and maxima."""
+        sums, best = [], []
+        for rows, bounds, _ in _triples(windows):
+            sums.append(F.embedding_bag(rows, table, mode="sum"))
+            best.append(_maxima(sums[-1], bounds))
+        ctx.save_for_backward(*windows, *sums, *best)
+        ctx.shape = table.shape
+        return torch.cat(best, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the table."""
+        n_widths = len(ctx.saved_tensors) // 5
+        windows = ctx.saved_tensors[: 3 * n_widths]
+        sums, best = (ctx.saved_tensors[i * n_widths :][:n_widths] for i in (3, 4))
+        n_filters = ctx.shape[1]
+        found = gradient.new_zeros(ctx.shape)
+        parts = zip(_triples(windows), sums, best, gradient.split(n_filters, 1), strict=True)
+        for (rows, _, of_text), values, maxima, part in parts:
+            window, column = (values == maxima[of_text]).nonzero(as_tuple=True)
+            cell = of_text[window] * n_filters + column
+            n_equal = torch.bincount(cell, minlength=part.numel())
+            share = part.reshape(-1)[cell] / n_equal[cell]
+            places = rows[window] * n_filters + column[:, None]
+            found.view(-1).index_add_(0, places.flatten(), share.repeat_interleave(rows.shape[1]))
+        return (found, *[None] * len(windows))
+
+
+def _triples(windows: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    return [tuple(windows[i : i + 3]) for i in range(0, len(windows), 3)]
 
 
 class RecurrentReader(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,8 @@ class TransferNet(NeuralNet):
         """Train or validate one epoch."""
         device = torch.device(self.device)
         seed = derive_seed(self.seed, len(self.history), training)
-        with one_thread(device), seeded(seed, device):
+        threads = one_thread(device) if self._is_light() else nullcontext()
+        with threads, seeded(seed, device):
             if iterator is not None:
                 self._set_training(training)
                 iterator = self._lightened(iterator, prefix)
@@ -304,6 +305,11 @@ class TransferNet(NeuralNet):
                 group["lr"] = rate
         self._rates = rates
         return [(layer, group["lr"]) for layer, group in zip(self.layers_, groups, strict=True)]
+
+    def _is_light(self) -> bool:
+        """Whether the products of a batch are too small for two threads to be worth their wait."""
+        encoder = getattr(self.module_, "encoder", None)
+        return encoder is None or getattr(encoder, "light", False) or self._at_rest()
 
     # ---- what is still is computed once ----
 
