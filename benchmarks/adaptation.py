@@ -174,4 +174,6 @@ def main(*, quick: bool = False, repeats: int = 3) -> str:
             f"{name}, {size}", candidates, [_texts(split, size, seed) for seed in range(repeats)]
         )
     header = ["task: labels a class", "candidates", "accuracies", "LogME", "H-score"]
-    return f"{regrets}\n\n{markdown_table([*header, 'nearest class mean'], rows)}"
+    return (
+        f"{repeats} draws.\n\n{regrets}\n\n{markdown_table([*header, 'nearest class mean'], rows)}"
+    )

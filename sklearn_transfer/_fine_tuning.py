@@ -288,9 +288,8 @@ class FineTuning(CloneSharesPretrained):
         if isinstance(inputs, Design):
             width = inputs.sparse.shape[1] + inputs.dense.shape[1]
         else:
-            few = inputs[: min(len(inputs), 2)]
-            batches = Batches(Samples(few), 2, torch.device("cpu"))
-            width = measure_width(encoder, batches.batch(few)[0].tensors)  # type: ignore[arg-type]
+            ((few, _),) = Batches(Samples(inputs[:2]), 2, torch.device("cpu"))
+            width = measure_width(encoder, few.tensors)  # type: ignore[arg-type]
         head = make_head(
             width, steps.hidden, n_outputs, activation=self.activation, dropout=self.dropout
         )

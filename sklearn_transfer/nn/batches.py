@@ -161,14 +161,9 @@ class Batches:
             self.generator.shuffle(order)
         for part in np.array_split(order, len(self)):
             rows = slice(None) if whole else part
-            yield self.batch(self.samples.X if whole else self.samples.X[rows], rows)
-
-    def batch(self, inputs: Inputs, rows: Any = slice(None)) -> tuple[Batch, Tensor]:
-        """The batch of inputs that are the samples of `rows`, and their targets."""
-        tensors = self._tensors(inputs)
-        floating = _floating(tensors)
-        weight = self._move(self.samples.weight[rows]).to(floating)
-        return Batch(tensors, weight), self._move(self.samples.y[rows])
+            tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
+            weight = self._move(self.samples.weight[rows]).to(_floating(tensors))
+            yield Batch(tensors, weight), self._move(self.samples.y[rows])
 
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
         if isinstance(inputs, Arrays):

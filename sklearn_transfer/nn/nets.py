@@ -47,6 +47,12 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
+def is_light(module: torch.nn.Module) -> bool:
+    """Whether the work of a batch is too small for two threads to be worth their wait."""
+    encoder = getattr(module, "encoder", None)
+    return encoder is None or getattr(encoder, "light", False)
+
+
 class TransferNet(NeuralNet):
     """The skorch net of the estimators: its X is :class:`Samples`, or inputs.
 
@@ -176,7 +182,8 @@ class TransferNet(NeuralNet):
         """Train or validate one epoch."""
         device = torch.device(self.device)
         seed = derive_seed(self.seed, len(self.history), training)
-        threads = one_thread(device) if self._is_light() else nullcontext()
+        light = is_light(self.module_) or self._at_rest()
+        threads = one_thread(device) if light else nullcontext()
         with threads, seeded(seed, device):
             if iterator is not None:
                 self._set_training(training)
@@ -305,11 +312,6 @@ class TransferNet(NeuralNet):
                 group["lr"] = rate
         self._rates = rates
         return [(layer, group["lr"]) for layer, group in zip(self.layers_, groups, strict=True)]
-
-    def _is_light(self) -> bool:
-        """Whether the products of a batch are too small for two threads to be worth their wait."""
-        encoder = getattr(self.module_, "encoder", None)
-        return encoder is None or getattr(encoder, "light", False) or self._at_rest()
 
     # ---- what is still is computed once ----
 

@@ -13,7 +13,7 @@ from torch import nn
 from .adaptation import RATES
 from .batches import Batches, Samples
 from .linear import LinearBag
-from .nets import TransferNet
+from .nets import TransferNet, is_light
 from .newton import NewtonNet
 from .optimizers import OPTIMIZERS
 
@@ -26,7 +26,7 @@ class _EarlyStopping(EarlyStopping):
             super().on_epoch_end(net, **kwargs)
 
 
-# Samples that are predicted at a time.
+# Samples that are predicted at a time, and fewer where an encoder makes much of each.
 _PREDICTED_TOGETHER = 4096
 _ENCODED_TOGETHER = 256
 # What plays no part where a step takes all samples.
@@ -91,7 +91,6 @@ def build_net(
         own.append(("progress_bar", ProgressBar()))
     if newton:
         settings = {name: settings[name] for name in settings if name not in _OF_BATCHES}
-    light = getattr(module, "encoder", None) is None
     return (NewtonNet if newton else TransferNet)(
         module,
         criterion=criterion,
@@ -105,7 +104,7 @@ def build_net(
         iterator_train__linear=linear,
         iterator_valid=Batches,
         iterator_valid__device=device,
-        iterator_valid__batch_size=_PREDICTED_TOGETHER if light else _ENCODED_TOGETHER,
+        iterator_valid__batch_size=_PREDICTED_TOGETHER if is_light(module) else _ENCODED_TOGETHER,
         iterator_valid__linear=linear,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=[*own, *callbacks],
