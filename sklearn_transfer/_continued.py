@@ -196,7 +196,9 @@ class ContinuedVectors(VectorsEstimator):
 
     def _split(self, texts: list[str], source: PretrainedVectors) -> list[list[str]]:
         """The tokens of each text, as the source writes them."""
-        splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase)
+        splitting = Splitting(
+            self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True
+        )
         tokens, token_ids = splitting(texts, [source])
         if splitting.folds_case([source]):
             found = (source.words.find(tokens) >= 0).tolist()

@@ -53,10 +53,12 @@ class PretrainedEmbeddingTransformer(
     tokenizer : callable, default=None
         From a text to its tokens, for instance ``jieba.lcut``. None uses `token_pattern`.
     token_pattern : str, default=r"(?u)\b\w+\b"
-        Regular expression of a token.
+        Regular expression of a token. With this and `tokenizer` left at their defaults, vectors
+        that come with a tokenizer (Model2Vec) are used with that; beside others, or where one of
+        the two is set, a word takes the mean of its tokens' vectors.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts where the vectors are lower-case; where they are cased, a word is
-        looked up as it stands, then lower-cased.
+        looked up as it stands, then lower-cased. A tokenizer of the vectors sees texts as they are.
     oov : {"ignore", "subword", "hash"}, default="ignore"
         What becomes of words without a vector: they are left out; they take the mean of their
         n-grams' vectors, which fastText ``.bin`` files hold; or they take a random vector that is
@@ -209,7 +211,7 @@ class PretrainedEmbeddingTransformer(
         several = isinstance(self.pretrained, list | tuple)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
-        known = find_known(tokens, self._sources, fold_case=self._folds_case)
+        known = find_known(tokens, self._sources, **self._looking_up)
         self.coverage_ = measure_coverage(tokens, token_ids, known, self.oov)
         self._learn_weights(tokens, token_ids)
         self.n_features_out_ = len(poolings) * sum(source.dim for source in self._sources)
@@ -270,11 +272,17 @@ class PretrainedEmbeddingTransformer(
 
     @property
     def _splitting(self) -> Splitting:
-        return Splitting(self.tokenizer, self.token_pattern, self.lowercase)
+        return Splitting(self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True)
 
     @property
     def _folds_case(self) -> bool:
         return self._splitting.folds_case(self._sources)
+
+    @property
+    def _looking_up(self) -> dict[str, bool]:
+        """How tokens are looked up."""
+        own = self._splitting.tokenizer_of(self._sources)
+        return {"fold_case": self._folds_case, "are_tokens": own is not None}
 
     def _split(self, texts: list[str]) -> tuple[list[str], TokenIds]:
         return self._splitting(texts, self._sources)
@@ -290,7 +298,7 @@ class PretrainedEmbeddingTransformer(
         """Token ids to the used rows of each matrix to one vector a text."""
         blocks = []
         for source in self._sources:
-            index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            index, vectors = source.look_up(tokens, oov=self.oov, **self._looking_up)
             weights = None
             if self._token_weights is not None:
                 found = index >= 0

@@ -138,9 +138,9 @@ def write(table: Table, path: Path) -> None:
     check_words(table.words, b" \n\0", "word2vec binary")
     step = 10_000
     with written_whole(path) as file:
-        file.write(b"%d %d\n" % table.matrix.shape)
+        file.write(b"%d %d\n" % (len(table.words), table.dim))
         for start in range(0, len(table.words), step):
-            values = np.ascontiguousarray(table.matrix[start : start + step], dtype=_FLOAT)
+            values = np.ascontiguousarray(table.vectors(slice(start, start + step)), dtype=_FLOAT)
             words = table.words[start : start + step]
             rows = [
                 b"%b %b\n" % (word.encode(), row.tobytes())

@@ -103,11 +103,12 @@ def continue_training(
     rows = _Rows(model, vectors, words, found)
     _train(model, rows, _cut(sentences), how)
     trained, subwords = rows.publish()
-    matrix = np.concatenate([vectors.matrix.astype(np.float32, copy=False), trained[~old]])
+    before = vectors._table.expanded().matrix.astype(np.float32, copy=False)
+    matrix = np.concatenate([before, trained[~old]])
     matrix[found[old]] = trained[old]
     new = [words[i] for i in np.flatnonzero(~old).tolist()]
     return PretrainedVectors._wrap(
-        Table(vectors.words.extended(new), matrix, subwords),
+        Table(vectors.words.extended(new), matrix, subwords, tokenizer=vectors.tokenizer),
         name=f"{vectors.name or 'vectors'}, continued",
     )
 
@@ -172,7 +173,7 @@ class _Rows:
         self._words, self._before, self._old = words, vectors.subwords, found >= 0
         self._own: NDArray[np.float32] = model.wv.vectors_vocab
         self._ngrams, self._used = np.zeros((0, vectors.dim), dtype=np.float32), found[:0]
-        start = vectors.matrix[found[self._old]].astype(np.float32, copy=False)
+        start = vectors._table.vectors(found[self._old])
         if self._before is not None:
             # A table holds (own row + n-gram rows) / (1 + n_ngrams).
             sums, counts = self._before.sums(words)

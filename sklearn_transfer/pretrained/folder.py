@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from numpy.typing import NDArray
 from .._validation import VectorFormatError
 from .files import temporary_folder
 from .table import Reading, Table, check_finite
+from .tokenizer import TableTokenizer
 from .unknown import Subwords
 from .vocabulary import Vocabulary
 
 METADATA = "vectors.json"
-_FORMAT, _VERSION = "sklearn_transfer.vectors", 1
+_FORMAT, _VERSION = "sklearn_transfer.vectors", 2
 _INDEX = ("text", "offsets", "hashes", "order")
+_OPTIONAL = {"rows": "<i4", "scales": "<f4"}
 _MATRICES = ("matrix", "subwords")
+_TOKENIZER = "tokenizer.json"
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_DTYPES = ("<f4", "<f2", "|i1")
 _INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 
 
@@ -57,19 +62,23 @@ def read(path: Path, options: Reading) -> Table:
         raise VectorFormatError(
             f"{path / METADATA}: an entry is missing or damaged: {error!r}."
         ) from None
-    if dtype not in ("<f4", "<f2") or n_words < 0 or dim < 1:
+    if dtype not in _DTYPES or n_words < 0 or dim < 1:
         raise VectorFormatError(
-            f"{path / METADATA}: expected dtype '<f4' or '<f2', n_words >= 0 and dim >= 1, found "
-            f"{dtype!r}, {n_words} and {dim}."
+            f"{path / METADATA}: expected a dtype of {', '.join(map(repr, _DTYPES))}, n_words >= 0 "
+            f"and dim >= 1, found {dtype!r}, {n_words} and {dim}."
         )
     shapes = {"offsets": (n_words + 1,), "hashes": (n_words,), "order": (n_words,)}
     arrays = {
         name: _load(path, name, _INDEX_DTYPES[name], shapes.get(name, (None,))) for name in _INDEX
     }
-    arrays["matrix"] = _load(path, "matrix", dtype, (n_words, dim))
+    for name, kind in _OPTIONAL.items():
+        if name in digests:
+            arrays[name] = _load(path, name, kind, (n_words,))
+    small = list(arrays)
+    arrays["matrix"] = _load(path, "matrix", dtype, (None if "rows" in digests else n_words, dim))
     if "subwords" in digests:
         arrays["subwords"] = _load(path, "subwords", "<f4", (None, dim))
-    for name in _INDEX if options.mmap else arrays:
+    for name in small if options.mmap else arrays:
         if _digest(arrays[name]) != digests.get(name):
             raise VectorFormatError(
                 f"{path / name}.npy: the content does not agree with its digest in {METADATA}; the "
@@ -79,8 +88,27 @@ def read(path: Path, options: Reading) -> Table:
         check_finite(arrays["matrix"], path)
     words = Vocabulary.from_arrays(*(arrays[name] for name in _INDEX))
     subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in digests else None
-    table = Table(words, arrays["matrix"], subwords).head(options.limit)
+    rows, scales = arrays.get("rows"), arrays.get("scales")
+    if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(arrays["matrix"]):
+        raise VectorFormatError(f"{path / 'rows'}.npy: a row is not in the matrix.")
+    tokenizer = _read_tokenizer(path, digests) if "tokenizer" in digests else None
+    table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
     return table if options.mmap else _in_memory(table)
+
+
+def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
+    file = path / _TOKENIZER
+    try:
+        content, skipped = json.loads(file.read_bytes())
+        tokenizer = TableTokenizer(str(content), [str(token) for token in skipped])
+    except (*_MISSING, ValueError, TypeError, RecursionError) as error:
+        raise VectorFormatError(f"{file}: cannot be read: {error}") from error
+    if tokenizer.digest != digests["tokenizer"]:
+        raise VectorFormatError(
+            f"{file}: the content does not agree with its digest in {METADATA}; the folder is "
+            f"damaged."
+        )
+    return tokenizer
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -149,7 +177,12 @@ def _in_memory(table: Table) -> Table:
     subwords = table.subwords
     if subwords is not None:
         subwords = Subwords(subwords.matrix.copy(), subwords.min_n, subwords.max_n)
-    return Table(Vocabulary.from_arrays(**words), table.matrix.copy(), subwords)
+    copied: Any = {
+        name: None if (array := getattr(table, name)) is None else array.copy()
+        for name in _OPTIONAL
+    }
+    vocabulary = Vocabulary.from_arrays(**words)
+    return replace(table, words=vocabulary, matrix=table.matrix.copy(), subwords=subwords, **copied)
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -181,9 +214,12 @@ def write(table: Table, path: Path) -> None:
         "version": _VERSION,
         "n_words": len(table.words),
         "dim": int(table.matrix.shape[1]),
-        "dtype": "<f2" if table.matrix.dtype == np.float16 else "<f4",
+        "dtype": next(kind for kind in _DTYPES if np.dtype(kind) == table.matrix.dtype),
     }
-    dtypes = {**_INDEX_DTYPES, "matrix": about["dtype"], "subwords": "<f4"}
+    dtypes = {**_INDEX_DTYPES, **_OPTIONAL, "matrix": about["dtype"], "subwords": "<f4"}
+    for name in _OPTIONAL:
+        if (array := getattr(table, name)) is not None:
+            arrays[name] = array
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
@@ -197,6 +233,13 @@ def write(table: Table, path: Path) -> None:
             with (new / f"{name}.npy").open("wb") as file:
                 np.save(file, array, allow_pickle=False)
                 os.fsync(file.fileno())
+        if table.tokenizer is not None:
+            digests["tokenizer"] = table.tokenizer.digest
+            content = [table.tokenizer.content, sorted(table.tokenizer.skipped)]
+            with (new / _TOKENIZER).open("w", encoding="utf-8") as text:
+                json.dump(content, text)
+                text.flush()
+                os.fsync(text.fileno())
         about["digests"] = digests
         about["digest"] = _digest_of(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
@@ -213,7 +256,7 @@ def write(table: Table, path: Path) -> None:
 def _check_replaceable(path: Path) -> None:
     if not path.exists():
         return
-    ours = {METADATA, *(f"{name}.npy" for name in (*_INDEX, *_MATRICES))}
+    ours = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in (*_INDEX, *_OPTIONAL, *_MATRICES))}
     found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
     if found and not (METADATA in found and found <= ours):
         raise FileExistsError(

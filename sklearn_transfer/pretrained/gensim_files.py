@@ -110,11 +110,11 @@ def to_gensim(table: Table) -> Any:
     """
     from gensim.models import KeyedVectors
 
-    vectors = KeyedVectors(table.matrix.shape[1])
+    vectors = KeyedVectors(table.dim)
     vectors.index_to_key = list(table.words)
     vectors.key_to_index = {word: i for i, word in enumerate(vectors.index_to_key)}
     vectors.next_index = len(table.words)
-    vectors.vectors = table.matrix.astype(np.float32, copy=False)
+    vectors.vectors = table.expanded().matrix.astype(np.float32, copy=False)
     return vectors
 
 

@@ -243,7 +243,7 @@ def write_word2vec(table: Table, path: Path) -> None:
     """
     check_words(table.words, b" \t\n\v\f\r\0", "word2vec text")
     with written_whole(path) as file:
-        file.write(b"%d %d\n" % table.matrix.shape)
+        file.write(b"%d %d\n" % (len(table.words), table.dim))
         _write_rows(table, file)
 
 
@@ -264,7 +264,7 @@ def write_glove(table: Table, path: Path) -> None:
         character; nothing is written then.
     """
     check_words(table.words, b"\t\n\v\f\r\0", "GloVe")
-    if table.matrix.shape[1] < MIN_GLOVE_DIM:
+    if table.dim < MIN_GLOVE_DIM:
         raise ValueError(f"The GloVe format needs {MIN_GLOVE_DIM} dimensions at least.")
     for word in table.words if b" " in table.words.arrays()["text"].tobytes() else ():
         parts = word.encode().split(b" ")
@@ -311,7 +311,7 @@ def _write_rows(table: Table, file: Writer) -> None:
     step = 1000
     for start in range(0, len(table.words), step):
         # NumPy prints the shortest number that gives the same float32.
-        values = table.matrix[start : start + step].astype(np.float32).astype(str).tolist()
+        values = table.vectors(slice(start, start + step)).astype(str).tolist()
         words = table.words[start : start + step]
         lines = [f"{word} {' '.join(row)}\n" for word, row in zip(words, values, strict=True)]
         file.write("".join(lines).encode())

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.sparse import csr_array
 
+from .._validation import check_texts
 from . import formats
 from .catalog import locate
 from .gensim_files import from_keyed_vectors, to_gensim
 from .opening import Opened, Origin
 from .table import Matrix, Table, check_finite
+from .tokenizer import TableTokenizer
 from .unknown import Subwords, hashed_vectors
 from .vocabulary import Vocabulary
 
@@ -44,8 +50,15 @@ class PretrainedVectors:
     ----------
     words : Vocabulary, length n_words
         A sequence of str.
-    matrix : ndarray of float32 or float16, shape (n_words, dim)
+    matrix : ndarray of float32, float16 or int8, shape (n_rows, dim)
         Read-only; memory-mapped where it comes from a file that allows it.
+    rows : ndarray of int32, shape (n_words,), or None
+        The row of each word where words share rows; None: word ``i`` has row ``i``.
+    scales : ndarray of float32, shape (n_words,), or None
+        The vector of word ``i`` is ``scales[i] * matrix[rows[i]]``; None: 1.
+    tokenizer : TableTokenizer or None
+        What splits texts into the words, where these are pieces of words (Model2Vec and other
+        distilled models).
     name : str or None
     dim : int
     cased : bool
@@ -102,7 +115,7 @@ class PretrainedVectors:
         # A view of its own, so that the caller's array keeps its flags.
         matrix = table.matrix.view()
         matrix.flags.writeable = False
-        self._table = Table(table.words, matrix, table.subwords)
+        self._table = replace(table, matrix=matrix)
         self._name, self._origin, self._cased = name, origin, None
 
     @classmethod
@@ -221,8 +234,23 @@ class PretrainedVectors:
 
     @property
     def matrix(self) -> Matrix:
-        """The vectors, read-only, shape (n_words, dim)."""
+        """The vectors, read-only, shape (n_rows, dim)."""
         return self._table.matrix
+
+    @property
+    def rows(self) -> NDArray[np.int32] | None:
+        """The row of each word, shape (n_words,), where words share rows."""
+        return self._table.rows
+
+    @property
+    def scales(self) -> NDArray[np.float32] | None:
+        """What the row of each word is multiplied by, shape (n_words,)."""
+        return self._table.scales
+
+    @property
+    def tokenizer(self) -> TableTokenizer | None:
+        """What splits texts into the words, where these are pieces of words."""
+        return self._table.tokenizer
 
     @property
     def subwords(self) -> Subwords | None:
@@ -242,7 +270,7 @@ class PretrainedVectors:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self.matrix.shape[1])
+        return self._table.dim
 
     @property
     def cased(self) -> bool:
@@ -253,19 +281,38 @@ class PretrainedVectors:
             self._cased = upper > 0.01 * len(sample)
         return self._cased
 
+    def knows(
+        self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
+    ) -> NDArray[np.bool_]:
+        """Whether the table has a vector for a word: shape (n,). See :meth:`look_up`."""
+        tokenizer = None if are_tokens else self.tokenizer
+        if tokenizer is not None:
+            return np.diff(self._pieces(tokenizer, words).indptr) > 0
+        known: NDArray[np.bool_] = self.words.find(words, fold_case=fold_case) >= 0
+        return known
+
     def look_up(
-        self, words: Sequence[str], *, fold_case: bool = False, oov: OutOfVocabulary = "ignore"
+        self,
+        words: Sequence[str],
+        *,
+        fold_case: bool = False,
+        oov: OutOfVocabulary = "ignore",
+        are_tokens: bool = False,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The vectors of many words.
 
         Parameters
         ----------
         words : sequence of str, length n
+            Where the table has a tokenizer, each is split by it and takes the mean of its tokens'
+            vectors.
         fold_case : bool, default=False
             Take the lower-cased form of words that the table does not have.
         oov : {"ignore", "subword", "hash"}, default="ignore"
             What becomes of words that the table does not have: nothing; the mean of their n-gram
             rows, where the table has such; or a random vector that is the same everywhere.
+        are_tokens : bool, default=False
+            The words are what the table's tokenizer gave, and are not split again.
 
         Returns
         -------
@@ -273,10 +320,14 @@ class PretrainedVectors:
             The row in `vectors` of each word, -1 where it has none.
         vectors : ndarray of float32, shape (n_found, dim)
         """
-        rows = self.words.find(words, fold_case=fold_case)
-        found = rows >= 0
+        tokenizer = None if are_tokens else self.tokenizer
+        if tokenizer is None:
+            position = self.words.find(words, fold_case=fold_case)
+            found = position >= 0
+            vectors = self._table.vectors(position[found])
+        else:
+            found, vectors = self._mean_of_pieces(tokenizer, words)
         index = np.where(found, np.cumsum(found) - 1, -1)
-        vectors = self.matrix[rows[found]].astype(np.float32, copy=False)
         if oov == "ignore" or found.all():
             return index, vectors
         unknown = np.flatnonzero(~found)
@@ -287,11 +338,33 @@ class PretrainedVectors:
         index[unknown] = len(vectors) + np.arange(len(unknown))
         return index, np.concatenate([vectors, more])
 
+    def _pieces(self, tokenizer: TableTokenizer, words: Sequence[str]) -> csr_array:
+        """The tokens of each word that the table has, as ones: shape (n, n_words)."""
+        split = list(tokenizer.split_all(words))
+        lengths = np.fromiter(map(len, split), np.int64, len(split))
+        position = self.words.find([token for tokens in split for token in tokens])
+        known = position >= 0
+        bounds = np.append(0, np.cumsum(known))[np.append(0, np.cumsum(lengths))]
+        once = np.ones(np.count_nonzero(known), dtype=np.float32)
+        return csr_array((once, position[known], bounds), shape=(len(words), len(self)))
+
+    def _mean_of_pieces(
+        self, tokenizer: TableTokenizer, words: Sequence[str]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Whether a word has a token that the table knows, and the vectors of those that have."""
+        pieces = self._pieces(tokenizer, words)
+        lengths = np.diff(pieces.indptr)
+        used, column = np.unique(pieces.indices, return_inverse=True)
+        narrow = csr_array((pieces.data, column, pieces.indptr), shape=(len(words), len(used)))
+        means: NDArray[np.float32] = narrow[lengths > 0] @ self._table.vectors(used)
+        means /= lengths[lengths > 0].astype(np.float32)[:, None]
+        return lengths > 0, means
+
     def _vectors_of_unknown(
         self, words: Sequence[str], oov: OutOfVocabulary
     ) -> NDArray[np.float32]:
         if oov == "hash":
-            sample = np.asarray(self.matrix[:: max(1, len(self) // 1000)], dtype=np.float32)
+            sample = self._table.vectors(slice(None, None, max(1, len(self) // 1000)))
             scale = float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
             return hashed_vectors(words, self.dim, scale=scale)
         if self.subwords is None:
@@ -301,22 +374,41 @@ class PretrainedVectors:
             )
         return self.subwords.vectors(words)
 
-    def subset(self, words: Sequence[str]) -> PretrainedVectors:
+    def subset(
+        self, words: Sequence[str] | None = None, *, texts: Iterable[str] | None = None
+    ) -> PretrainedVectors:
         """A table of some of the words, in the order given; unknown and repeated ones are left out.
 
         Parameters
         ----------
-        words : sequence of str
+        words : sequence of str, default=None
+        texts : iterable of str, default=None
+            In place of `words`: all that occur in these texts, split as the estimators do by
+            default (by the table's own tokenizer, where it has one), as they stand and in
+            lower case.
 
         Returns
         -------
         PretrainedVectors
             In memory.
+
+        Raises
+        ------
+        ValueError
+            Unless one of the two is given.
         """
-        rows = self.words.find(list(dict.fromkeys(_check_words(words))))
-        rows = rows[rows >= 0]
-        table = Table(self.words.take(rows), self.matrix[rows], self.subwords)
-        return self._wrap(table, name=self.name)
+        if (words is None) == (texts is None):
+            raise ValueError("subset needs either words or texts, and not both.")
+        if words is None:
+            words = self._words_of(check_texts(texts, estimator="subset"))
+        position = self.words.find(list(dict.fromkeys(_check_words(words))))
+        return self._wrap(self._table.take(position[position >= 0]), name=self.name)
+
+    def _words_of(self, texts: list[str]) -> list[str]:
+        if self.tokenizer is not None:
+            return list(dict.fromkeys(chain.from_iterable(self.tokenizer.split_all(texts))))
+        found = dict.fromkeys(chain.from_iterable(map(re.compile(r"\w+").findall, texts)))
+        return [*found, *(word.lower() for word in found)]
 
     def reduce(self, n_components: int) -> PretrainedVectors:
         """Project the vectors on their principal components.
@@ -335,7 +427,7 @@ class PretrainedVectors:
             raise ValueError(
                 f"n_components must lie between 1 and dim={self.dim}, got {n_components}."
             )
-        matrix = self.matrix.astype(np.float32)
+        matrix = self._table.vectors(slice(None)).copy()
         mean = matrix.sum(axis=0, dtype=np.float64) / max(1, len(self))
         mean = mean.astype(np.float32)
         matrix -= mean
@@ -344,18 +436,40 @@ class PretrainedVectors:
         subwords = self.subwords
         if subwords is not None:
             subwords = Subwords((subwords.matrix - mean) @ axes, subwords.min_n, subwords.max_n)
-        return self._wrap(Table(self.words, matrix @ axes, subwords), name=self.name)
+        table = Table(self.words, matrix @ axes, subwords, tokenizer=self.tokenizer)
+        return self._wrap(table, name=self.name)
 
     def astype(self, dtype: DTypeLike) -> PretrainedVectors:
-        """The table with a matrix of another type, float32 or float16."""
-        if np.dtype(dtype) not in (np.float32, np.float16):
-            raise ValueError(f"dtype must be 'float32' or 'float16', got {dtype!r}.")
+        """The table with a matrix of another type.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float16", "int8"}
+            int8: each row is divided by the 127th part of its largest absolute value, which becomes
+            a factor in `scales`, and rounded. Only the rows that are looked up become float32
+            again.
+
+        Returns
+        -------
+        PretrainedVectors
+            In memory; the same object if the type is the same. N-gram rows stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If the type is another, or cannot hold a value.
+        """
+        if np.dtype(dtype) not in (np.float32, np.float16, np.int8):
+            raise ValueError(f"dtype must be 'float32', 'float16' or 'int8', got {dtype!r}.")
         if self.matrix.dtype == dtype:
             return self
+        if np.dtype(dtype) == np.int8:
+            return self._wrap(self._table.quantised(), name=self.name)
+        table = self._table.expanded() if self.matrix.dtype == np.int8 else self._table
         with np.errstate(over="ignore"):
-            matrix = self.matrix.astype(dtype)
+            matrix = table.matrix.astype(dtype)
         check_finite(matrix, f"{self.name or 'matrix'} as {np.dtype(dtype)}")
-        return self._wrap(Table(self.words, matrix, self.subwords), name=self.name)
+        return self._wrap(replace(table, matrix=matrix), name=self.name)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -364,21 +478,22 @@ class PretrainedVectors:
         return word in self.words
 
     @overload
-    def __getitem__(self, word: str) -> Matrix: ...
+    def __getitem__(self, word: str) -> NDArray[np.float32]: ...
     @overload
-    def __getitem__(self, word: list[str]) -> Matrix: ...
-    def __getitem__(self, word: str | list[str]) -> Matrix:
-        """The vector of a word, shape (dim,), or of a list of words, shape (n, dim)."""
+    def __getitem__(self, word: list[str]) -> NDArray[np.float32]: ...
+    def __getitem__(self, word: str | list[str]) -> NDArray[np.float32]:
+        """The vector of a word, shape (dim,), or of a list of words, (n, dim), as float32."""
         if not isinstance(word, str | list):
             # A KeyError also tells NumPy that this is no sequence of rows, so that a search can
             # hold tables among its candidates.
             raise KeyError(f"{word!r} is no word: index by a str, or a list of str.")
         wanted = [word] if isinstance(word, str) else word
-        rows = self.words.find(wanted)
-        if (rows < 0).any():
-            missing = [w for w, row in zip(wanted, rows, strict=True) if row < 0]
+        found = self.words.find(wanted)
+        if (found < 0).any():
+            missing = [w for w, row in zip(wanted, found, strict=True) if row < 0]
             raise KeyError(f"not among the words of {self!r}: {', '.join(map(repr, missing[:5]))}")
-        return self.matrix[rows[0]] if isinstance(word, str) else self.matrix[rows]
+        vectors = self._table.vectors(found)
+        return vectors[0] if isinstance(word, str) else vectors
 
     def __repr__(self) -> str:
         where = f"from {self.path}" if self.path else "in memory"

@@ -17,7 +17,11 @@ _N_NAMED = 5
 
 
 def find_known(
-    tokens: Sequence[str], sources: Sequence[PretrainedVectors], *, fold_case: bool
+    tokens: Sequence[str],
+    sources: Sequence[PretrainedVectors],
+    *,
+    fold_case: bool,
+    are_tokens: bool = False,
 ) -> NDArray[np.bool_]:
     """Whether any source has a vector for a token.
 
@@ -27,6 +31,8 @@ def find_known(
     sources : sequence of PretrainedVectors
     fold_case : bool
         Whether the lower-cased form of a token counts too.
+    are_tokens : bool, default=False
+        Whether the sources' own tokenizer gave them.
 
     Returns
     -------
@@ -34,7 +40,7 @@ def find_known(
     """
     known = np.zeros(len(tokens), dtype=bool)
     for source in sources:
-        known |= source.words.find(tokens, fold_case=fold_case) >= 0
+        known |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)
     return known
 
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pretrained.tokenizer import TableTokenizer
 from ..pretrained.vectors import PretrainedVectors
 from ..pretrained.vocabulary import ragged_arange
 from .patterns import SplitAll, split_by_pattern
@@ -216,17 +217,19 @@ def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], ND
     return new[ids], distinct
 
 
-def find_tokenizer(tokenizer: Splitter | None, token_pattern: str, *, lowercase: bool) -> Tokenizer:
+def find_tokenizer(
+    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, *, lowercase: bool
+) -> Tokenizer:
     """The process's tokenizer of these settings.
 
     Parameters
     ----------
-    tokenizer : callable or None
+    tokenizer : callable, TableTokenizer or None
         From a text to its tokens; None splits by `token_pattern`.
     token_pattern : str
         Regular expression of a token, with at most one capturing group, which is then the token.
     lowercase : bool
-        Lower-case the text before (`token_pattern`) or the tokens after (`tokenizer`).
+        Lower-case the text before, or with a callable the tokens after.
 
     Returns
     -------
@@ -251,7 +254,14 @@ def find_tokenizer(tokenizer: Splitter | None, token_pattern: str, *, lowercase:
         return _new_tokenizer(tokenizer, token_pattern, lowercase)
 
 
-def _new_tokenizer(tokenizer: Splitter | None, token_pattern: str, lowercase: bool) -> Tokenizer:
+def _new_tokenizer(
+    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, lowercase: bool
+) -> Tokenizer:
+    if isinstance(tokenizer, TableTokenizer):
+        split_all = tokenizer.split_all
+        return Tokenizer(
+            (lambda texts: split_all([t.lower() for t in texts])) if lowercase else split_all
+        )
     if tokenizer is None:
         return Tokenizer(split_by_pattern(token_pattern, lowercase=lowercase))
     return Tokenizer(partial(map, _checked(tokenizer, lowercase)))
@@ -286,21 +296,38 @@ class Splitting:
         "auto": the pretrained vectors see each token as it stands where they are cased.
     max_tokens : int or None, default=None
         What follows in a text is not read.
+    as_pretrained : bool, default=False
+        Where nothing else is said, and all sources have the same tokenizer, texts are split by it.
+        Else into words, of which such sources take the mean of their tokens' vectors.
     """
 
     tokenizer: Splitter | None
     token_pattern: str
     lowercase: Lowercase
     max_tokens: int | None = None
+    as_pretrained: bool = False
+
+    def tokenizer_of(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
+        """The tokenizer of the sources, where texts are split by it."""
+        if not self.as_pretrained or self.tokenizer or self.token_pattern != TOKEN_PATTERN:
+            return None
+        found = {source.tokenizer for source in sources}
+        return found.pop() if len(found) == 1 else None
 
     def folds_case(self, sources: Sequence[PretrainedVectors]) -> bool:
         """Whether tokens stand as written, and are looked up in lower case where need be."""
-        return self.lowercase == "auto" and any(source.cased for source in sources)
+        if self.lowercase != "auto" or self.tokenizer_of(sources) is not None:
+            return False
+        return any(source.cased for source in sources)
 
     def __call__(
         self, texts: Sequence[str], sources: Sequence[PretrainedVectors]
     ) -> tuple[list[str], TokenIds]:
         """Distinct tokens, and each text's tokens as positions among them."""
-        lower = not self.folds_case(sources) if self.lowercase == "auto" else self.lowercase
-        tokenizer = find_tokenizer(self.tokenizer, self.token_pattern, lowercase=lower)
+        own = self.tokenizer_of(sources)
+        if self.lowercase == "auto":
+            lower = own is None and not self.folds_case(sources)
+        else:
+            lower = self.lowercase
+        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lower)
         return tokenizer(texts, self.max_tokens)
