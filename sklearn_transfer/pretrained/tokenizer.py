@@ -57,6 +57,12 @@ class TableTokenizer:
         tokenizer.no_truncation()
         return tokenizer
 
+    @cached_property
+    def _token(self) -> dict[int, str]:
+        """Of an id; the fast form of what the library returns has ids alone."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return {i: token for token, i in vocabulary.items()}
+
     def check(self, path: Path) -> list[str]:
         """The tokens in the order of their ids, of which none may be missing.
 
@@ -97,10 +103,8 @@ class TableTokenizer:
                 text.encode(errors="replace").decode() for text in texts[start : start + _BATCH]
             ]
             for found in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-                tokens: list[str] = found.tokens
-                if self.skipped:
-                    tokens = [token for token in tokens if token not in self.skipped]
-                yield tokens
+                tokens = map(self._token.__getitem__, found.ids)
+                yield [token for token in tokens if token not in self.skipped]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TableTokenizer) and self.digest == other.digest

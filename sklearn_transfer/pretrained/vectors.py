@@ -410,34 +410,54 @@ class PretrainedVectors:
         found = dict.fromkeys(chain.from_iterable(map(re.compile(r"\w+").findall, texts)))
         return [*found, *(word.lower() for word in found)]
 
-    def reduce(self, n_components: int) -> PretrainedVectors:
+    def reduce(self, n_components: int, *, n_removed: int = 0) -> PretrainedVectors:
         """Project the vectors on their principal components.
 
         Parameters
         ----------
         n_components : int
-            At most `dim`.
+        n_removed : int, default=0
+            How many of the first components are left out before, as all-but-the-top does: they
+            hold how frequent a word is rather than what it means (Mu & Viswanath 2018, algorithm
+            1, which takes dim / 100 of them).
 
         Returns
         -------
         PretrainedVectors
-            In memory, float32, shape (n_words, n_components), centred; n-gram rows likewise.
+            In memory, float32, centred, of `n_components` dimensions: n-gram rows likewise. Words
+            that share a row still do, unless the table has `scales`.
+
+        Raises
+        ------
+        ValueError
+            Unless ``1 <= n_components <= dim - n_removed`` and ``n_removed >= 0``.
         """
-        if not 1 <= n_components <= self.dim:
+        if not 0 <= n_removed < self.dim:
             raise ValueError(
-                f"n_components must lie between 1 and dim={self.dim}, got {n_components}."
+                f"n_removed must lie between 0 and dim - 1 = {self.dim - 1}, got {n_removed}."
             )
-        matrix = self._table.vectors(slice(None)).copy()
-        mean = matrix.sum(axis=0, dtype=np.float64) / max(1, len(self))
+        most = self.dim - n_removed
+        if not 1 <= n_components <= most:
+            left = "" if not n_removed else f" - n_removed={n_removed}"
+            raise ValueError(
+                f"n_components must lie between 1 and dim={self.dim}{left}, got {n_components}."
+            )
+        table = self._table if self.scales is None else self._table.expanded()
+        matrix = table.matrix.astype(np.float32)
+        # Each word counts, also where it shares its row.
+        times = np.ones(len(matrix), dtype=np.float32)
+        if table.rows is not None:
+            times = np.bincount(table.rows, minlength=len(matrix)).astype(np.float32)
+        mean = (matrix.T @ times.astype(np.float64)) / max(1, len(self))
         mean = mean.astype(np.float32)
         matrix -= mean
-        _, axes = np.linalg.eigh((matrix.T @ matrix).astype(np.float64))
-        axes = axes[:, ::-1][:, :n_components].astype(np.float32)
+        weighted = matrix if table.rows is None else matrix * times[:, None]
+        _, axes = np.linalg.eigh((matrix.T @ weighted).astype(np.float64))
+        axes = axes[:, ::-1][:, n_removed : n_removed + n_components].astype(np.float32)
         subwords = self.subwords
         if subwords is not None:
             subwords = Subwords((subwords.matrix - mean) @ axes, subwords.min_n, subwords.max_n)
-        table = Table(self.words, matrix @ axes, subwords, tokenizer=self.tokenizer)
-        return self._wrap(table, name=self.name)
+        return self._wrap(replace(table, matrix=matrix @ axes, subwords=subwords), name=self.name)
 
     def astype(self, dtype: DTypeLike) -> PretrainedVectors:
         """The table with a matrix of another type.

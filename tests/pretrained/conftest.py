@@ -95,6 +95,11 @@ def vectors(tiny: Table) -> PretrainedVectors:
 
 
 @pytest.fixture
+def with_ngrams(data: Path) -> PretrainedVectors:
+    return PretrainedVectors.load(data / "fasttext.bin")
+
+
+@pytest.fixture
 def folder(vectors: PretrainedVectors, tmp_path: Path) -> Path:
     """The table as our own folder."""
     vectors.write(tmp_path / "tiny", format="folder")

@@ -226,3 +226,34 @@ def test_damage_is_found_or_does_no_harm(saved: Path, tiny: Table, survive, name
     for table in survive(saved / name, saved, mmap=False):
         assert list(table.words) == list(tiny.words)
         np.testing.assert_array_equal(table.matrix, tiny.matrix)
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_keeps_shared_rows_factors_and_small_numbers(tmp_path: Path, mmap: bool) -> None:
+    matrix = np.array([[1, -127], [5, 0]], dtype=np.int8)
+    rows = np.array([1, 0, 1], dtype=np.int32)
+    scales = np.array([0.5, 2, 1], dtype=np.float32)
+    folder.write(Table(Vocabulary("abc"), matrix, rows=rows, scales=scales), tmp_path / "v")
+    found = folder.read(tmp_path / "v", Reading(mmap=mmap))
+    assert found.matrix.dtype == np.int8
+    assert found.vectors(slice(None)).tolist() == [[2.5, 0], [2, -254], [5, 0]]
+    assert folder.read(tmp_path / "v", Reading(limit=2)).vectors(slice(None)).tolist() == [
+        [2.5, 0],
+        [2, -254],
+    ]
+
+
+@pytest.mark.parametrize("name", ["rows", "scales"])
+def test_damaged_rows_and_factors_are_found_also_when_mapped(tmp_path: Path, name: str) -> None:
+    rows, scales = np.array([1, 0], dtype=np.int32), np.ones(2, dtype=np.float32)
+    table = Table(Vocabulary("ab"), np.eye(2, dtype=np.float32), rows=rows, scales=scales)
+    folder.write(table, tmp_path / "v")
+    file = tmp_path / "v" / f"{name}.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(VectorFormatError, match=rf"{name}\.npy: the content does not agree"):
+        folder.read(tmp_path / "v", Reading())
+
+
+def test_version_1_is_read(data: Path) -> None:
+    assert json.loads((data / "folder" / "vectors.json").read_text())["version"] == 1
+    assert len(folder.read(data / "folder", Reading()).words) == 12

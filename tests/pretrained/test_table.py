@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained.table import Table, check_finite
@@ -62,3 +63,82 @@ def test_head_is_a_view_of_the_first_rows(tiny: Table) -> None:
 @pytest.mark.parametrize("n_words", [None, 12, 1000])
 def test_head_of_everything_is_the_table_itself(tiny: Table, n_words: int | None) -> None:
     assert tiny.head(n_words) is tiny
+
+
+WORDS = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture(params=["plain", "shared", "scaled", "both"])
+def table(request: pytest.FixtureRequest) -> Table:
+    """Five words over three or five rows."""
+    rng = np.random.default_rng(0)
+    rows = (
+        np.array([2, 0, 0, 1, 2], dtype=np.int32) if request.param in ("shared", "both") else None
+    )
+    matrix = rng.normal(size=(5 if rows is None else 3, 4)).astype(np.float32)
+    scales = rng.random(5, dtype=np.float32) if request.param in ("scaled", "both") else None
+    return Table(Vocabulary(WORDS), matrix, rows=rows, scales=scales)
+
+
+def naive(table: Table) -> NDArray[np.float32]:
+    rows = range(len(table.words)) if table.rows is None else table.rows
+    scales = np.ones(len(table.words)) if table.scales is None else table.scales
+    return np.array(
+        [
+            np.float32(s) * table.matrix[r].astype(np.float32)
+            for r, s in zip(rows, scales, strict=True)
+        ]
+    )
+
+
+def test_vectors_are_scaled_rows(table: Table) -> None:
+    expected = naive(table)
+    np.testing.assert_array_equal(table.vectors(slice(None)), expected)
+    np.testing.assert_array_equal(table.vectors(np.array([4, 0, 4])), expected[[4, 0, 4]])
+    expanded = table.expanded()
+    np.testing.assert_array_equal(expanded.matrix, expected)
+    assert expanded.rows is None
+    assert expanded.scales is None
+
+
+def test_take_and_head_are_some_of_the_words(table: Table) -> None:
+    chosen = table.take(np.array([3, 1, 0]))
+    assert list(chosen.words) == ["d", "b", "a"]
+    np.testing.assert_array_equal(naive(chosen), naive(table)[[3, 1, 0]])
+    assert len(chosen.matrix) == 3
+    np.testing.assert_array_equal(naive(table.head(2)), naive(table)[:2])
+
+
+def test_int8_is_off_by_half_a_step_at_most(table: Table) -> None:
+    small = table.quantised()
+    assert small.matrix.dtype == np.int8
+    assert small.matrix.shape == table.matrix.shape
+    step = np.abs(naive(table)).max(axis=1, keepdims=True) / 127
+    assert (np.abs(naive(small) - naive(table)) <= 0.5001 * step).all()
+
+
+def test_int8_of_zeros_and_of_the_smallest_and_largest_numbers() -> None:
+    matrix = np.array([[0, 0], [1e-45, 0], [3e38, -3e38]], dtype=np.float32)
+    small = Table(Vocabulary(["a", "b", "c"]), matrix).quantised()
+    np.testing.assert_allclose(small.vectors(slice(None)), [[0, 0], [0, 0], [3e38, -3e38]])
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 3], [-1, 0, 1]])
+def test_rows_outside_the_matrix_are_refused(rows: list[int]) -> None:
+    matrix = np.zeros((3, 2), dtype=np.float32)
+    with pytest.raises(VectorFormatError, match=r"some.file: expected rows from 0 to 2, found"):
+        Table.from_rows("abc", matrix, PATH, rows=np.array(rows, dtype=np.int32))
+
+
+def test_repeated_words_lose_their_rows_and_factors() -> None:
+    matrix, rows = np.eye(2, dtype=np.float32), np.array([1, 0, 0], dtype=np.int32)
+    scales = np.array([1, 2, 3], dtype=np.float32)
+    with pytest.warns(UserWarning, match="1 repeated"):
+        table = Table.from_rows(["a", "a", "b"], matrix, PATH, rows=rows, scales=scales)
+    assert table.vectors(slice(None)).tolist() == [[0, 1], [3, 0]]
+
+
+def test_factors_that_are_not_finite_are_refused() -> None:
+    scales = np.array([1, np.inf], dtype=np.float32)
+    with pytest.raises(VectorFormatError, match=r"some.file: row 1 .* holds NaN or infinity"):
+        Table.from_rows("ab", np.zeros((2, 1), dtype=np.float32), PATH, scales=scales)
