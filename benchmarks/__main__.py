@@ -26,6 +26,7 @@ from . import (
     resume,
     scaling,
     sharing,
+    smaller,
     sounds,
     training,
 )
@@ -37,6 +38,7 @@ SCRIPTS = {
     "embedding": embedding,
     "training": training,
     "sharing": sharing,
+    "smaller": smaller,
     "all_labels": all_labels,
     "few_labels": few_labels,
     "continued": continued,
