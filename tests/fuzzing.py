@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import bz2
 import contextlib
-import gzip
 import io
 import json
 import os
@@ -300,7 +299,7 @@ def _check_refusal(error: VectorFormatError, path: Path) -> None:
         raise _Wrong(f"a message without the file: {error}")
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, (MemoryError, Warning)):
+        if isinstance(cause, MemoryError):
             raise _Wrong(f"{cause!r} behind a refusal")
         cause = cause.__cause__ or cause.__context__
 
@@ -335,8 +334,9 @@ def _other_contents(folder: Path) -> list[bytes]:
 
 
 def _limit_memory() -> None:
-    import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
     import resource
+
+    import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
 
     status = Path("/proc/self/status")
     if status.exists():

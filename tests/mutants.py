@@ -24,8 +24,8 @@ Tree = Mapping[str, bytes | Odd]
 _SPECIAL = [
     b"nan", b"-inf", b"1e999", b"1_0", b"0x1p3", b"\0", b"\r", b"\r\n", b"\n", b"\n\n", b" ", b"  ",
     b"\t", b"\v", b"\x1c", b"\x85", b"\xc2\xa0", b"\xe3\x80\x80", b"\xe2\x80\xa8", b"\xef\xbb\xbf",
-    b"\xff\xfe", b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"#", b'"', b",", b"PK\x03\x04", b"\x80\x04",
-    "٣".encode(), "１".encode(), b"-0", b"+.5", b"12L",
+    b"\xff\xfe", b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"#", b'"', b"PK\x03\x04", b"\x80\x04",
+    "٣".encode(), b"-0", b"+.5", b"12L",
 ]  # fmt: skip
 _DIGITS = [
     b"0", b"-1", b"1", b"4", b"13", b"2147483648", b"4294967297", b"1000000000000",

@@ -12,6 +12,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -138,8 +139,7 @@ def read_folder(path: Path, _: int) -> Rows:
     arrays = {file.stem: np.load(file) for file in path.glob("*.npy")}
     digests = json.loads((path / "vectors.json").read_text(encoding="utf-8"))["digests"]
     text, offsets = arrays["text"].tobytes(), arrays["offsets"].tolist()
-    spans = zip(offsets[:-1], offsets[1:], strict=True)
-    words = [text[start:stop].decode("utf-8", "surrogatepass") for start, stop in spans]
+    words = [text[start:stop].decode("utf-8", "surrogatepass") for start, stop in pairwise(offsets)]
     vectors = arrays["matrix"].astype(np.float32)
     if "rows" in digests:
         vectors = vectors[arrays["rows"]]
