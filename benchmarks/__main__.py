@@ -19,6 +19,7 @@ from . import (
     encoders,
     epochs,
     few_labels,
+    fuzz,
     imagenet,
     images,
     multilabel,
@@ -53,6 +54,7 @@ SCRIPTS = {
     "epochs": epochs,
     "resume": resume,
     "adaptation": adaptation,
+    "fuzz": fuzz,
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,7 +12,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# A run of digits is matched in one way only, or thousands of them would take seconds.
+NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 _SPACE, _MINUS, _DOT, _ZERO = np.frombuffer(b" -.0", dtype=np.uint8)
 

@@ -11,7 +11,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
 from .files import compression
@@ -64,6 +63,7 @@ def read(path: Path, options: Reading) -> Table:
             f"{path}: expected a fastText model as it stands, because it is mapped; found it "
             f"inside {how}. Decompress it first."
         )
+    # Words and rows are taken from one opened file: at its path another may lie in a moment.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         size = len(content)
         if size < _HEAD.size:
@@ -85,18 +85,18 @@ def read(path: Path, options: Reading) -> Table:
         words, position = _read_words(path, content, n_entries, n_words)
         n_rows, start = _read_shape(path, content, position, dim)
         _read_shape(path, content, start + n_rows * dim * _FLOAT.itemsize, dim)
-    if n_rows != n_words + bucket:
-        raise VectorFormatError(
-            f"{path}, byte {position}: expected {n_words} words and {bucket} buckets, found "
-            f"{n_rows} rows."
-        )
-    rows = _map_rows(path, start, n_words, dim)
+        if n_rows != n_words + bucket:
+            raise VectorFormatError(
+                f"{path}, byte {position}: expected {n_words} words and {bucket} buckets, found "
+                f"{n_rows} rows."
+            )
+        mapped = np.memmap(file, _FLOAT, "r", start, (n_rows, dim))
+    rows, ngrams = np.asarray(mapped[:n_words]), np.asarray(mapped[n_words:])
     has_ngrams = bucket > 0 and max_n > 0 and not (version == _OLD and model == _SUPERVISED)
     if not has_ngrams:
         return Table.from_rows(words, np.array(rows, dtype=np.float32), path).head(options.limit)
     if not 0 <= min_n <= max_n <= size:
         raise VectorFormatError(f"{path}: found n-grams of {min_n} to {max_n} characters.")
-    ngrams = _map_rows(path, start + rows.nbytes, bucket, dim)
     subwords = Subwords(ngrams if options.mmap else np.array(ngrams), min_n, max_n)
     check_finite(rows, path)
     n_words = min(n_words, options.limit or n_words)
@@ -154,7 +154,3 @@ def _read_shape(path: Path, content: mmap.mmap, position: int, dim: int) -> tupl
             f"{len(content) - start} bytes that are left, found {n_rows} x {n_columns}."
         )
     return n_rows, start
-
-
-def _map_rows(path: Path, start: int, n_rows: int, dim: int) -> NDArray[np.float32]:
-    return np.asarray(np.memmap(path, _FLOAT, mode="r", offset=start, shape=(n_rows, dim)))

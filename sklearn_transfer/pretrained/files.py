@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import math
 import os
+import re
 import shutil
 import stat
 import struct
@@ -18,6 +20,9 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._validation import VectorFormatError
 
 Reader = IO[bytes]
@@ -28,6 +33,20 @@ _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
+
+
+# Nothing is there, or no file; the last is what a socket answers.
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+# What numpy.save writes before the numbers of an array. numpy.load evaluates it as Python, which is
+# slow on nonsense and warns of some.
+_ARRAY = re.compile(
+    rb"\{'descr': *'([<>|][biuf][0-9]{1,2})', *'fortran_order': *(True|False), *"
+    rb"'shape': *\(([0-9]+(?:, *[0-9]+)*,?|)\),? *\} *\n?"
+)
+_MAX_ARRAY_HEAD = 1000  # bytes
 
 
 def check_readable(path: Path) -> None:
@@ -42,7 +61,7 @@ def check_readable(path: Path) -> None:
     FileNotFoundError
         If nothing is there.
     VectorFormatError
-        If it is a socket, a device or a named pipe, or an empty file.
+        If it is a socket, a device or a named pipe, a link in a circle, or an empty file.
     """
     try:
         status = path.stat()
@@ -50,12 +69,94 @@ def check_readable(path: Path) -> None:
         raise FileNotFoundError(
             f"No pretrained vectors at {str(path)!r}: expected a file or a folder."
         ) from None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise VectorFormatError(f"{path}: the symbolic link leads in a circle.") from None
     if stat.S_ISDIR(status.st_mode):
         return
     if not stat.S_ISREG(status.st_mode):
         raise VectorFormatError(f"{path}: expected a regular file or a folder, found neither.")
     if status.st_size == 0:
         raise VectorFormatError(f"{path}: expected vectors, found an empty file.")
+
+
+@contextmanager
+def open_member(file: Path) -> Iterator[Reader]:
+    """Open a file of a folder of vectors for reading, if it is a regular file.
+
+    Parameters
+    ----------
+    file : Path
+
+    Yields
+    ------
+    binary file
+
+    Raises
+    ------
+    VectorFormatError
+        If nothing is there, or a folder, a socket, a device or a named pipe.
+    """
+    try:
+        # A named pipe without a writer would be waited for.
+        descriptor = os.open(file, os.O_RDONLY | _AT_ONCE)
+    except OSError as error:
+        if error.errno not in _NO_FILE:  # too many are open, or no memory is left
+            raise
+        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise VectorFormatError(f"{file}: cannot be opened: expected a regular file.")
+    with os.fdopen(descriptor, "rb") as content:
+        yield content
+
+
+def map_array(file: Path) -> NDArray[Any]:
+    """Map an array that ``numpy.save`` wrote.
+
+    Parameters
+    ----------
+    file : Path
+
+    Returns
+    -------
+    ndarray of numbers
+        Memory-mapped and read-only.
+
+    Raises
+    ------
+    VectorFormatError
+        If nothing or no regular file is there; if it is no array of numbers, or has another size
+        than its head says.
+    """
+    with open_member(file) as content:
+        start = content.read(12)
+        n_bytes = 2 if start[6:7] == b"\1" else 4
+        offset = 8 + n_bytes + int.from_bytes(start[8 : 8 + n_bytes], "little")
+        content.seek(8 + n_bytes)
+        head = content.read(offset - content.tell()) if offset <= _MAX_ARRAY_HEAD else b""
+        found = _ARRAY.fullmatch(head)
+        if not start.startswith(b"\x93NUMPY") or found is None:
+            raise VectorFormatError(
+                f"{file}: cannot be opened: expected the head of a NumPy array of numbers, found "
+                f"{start + head[:60]!r}."
+            )
+        descr, fortran, lengths = found.groups()
+        try:
+            dtype = np.dtype(descr.decode())
+            shape = tuple(map(int, lengths.rstrip(b",").split(b","))) if lengths else ()
+        except (TypeError, ValueError) as error:
+            raise VectorFormatError(f"{file}: cannot be opened: {error}") from None
+        expected = offset + math.prod(shape) * dtype.itemsize
+        size = os.fstat(content.fileno()).st_size
+        if expected != size:
+            raise VectorFormatError(
+                f"{file}: cannot be opened: the head announces an array of shape {shape}, which "
+                f"makes {expected} bytes, found {size}."
+            )
+        order: Any = "F" if fortran == b"True" else "C"
+        return np.memmap(content, dtype, "r", offset, shape, order)
 
 
 def compression(path: Path) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .files import temporary_folder
+from .files import map_array, open_member, temporary_folder
 from .table import Reading, Table, check_finite
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
@@ -29,7 +29,6 @@ _INDEX = ("text", "offsets", "hashes", "order")
 _OPTIONAL = {"rows": "<i4", "scales": "<f4"}
 _MATRICES = ("matrix", "subwords")
 _TOKENIZER = "tokenizer.json"
-_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _DTYPES = ("<f4", "<f2", "|i1")
 _INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 
@@ -92,6 +91,10 @@ def read(path: Path, options: Reading) -> Table:
     if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(arrays["matrix"]):
         raise VectorFormatError(f"{path / 'rows'}.npy: a row is not in the matrix.")
     tokenizer = _read_tokenizer(path, digests) if "tokenizer" in digests else None
+    # A folder is replaced as a whole. If that happened meanwhile, words of the old table may have
+    # come together with vectors of the new one; the metadata hold digests of everything.
+    if read_metadata(path) != about:
+        raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
     table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
     return table if options.mmap else _in_memory(table)
 
@@ -99,9 +102,10 @@ def read(path: Path, options: Reading) -> Table:
 def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
     file = path / _TOKENIZER
     try:
-        content, skipped = json.loads(file.read_bytes())
+        with open_member(file) as opened:
+            content, skipped = json.loads(opened.read())
         tokenizer = TableTokenizer(str(content), [str(token) for token in skipped])
-    except (*_MISSING, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise VectorFormatError(f"{file}: cannot be read: {error}") from error
     if tokenizer.digest != digests["tokenizer"]:
         raise VectorFormatError(
@@ -130,8 +134,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     file = path / METADATA
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except (*_MISSING, ValueError, RecursionError) as error:
+        with open_member(file) as opened:
+            about = json.loads(opened.read().decode())
+    except (ValueError, RecursionError) as error:
         raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise VectorFormatError(f"{file}: expected an object with 'format': {_FORMAT!r}.")
@@ -151,15 +156,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def _load(path: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """Open one array, which must have the type and shape that the metadata promise."""
     file = path / f"{name}.npy"
-    try:
-        # Mapping compares the size with the file's before anything is allocated.
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except _MISSING as error:
-        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
-    except OSError:  # nothing is wrong with the file: too many are open, or no memory is left
-        raise
-    except Exception as error:  # a damaged header makes NumPy raise almost anything
-        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    array = map_array(file)
     fits = len(shape) == array.ndim and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
     )

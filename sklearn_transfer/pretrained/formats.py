@@ -13,7 +13,7 @@ import numpy as np
 from .._validation import VectorFormatError
 from . import binary, fasttext, folder, gensim_files, textual, wheel
 from .conversions import read_converted
-from .files import check_readable, opened
+from .files import check_readable, open_member, opened
 from .table import Reading, Table
 
 _READERS: dict[str, Callable[[Path, Reading], Table]] = {
@@ -203,11 +203,13 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
 
 def _files(path: Path, found: str) -> list[Path]:
-    """What belongs to the vectors at a path, in a fixed order."""
-    if found == "folder":
-        return [path / folder.METADATA]
-    if found == "kumo":
-        return wheel.files(path)
+    """What belongs to the vectors at a path, all regular files, in a fixed order."""
+    if path.is_dir():
+        files = [path / folder.METADATA] if found == "folder" else wheel.files(path)
+        for file in files:
+            with open_member(file):
+                pass
+        return files
     if found == "gensim":
         beside = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
         return [path, *sorted(file for file in beside if file.is_file())]

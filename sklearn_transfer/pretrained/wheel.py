@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, import_optional
+from .files import map_array
 from .table import Reading, Table
 from .vocabulary import Vocabulary
 
@@ -41,11 +42,7 @@ def read(path: Path, options: Reading) -> Table:
     """
     matrix_file, index_file = files(path)
     words = _read_words(index_file)
-    try:
-        # Mapping compares the size with the file's before anything is allocated.
-        matrix = np.load(matrix_file, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header makes NumPy raise almost anything
-        raise VectorFormatError(f"{matrix_file}: cannot be opened: {error}") from error
+    matrix = map_array(matrix_file)
     if matrix.dtype != np.dtype("<f4") or matrix.ndim != 2 or matrix.shape[1] == 0:
         raise VectorFormatError(
             f"{matrix_file}: expected a float32 matrix, found {matrix.dtype} of shape "

@@ -301,7 +301,7 @@ def test_an_entry_that_cannot_be_opened_just_now_stays(
     def load(*args: object, **kwargs: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(np, "load", load)
+    monkeypatch.setattr(folder, "map_array", load)
     with pytest.warns(UserWarning, match=f"cannot be kept in .*{os.strerror(error)}"):
         assert list(formats.read(file).words) == list(tiny.words)
     assert entry.stat().st_ino == inode

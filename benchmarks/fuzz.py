@@ -1,0 +1,44 @@
+"""Does any damaged file give anything but an error that names it, or the table that it holds?
+
+A tiny file of every format, damaged at random in 20,000 ways: cut off, bits flipped, bytes
+inserted, deleted, repeated and exchanged, numbers made huge or negative, NaN, NUL, CR and odd
+spaces inserted, parts of other formats' files put in; of a folder, one file damaged, taken away,
+exchanged with another, or replaced by a folder, a named pipe, a socket or a link to itself.
+`tests/fuzzing.py` says what is a right table and what is outside. Mutants are drawn with seed 0;
+each has two seconds, and a process that ends counts as outside.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from .measure import markdown_table, progress
+
+PACKAGES = ["pyarrow", "gensim"]
+SCRIPT = Path(__file__).parents[1] / "tests" / "fuzzing.py"
+MUTANTS, QUICK = 20_000, 500
+SECONDS = 600  # a format, at most
+
+
+def main(*, quick: bool = False) -> str:
+    rows, outside = [], []
+    command = [sys.executable, str(SCRIPT), "--mutants", str(QUICK if quick else MUTANTS)]
+    command += ["--seconds", str(SECONDS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            tally = json.loads(line)
+            progress(f"{tally['format']}: {tally['mutants']} mutants")
+            outside += tally["outside"]
+            counts = [tally[name] for name in ("mutants", "tables", "refusals")]
+            row = [tally["format"], *counts, len(tally["outside"]), round(tally["seconds"])]
+            rows.append(row)
+    if process.returncode:
+        raise RuntimeError(f"{SCRIPT} failed with exit code {process.returncode}.")
+    header = ["format", "mutants", "right tables", "refusals", "outside", "seconds"]
+    table = markdown_table(header, rows)
+    found = [f"```\n{text.strip()}\n```" for text in outside[:20]]
+    return "\n\n".join([table, *found])

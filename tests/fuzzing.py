@@ -1,0 +1,426 @@
+"""Every format against damaged files: ``python tests/fuzzing.py --mutants 20000``.
+
+Two outcomes are allowed. A refusal is a ``VectorFormatError`` that names the file
+(``FileNotFoundError`` where the path itself is gone). A right table is well formed, and holds word
+by word and bit by bit what a second, naive reader (``naive.py``) finds in the same bytes; a word
+whose bytes in the original file all occur in the damaged one keeps its vector; a folder of ours,
+read into memory, equals the original. All else is outside: other exceptions and warnings, another
+table, more than two seconds, memory beyond ``MEMORY``, a process that ends. An error for want of
+memory is outside, too, where a reader has turned it into a refusal.
+
+Mutant ``i`` of a format depends on nothing but the format's name, ``i`` and ``--seed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import contextlib
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import tracemalloc
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+from mutants import Odd, Tree, mutate_tree
+
+from sklearn_transfer._validation import VectorFormatError
+from sklearn_transfer.pretrained import formats
+from sklearn_transfer.pretrained.table import Table
+from sklearn_transfer.pretrained.tokenizer import TableTokenizer
+from sklearn_transfer.pretrained.unknown import Subwords
+from sklearn_transfer.pretrained.vocabulary import Vocabulary
+
+DATA = Path(__file__).parent / "data"
+SECONDS = 2.0  # a mutant; the slowest good file takes some milliseconds
+MEMORY = 32 << 20  # bytes: blocks and buffers; the files have some hundred
+# Bytes of addresses beyond those of the libraries. Arrow asks for up to 2 GiB when the head of a
+# page says so, and then does not touch them: addresses, but no memory.
+ADDRESSES = 6 << 30
+
+Make = Callable[[Path], Path]
+
+
+def _copied(name: str) -> Make:
+    def make(folder: Path) -> Path:
+        copy: Any = shutil.copytree if (DATA / name).is_dir() else shutil.copy
+        return Path(copy(DATA / name, folder / name))
+
+    return make
+
+
+def _compressed(compress: Callable[[bytes], bytes]) -> Make:
+    def make(folder: Path) -> Path:
+        (folder / "vectors").write_bytes(compress((DATA / "word2vec.txt").read_bytes()))
+        return folder / "vectors"
+
+    return make
+
+
+def _zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/vectors.txt", content)
+    return buffer.getvalue()
+
+
+def _full_folder(folder: Path) -> Path:
+    """A folder of ours with all that it can hold."""
+    words = ["the", "cat", "", "New York", "naïve", "\ud800", "猫"]
+    numbers = np.random.default_rng(0).normal(size=(5, 4))
+    table = Table(
+        Vocabulary(words),
+        (numbers * 50).astype(np.int8),
+        Subwords(numbers.astype(np.float32), 3, 5),
+        rows=np.array([0, 1, 2, 1, 3, 4, 4], dtype=np.int32),
+        scales=np.linspace(0.1, 1, 7, dtype=np.float32),
+        tokenizer=TableTokenizer('{"model": {}}', ["[UNK]"]),
+    )
+    formats.write(table, folder / "vectors", "folder")
+    return folder / "vectors"
+
+
+def _gensim_apart(folder: Path) -> Path:
+    """As gensim saves a large matrix: beside the file."""
+    from sklearn_transfer.pretrained.gensim_files import to_gensim
+
+    to_gensim(formats.read(DATA / "glove.txt")).save(str(folder / "t.kv"), separately=["vectors"])
+    return folder / "t.kv"
+
+
+# The tiny file of every format: from a folder to write in, to the path that is opened.
+FORMATS: dict[str, Make] = {
+    "folder": _copied("folder"),
+    "folder with all parts": _full_folder,
+    "kumo": _copied("wheel"),
+    "word2vec-text": _copied("word2vec.txt"),
+    "word2vec-text, gzip": _copied("word2vec.txt.gz"),
+    "word2vec-text, bzip2": _compressed(bz2.compress),
+    "word2vec-text, zip": _compressed(_zipped),
+    "word2vec-binary": _copied("word2vec.bin"),
+    "word2vec-binary of gensim": _copied("word2vec_gensim.bin"),
+    "glove": _copied("glove.txt"),
+    "fasttext": _copied("fasttext.bin"),
+    "gensim": _copied("gensim.kv"),
+    "gensim, matrix apart": _gensim_apart,
+}
+
+
+@dataclass
+class Tally:
+    """What came of the mutants of a format."""
+
+    format: str
+    mutants: int = 0
+    tables: int = 0
+    refusals: int = 0
+    outside: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _TooLong(BaseException):
+    """Not to be caught by a reader that catches every Exception."""
+
+
+class _Wrong(Exception):
+    """An outcome outside the two allowed."""
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise _TooLong(f"longer than {SECONDS} seconds")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def load_tree(folder: Path) -> dict[str, bytes]:
+    """All files in a folder, by their paths in it."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def save_tree(tree: Tree, folder: Path) -> None:
+    """Write files, and what is in place of files."""
+    for name, content in tree.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is Odd.FOLDER:
+            path.mkdir()
+        elif content is Odd.PIPE:
+            os.mkfifo(path)
+        elif content is Odd.LOOP:
+            path.symlink_to(path.name)
+        else:
+            with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(path.parent):
+                listener.bind(path.name)  # the path of a socket is short
+
+
+def check_well_formed(table: Table) -> None:
+    """What holds for every table, wherever it comes from."""
+    words = list(table.words)
+    assert len(words) > 0
+    assert len(set(words)) == len(words), "repeated words"
+    assert table.words.find(words).tolist() == list(range(len(words))), "words are not found"
+    vectors = table.vectors(np.arange(len(words)))
+    assert vectors.shape == (len(words), table.dim)
+    assert np.isfinite(vectors).all(), "values that are not finite"
+
+
+def _records(path: Path, table: Table) -> dict[str, bytes]:
+    """What a word and its vector are in a file of lines or of binary rows."""
+    kind, content = formats.kind(path), naive.content_of(path) if path.is_file() else b""
+    records: dict[str, bytes] = {}
+    if kind in ("word2vec-text", "glove"):
+        for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n")[kind != "glove" :]:
+            if line:
+                records[line.rsplit(None, table.dim)[0].decode()] = b"\n%b\n" % line
+    elif kind == "word2vec-binary":
+        for word, row in zip(table.words, table.matrix, strict=True):
+            records[word] = b"%b %b" % (word.encode(), row.tobytes())
+    return records
+
+
+class Fuzzer:
+    """The mutants of one format, each read and judged."""
+
+    def __init__(self, name: str, folder: Path, seed: int) -> None:
+        self.name, self.seed, self.folder = name, seed, folder
+        path = _fresh(folder / "good")
+        self.target = FORMATS[name](path).relative_to(path)
+        self.tree = load_tree(path)
+        self.others = _other_contents(folder / "others")
+        self.original: Table | None = None
+        self.records: dict[str, bytes] = {}
+        with contextlib.suppress(VectorFormatError):  # a pickle
+            self.original = formats.read(path / self.target, mmap=False)
+            self.records = _records(path / self.target, self.original)
+
+    def mutant(self, i: int) -> tuple[dict[str, bytes | Odd], list[str]]:
+        """Mutant `i`, and what was done."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), i])
+        return mutate_tree(self.tree, rng, self.others)
+
+    def judge(self, i: int, tally: Tally) -> None:
+        """Read mutant `i` and enter into the tally what came of it."""
+        tree, done = self.mutant(i)
+        work = _fresh(self.folder / "work")
+        save_tree(tree, work)
+        path, mmap = work / self.target, bool(i % 2)
+        tally.mutants += 1
+        try:
+            table, repeated = self._read(path, mmap, traced=_rewrites_numbers(done))
+            if table is None:
+                tally.refusals += 1
+            else:
+                self._check(table, path, mmap=mmap, repeated=repeated)
+                tally.tables += 1
+        except (Exception, _TooLong) as error:
+            where = "".join(traceback.format_exception(error)[-3:])
+            tally.outside.append(f"{self.name}, mutant {i} ({', '.join(done)}): {where}")
+
+    def _read(self, path: Path, mmap: bool, *, traced: bool) -> tuple[Table | None, bool]:
+        """The table or None, and whether words were repeated; all other outcomes are raised."""
+        resident = _peak_resident()
+        if traced:
+            tracemalloc.start()
+        try:
+            with _time_limit(), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                table = None
+                try:
+                    table = formats.read(path, mmap=mmap)
+                    formats.fingerprint(path)
+                except FileNotFoundError:
+                    if os.path.lexists(path):
+                        raise
+                except VectorFormatError as error:
+                    _check_refusal(error, path)
+            peak = tracemalloc.get_traced_memory()[1] if traced else 0
+        finally:
+            tracemalloc.stop()
+        peak = max(peak, _peak_resident() - resident)
+        if peak > MEMORY:
+            raise _Wrong(f"{peak} bytes of memory")
+        texts = [str(warning.message) for warning in caught]
+        other = [text for text in texts if "repeated word" not in text]
+        if other:
+            raise _Wrong(f"a warning: {other[0]}")
+        return table, bool(texts)
+
+    def _check(self, table: Table, path: Path, *, mmap: bool, repeated: bool) -> None:
+        kind = formats.kind(path)
+        mapped = kind == "folder" and mmap  # its matrix is checked where it is read
+        if not mapped:
+            check_well_formed(table)
+        found = dict(zip(table.words, table.vectors(slice(None)), strict=True))
+        expected = naive.read(path, kind, table.dim)
+        if expected is not None:
+            _compare(found, expected, exactly=kind != "fasttext")
+        original = self.original
+        if original is None:
+            return
+        before = dict(zip(original.words, original.vectors(slice(None)), strict=True))
+        if kind == "folder" and not mmap and self.name.startswith("folder"):
+            _compare(found, before, exactly=True)
+        if self.records and not repeated:
+            content = b"\n%b\n" % naive.content_of(path).replace(b"\r\n", b"\n")
+            for word in before.keys() & found.keys():
+                same = found[word].tobytes() == before[word].tobytes()
+                if not same and self.records[word] in content:
+                    raise _Wrong(f"another vector of {word!r}, whose bytes have stayed")
+
+
+def _peak_resident() -> int:
+    """Bytes of memory that this process has used at most so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def _rewrites_numbers(done: Sequence[str]) -> bool:
+    return "integer" in done or "digits" in done
+
+
+def _check_refusal(error: VectorFormatError, path: Path) -> None:
+    if str(path) not in str(error):
+        raise _Wrong(f"a message without the file: {error}")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            raise _Wrong(f"{cause!r} behind a refusal")
+        cause = cause.__cause__ or cause.__context__
+
+
+def _compare(found: dict[str, Any], expected: dict[str, Any], *, exactly: bool) -> None:
+    if list(found) != list(expected):
+        raise _Wrong(f"words {list(found)[:20]}, expected {list(expected)[:20]}")
+    for word, row in expected.items():
+        ours = found[word]
+        same = ours.tobytes() == np.ascontiguousarray(row, np.float32).tobytes()
+        if not same and (exactly or not np.allclose(ours, row, rtol=1e-4, atol=1e-6)):
+            raise _Wrong(f"{word!r} is {ours}, expected {row}")
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _other_contents(folder: Path) -> list[bytes]:
+    """A file of each format, and of some that no reader here knows, to splice with."""
+    contents: list[bytes] = []
+    for i, make in enumerate(FORMATS.values()):
+        make(_fresh(folder / str(i)))
+        contents += load_tree(folder / str(i)).values()
+    archive = io.BytesIO()
+    np.savez(archive, matrix=np.zeros((2, 2), dtype=np.float32))
+    objects = io.BytesIO()
+    np.save(objects, np.array([[None, "x"]], dtype=object), allow_pickle=True)
+    return [*contents, archive.getvalue(), objects.getvalue(), b"", b"\n", b"{}", b"[" * 100_000]
+
+
+def _limit_memory() -> None:
+    import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
+
+    status = Path("/proc/self/status")
+    if status.exists():
+        used = next(int(line.split()[1]) for line in status.open() if line.startswith("VmSize:"))
+        limit = (used << 10) + ADDRESSES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _fuzz(name: str, first: int, stop: int, seconds: float, seed: int, progress: Path) -> Tally:
+    tally, start = Tally(name), time.perf_counter()
+    # In memory, where there is such a place: thousands of folders come and go.
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, progress.open("r+b", buffering=0) as noted:
+        fuzzer = Fuzzer(name, Path(folder), seed)
+        for i in range(first, stop):
+            if time.perf_counter() - start > seconds:
+                break
+            noted.seek(0)
+            noted.write(b"%12d" % i)
+            fuzzer.judge(i, tally)
+    tally.seconds = time.perf_counter() - start
+    return tally
+
+
+def supervise(
+    n_mutants: int, names: Sequence[str] = (), seconds: float = 300.0, seed: int = 0
+) -> Iterator[Tally]:
+    """Fuzz formats in a process of their own; one that ends is an outcome, and another goes on."""
+    environment = {**os.environ, "SKLEARN_TRANSFER_CACHE": "", "OPENBLAS_NUM_THREADS": "1"}
+    todo = [(name, 0) for name in names or FORMATS]
+    lost: dict[str, Tally] = {}
+    while todo:
+        with tempfile.NamedTemporaryFile() as progress:
+            command = [sys.executable, "-X", "faulthandler", __file__, "--child", progress.name]
+            command += ["--mutants", str(n_mutants), "--seconds", str(seconds)]
+            command += ["--seed", str(seed), "--todo", json.dumps(todo)]
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            assert child.stdout is not None
+            for line in child.stdout:
+                tally, before = Tally(**json.loads(line)), lost.get(todo[0][0])
+                if before is not None:
+                    tally.mutants += before.mutants
+                    tally.outside += before.outside
+                yield tally
+                del todo[0]
+            if child.wait() and todo:
+                name, first = todo[0]
+                i = int(progress.read() or first)
+                tally = lost.setdefault(name, Tally(name))
+                tally.mutants += i + 1 - first
+                tally.outside.append(f"{name}, mutant {i}: the process ended: {child.returncode}")
+                todo[0] = name, i + 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="FORMAT")
+    parser.add_argument("--mutants", type=int, default=500, help="a format")
+    parser.add_argument("--seconds", type=float, default=300.0, help="a format, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--todo", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        _limit_memory()
+        for name, first in given.todo:
+            # A hang outside of Python's reach ends the process.
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, given.seconds + 60)
+            tally = _fuzz(name, first, given.mutants, given.seconds, given.seed, given.child)
+            print(json.dumps(asdict(tally)), flush=True)
+        return
+    for tally in supervise(given.mutants, given.names, given.seconds, given.seed):
+        print(json.dumps(asdict(tally)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
