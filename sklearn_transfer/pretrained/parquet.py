@@ -71,8 +71,11 @@ def read(path: Path, options: Reading) -> Table:
 
 def _import(name: str) -> Any:
     purpose = f"The Parquet format of {name}"
-    import_optional("pyarrow.parquet", extra="parquet", purpose=purpose)
-    return import_optional("pyarrow", extra="parquet", purpose=purpose)
+    arrow = import_optional("pyarrow", extra="parquet", purpose=purpose)
+    import_optional(
+        "pyarrow.parquet", extra="parquet", purpose=purpose
+    )  # arrow.parquet from now on
+    return arrow
 
 
 def _read_batches(path: Path, file: Any, limit: int | None) -> Table:

@@ -235,15 +235,23 @@ def _match(folder: Path, keys: NDArray[np.uint64]) -> tuple[Vocabulary, NDArray[
         raise VectorFormatError(f"{folder / _STRINGS}: expected a list of strings.")
     small = set(keys[keys < 512].tolist())
     numbered = {word: number for word, number in _NUMBERED.items() if number in small}
-    # A numbered word has no other key. That a string is listed twice means nothing.
-    text, offsets = pack(dict.fromkeys([*numbered, *strings]))
+    text, offsets = pack([*numbered, *strings])
     hashes = murmur_hashes(text, offsets)
+    # A numbered word has no other key, wherever it is listed.
+    other = np.isin(hashes[len(numbered) :], hashes[: len(numbered)])
     hashes[: len(numbered)] = list(numbered.values())
     order = np.argsort(keys)
     slot = np.minimum(np.searchsorted(keys[order], hashes), len(keys) - 1)
-    known = np.flatnonzero(keys[order[slot]] == hashes)
+    matches = keys[order[slot]] == hashes
+    matches[len(numbered) :] &= ~other
+    known = np.flatnonzero(matches)
     entry = order[slot[known]]
-    n_strange = len(keys) - len(np.unique(entry))
+    words = Vocabulary.from_arrays(text, offsets).take(known)
+    uses = np.bincount(entry, minlength=len(keys))
+    if uses.max() > 1:  # that a string is listed twice means nothing
+        words, kept = Vocabulary.distinct(words)
+        entry = entry[kept]
+    n_strange = np.count_nonzero(uses == 0)
     if n_strange == len(keys):
         raise VectorFormatError(
             f"{folder / _STRINGS}: expected the words whose keys are in {_MAP}, found none of "
@@ -257,7 +265,7 @@ def _match(folder: Path, keys: NDArray[np.uint64]) -> tuple[Vocabulary, NDArray[
             stacklevel=levels_to_caller(),
         )
     in_order = np.argsort(entry, kind="stable")
-    return Vocabulary.from_arrays(text, offsets).take(known[in_order]), entry[in_order]
+    return words.take(in_order), entry[in_order]
 
 
 def murmur_hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -58,6 +58,7 @@ def read(path: Path, options: Reading) -> Table:
 def _read_words(file: Path) -> Vocabulary:
     """The first column of a Parquet file, its Arrow buffers being the arrays of the vocabulary."""
     purpose = f"Reading the words in {file.name}"
+    import_optional("pyarrow", extra="glove", purpose=purpose)
     parquet = import_optional("pyarrow.parquet", extra="glove", purpose=purpose)
     try:
         column = parquet.read_table(file, use_threads=False).column(0).combine_chunks()
