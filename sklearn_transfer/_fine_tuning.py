@@ -42,7 +42,7 @@ from .nn.newton import NewtonNet
 from .nn.optimizers import is_row_wise, replace_parameter
 from .nn.seeds import seeded
 from .nn.training import build_net
-from .pretrained.sources import load_sources
+from .pretrained.sources import are_several, load_sources
 from .text.design import Design
 from .text.features import BagFeatures
 from .text.rows import WordRows
@@ -256,7 +256,7 @@ class FineTuning(CloneSharesPretrained):
         self._labels, self.classes_ = labels, labels.classes
         by_texts = self.pretrained is not None and not self._reads_arrays
         self._sources = load_sources(self.pretrained, X) if by_texts else []
-        several = isinstance(self.pretrained, list | tuple)
+        several = are_several(self.pretrained)
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
         inputs = self._features.fit_transform(X, labels.membership(target), weight)

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._validation import CloneSharesPretrained, check_texts
-from .pretrained.sources import load_sources
+from .pretrained.sources import are_several, load_sources
 from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
 from .text.coverage import find_known, measure_coverage
@@ -208,7 +208,7 @@ class PretrainedEmbeddingTransformer(
         texts = check_texts(X, estimator=type(self).__name__)
         poolings = self._check_poolings()
         self._sources = load_sources(self.pretrained, texts)
-        several = isinstance(self.pretrained, list | tuple)
+        several = are_several(self.pretrained)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
         known = find_known(tokens, self._sources, **self._looking_up)

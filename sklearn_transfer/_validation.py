@@ -192,9 +192,23 @@ def _share(pretrained: Any) -> Any:
     """The same source, or sources, except that estimators are cloned."""
     if isinstance(pretrained, VectorsEstimator):
         return clone(pretrained)
-    if isinstance(pretrained, list | tuple):
+    if isinstance(pretrained, list | tuple) and not is_pair(pretrained):
         return type(pretrained)(map(_share, pretrained))
     return pretrained
+
+
+def is_frame(source: Any) -> bool:
+    """Whether this is a pandas or polars frame."""
+    return hasattr(source, "columns") and (
+        hasattr(source, "iloc") or hasattr(source, "get_columns")
+    )
+
+
+def is_pair(source: Any) -> bool:
+    """Whether this is one source, words and their matrix, and not a tuple of two sources."""
+    if not isinstance(source, tuple) or len(source) != 2 or is_frame(source[1]):
+        return False
+    return hasattr(source[1], "__array__") and getattr(source[1], "ndim", None) == 2
 
 
 def draw_seed(random_state: Any) -> int:

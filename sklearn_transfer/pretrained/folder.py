@@ -33,6 +33,11 @@ _DTYPES = ("<f4", "<f2", "|i1")
 _INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 
 
+def files(path: Path) -> list[Path]:
+    """The file that tells whether a folder has changed: it holds digests of the others."""
+    return [path / METADATA] if (path / METADATA).exists() else []
+
+
 def read(path: Path, options: Reading) -> Table:
     """Open a folder that :func:`write` wrote.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._validation import VectorFormatError
-from . import binary, fasttext, folder, gensim_files, textual, wheel
+from . import binary, fasttext, folder, gensim_files, parquet, spacy_files, textual, wheel
 from .conversions import read_converted
 from .files import check_readable, open_member, opened
 from .table import Reading, Table
@@ -19,11 +19,20 @@ from .table import Reading, Table
 _READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "folder": folder.read,
     "kumo": wheel.read,
+    "spacy": spacy_files.read,
     "word2vec-text": textual.read_word2vec,
     "word2vec-binary": binary.read,
     "glove": textual.read_glove,
     "fasttext": fasttext.read,
     "gensim": gensim_files.read,
+    "parquet": parquet.read,
+}
+
+# The files of a table that a folder holds; none where it holds no such.
+_FOLDERS: dict[str, Callable[[Path], list[Path]]] = {
+    "folder": folder.files,
+    "kumo": wheel.files,
+    "spacy": spacy_files.files,
 }
 
 _WRITERS: dict[str, Callable[[Table, Path], None]] = {
@@ -32,6 +41,7 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
     "word2vec-binary": binary.write,
     "glove": textual.write_glove,
     "gensim": gensim_files.write,
+    "parquet": parquet.write,
 }
 
 _SAMPLE = 1 << 16
@@ -93,13 +103,15 @@ def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
     table : Table
     path : str or path
         With the suffix ``.gz`` the text and binary formats are compressed.
-    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim"}
-        Only ``"folder"`` keeps float16 and n-gram rows.
+    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet"}
+        Only ``"folder"`` and ``"parquet"`` keep float16, only the first n-gram rows.
 
     Raises
     ------
     ValueError
         If the format is unknown, or cannot hold a word of the table.
+    MissingDependencyError
+        If the format needs a library that is not installed.
     FileExistsError
         If a folder is to be written over something that is not ours.
     """
@@ -118,7 +130,8 @@ def kind(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    {"folder", "kumo", "word2vec-text", "word2vec-binary", "glove", "fasttext", "gensim"}
+    {"folder", "kumo", "spacy", "word2vec-text", "word2vec-binary", "glove", "fasttext", \
+            "gensim", "parquet"}
 
     Raises
     ------
@@ -130,18 +143,19 @@ def kind(path: str | os.PathLike[str]) -> str:
     path = Path(path)
     check_readable(path)
     if path.is_dir():
-        if (path / folder.METADATA).exists():
-            return "folder"
-        if wheel.files(path):
-            return "kumo"
+        for name, files in _FOLDERS.items():
+            if files(path):
+                return name
         raise VectorFormatError(
-            f"{path}: expected a folder of vectors, with {folder.METADATA} or with *_emb.npy and "
-            f"*_index.parquet inside."
+            f"{path}: expected a folder of vectors, with {folder.METADATA}, with *_emb.npy and "
+            f"*_index.parquet, or with one spaCy pipeline inside (vocab/vectors, vocab/key2row)."
         )
     with opened(path) as file:
         sample = file.read(_SAMPLE)
     if sample.startswith(fasttext.MAGIC):
         return "fasttext"
+    if sample.startswith(parquet.MAGIC):
+        return "parquet"
     if sample.startswith(_PICKLES):
         return "gensim"
     lines = sample.split(b"\n", 3)
@@ -205,7 +219,7 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 def _files(path: Path, found: str) -> list[Path]:
     """What belongs to the vectors at a path, all regular files, in a fixed order."""
     if path.is_dir():
-        files = [path / folder.METADATA] if found == "folder" else wheel.files(path)
+        files = _FOLDERS[found](path)
         for file in files:
             with open_member(file):
                 pass

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 from sklearn.base import clone
 
-from .._validation import VectorsEstimator
+from .._validation import VectorsEstimator, is_frame, is_pair
+from .frames import from_frame
 from .vectors import PretrainedVectors
 
 # gensim objects that were wrapped before, with what tells whether they have changed since: the
 # number of words and the matrix (not its id, which the next matrix may have).
 _wrapped: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
+
+# Pairs whose matrix is used as it is, as long as anybody holds the vectors: the matrix, and a copy
+# of the list of words, which tells whether that has changed since.
+_paired: WeakKeyDictionary[PretrainedVectors, tuple[ref[Any], Any]] = WeakKeyDictionary()
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVectors:
@@ -22,12 +28,17 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
 
     Parameters
     ----------
-    source : str, path, PretrainedVectors, or gensim object
+    source : str, path, PretrainedVectors, gensim object, pair, or frame
         - ``"glove-wiki-gigaword-50"``: the 400,000 words by 50 of GloVe 6B, from the installed
           wheel (extra ``glove``), else through gensim's downloader;
         - any other model name of gensim-data, through gensim's downloader;
         - a path of any format that :meth:`PretrainedVectors.load` reads;
         - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
+        - a pair ``(words, matrix)`` of distinct strings and a 2-D array, shape (n_words, dim),
+          which is not copied if it is float32 or float16 in C order;
+        - a pandas frame whose index holds the words, or with the default index a column, beside
+          columns of numbers or one of arrays; or a polars frame with such columns. A frame is
+          read at each call: where several estimators or a search use one, load it before;
         - a `PretrainedVectors`, which is returned.
     allow_pickle : bool, default=False
         Open gensim's own files, which are pickles and run whatever their author put inside.
@@ -35,26 +46,36 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
     Returns
     -------
     PretrainedVectors
-        The same object for the same source, as long as the source has not changed.
+        The same object for the same source, as long as the source has not changed; for a pair,
+        as long as its matrix is used as it is and somebody holds the vectors.
 
     Raises
     ------
     TypeError
-        If the source is of another type.
+        If the source is of another type, words are no strings, or columns no numbers.
+    ValueError
+        If words are repeated, or do not belong to a row each.
     FileNotFoundError, VectorFormatError, MissingDependencyError
         See :meth:`PretrainedVectors.load`.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn_transfer import PretrainedVectors, load_pretrained
     >>> vectors = PretrainedVectors(["cat", "dog"], [[1.0, 0.0], [0.8, 0.6]])
     >>> load_pretrained(vectors) is vectors
     True
+    >>> load_pretrained((["cat", "dog"], np.eye(2)))["dog"]
+    array([0., 1.], dtype=float32)
     """
     if isinstance(source, PretrainedVectors):
         return source
     if isinstance(source, str | os.PathLike):
         return PretrainedVectors.load(source, allow_pickle=allow_pickle)
+    if is_pair(source):
+        return _from_pair(*source)
+    if is_frame(source):
+        return PretrainedVectors(*from_frame(source))
     vectors = getattr(source, "wv", source)
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
         n_words, matrix = len(vectors.index_to_key), vectors.vectors
@@ -63,9 +84,29 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
             known = _wrapped[vectors] = (n_words, matrix, PretrainedVectors.from_gensim(vectors))
         return known[2]
     raise TypeError(
-        f"pretrained must be a name, a path, a PretrainedVectors or gensim vectors, got "
-        f"{type(source).__name__}: {source!r:.80}"
+        f"pretrained must be a name, a path, a PretrainedVectors, gensim vectors, a pair (words, "
+        f"matrix) or a frame, got {type(source).__name__}: {source!r:.80}"
     )
+
+
+def _from_pair(words: Any, matrix: Any) -> PretrainedVectors:
+    words = list(words) if isinstance(words, list | tuple) else words
+    for vectors, (held, known) in list(_paired.items()):
+        same = words is known or (isinstance(words, list) and words == known)
+        if held() is matrix and vectors.matrix.shape == matrix.shape and same:
+            return vectors
+    if hasattr(words, "to_numpy"):  # a Series, an Index
+        words = words.to_numpy()
+    vectors = PretrainedVectors(words.tolist() if isinstance(words, np.ndarray) else words, matrix)
+    # Values that were copied do not follow the matrix where that is changed.
+    if isinstance(matrix, np.ndarray) and np.may_share_memory(vectors.matrix, matrix):
+        _paired[vectors] = (ref(matrix), words)
+    return vectors
+
+
+def are_several(pretrained: Any) -> bool:
+    """Whether this is a list or tuple of sources, which a pair is not."""
+    return isinstance(pretrained, list | tuple) and not is_pair(pretrained)
 
 
 def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[PretrainedVectors]:
@@ -87,7 +128,7 @@ def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[PretrainedV
     ValueError
         If the list is empty.
     """
-    if not isinstance(pretrained, list | tuple):
+    if not are_several(pretrained):
         return [_learn(pretrained, texts)]
     if not pretrained:
         raise ValueError("pretrained must name at least one source; got an empty list.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, import_optional
 from .files import map_array
+from .parquet import packed_strings
 from .table import Reading, Table
 from .vocabulary import Vocabulary
 
@@ -55,20 +55,10 @@ def read(path: Path, options: Reading) -> Table:
 def _read_words(file: Path) -> Vocabulary:
     """The first column of a Parquet file, its Arrow buffers being the arrays of the vocabulary."""
     purpose = f"Reading the words in {file.name}"
-    arrow = import_optional("pyarrow", extra="glove", purpose=purpose)
+    import_optional("pyarrow", extra="glove", purpose=purpose)
     parquet = import_optional("pyarrow.parquet", extra="glove", purpose=purpose)
     try:
         column = parquet.read_table(file, use_threads=False).column(0).combine_chunks()
-        column = column.cast(arrow.large_string())
-        column.validate(full=True)
     except Exception as error:  # Arrow's errors share no base class but Exception
         raise VectorFormatError(f"{file}: cannot be read: {error}") from error
-    if column.null_count:
-        raise VectorFormatError(f"{file}: expected a word for each row, found nulls.")
-    _, bounds, text = column.buffers()
-    first, stop = column.offset, column.offset + len(column) + 1
-    offsets: NDArray[np.int64] = np.frombuffer(bounds, dtype=np.int64)[first:stop]
-    start, end = offsets[0], offsets[-1]
-    return Vocabulary.from_arrays(
-        np.frombuffer(text, dtype=np.uint8)[start:end], np.asarray(offsets - start)
-    )
+    return Vocabulary.from_arrays(*packed_strings(file, column))
