@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .decimals import NUMBER, parse
+from .decimals import NUMBER, PADDING, parse, parse_between
 from .files import Reader, Writer, content_size, opened, written_whole
 from .table import Reading, Table
 from .vocabulary import Vocabulary
@@ -128,45 +128,81 @@ def _dimension(path: Path, file: Reader) -> int:
     return counts.most_common(1)[0][0]
 
 
-def _blocks(file: Reader) -> Iterator[Lines]:
-    """The lines of a file without trailing whitespace, a block at a time.
-
-    Blank lines are left out in the end, and only there.
-    """
-    blank = False
+def _blocks(file: Reader) -> Iterator[bytes]:
+    """The content from here on, in blocks of whole lines."""
     while block := file.read(_BLOCK):
         if not block.endswith(b"\n"):
             block += file.readline()
-        lines = [line.rstrip() for line in block.removesuffix(b"\n").split(b"\n")]
-        n_lines = len(lines)
-        while n_lines and not lines[n_lines - 1]:
-            n_lines -= 1
-        if n_lines:
-            yield [b""] * blank + lines[:n_lines]
-        blank = n_lines < len(lines)
+        yield block if block.endswith(b"\n") else block + b"\n"
 
 
 def _read_rows(
     path: Path, file: Reader, dim: int, n_rows: int, *, first_line: int
 ) -> tuple[Vocabulary, NDArray[np.float32], bool]:
-    """The first `n_rows` rows, or as many as there are, and whether there are more."""
+    """The first `n_rows` rows, or as many as there are, and whether there are more.
+
+    Blank lines are left out in the end, and only there.
+    """
     # Untouched memory costs nothing, so the array may be too large before the lines are counted.
     matrix = np.empty((n_rows, dim), dtype=np.float32)
     texts: Lines = []
     lengths: list[int] = []
-    row, more = 0, False
-    for lines in _blocks(file):
-        more = len(lines) > n_rows - row
-        taken = lines[: n_rows - row]
-        if taken:
-            words, matrix[row : row + len(taken)] = _read_block(path, taken, dim, first_line + row)
+    row, more, blank = 0, False, False
+    for block in _blocks(file):
+        found = None if blank else _read_plain_block(block, dim)
+        if found is None or len(found[1]) > n_rows - row:
+            lines = [line.rstrip() for line in block[:-1].split(b"\n")]
+            n_lines = len(lines)
+            while n_lines and not lines[n_lines - 1]:
+                n_lines -= 1
+            if not n_lines:
+                blank = True
+                continue
+            blank, ended = n_lines < len(lines), blank
+            lines = [b""] * ended + lines[:n_lines]
+            more = len(lines) > n_rows - row
+            taken = lines[: n_rows - row]
+            found = _read_block(path, taken, dim, first_line + row) if taken else None
+        if found is not None:
+            words, values = found
+            matrix[row : row + len(words)] = values
             texts.append(b"".join(words))
             lengths.extend(map(len, words))
-            row += len(taken)
+            row += len(words)
         if more:
             break
     matrix.resize((row, dim), refcheck=False)
     return Vocabulary.from_encoded(texts, lengths), matrix, more
+
+
+def _read_plain_block(block: bytes, dim: int) -> tuple[Lines, NDArray[np.float32]] | None:
+    """The words and the values, if the lines are as programs write them, else None.
+
+    That is: one space before each value, nothing else below 33, and at the end of a line a newline
+    with at most a space or a carriage return before it.
+    """
+    for ending in (b"\r\n", b" \n"):
+        if ending in block:
+            block = block.replace(ending, b"\n")
+    characters = np.frombuffer(PADDING + block, dtype=np.uint8)
+    gaps = np.flatnonzero(characters <= ord(" "))
+    n_lines = block.count(b"\n")
+    if len(gaps) != n_lines * (dim + 1):
+        return None
+    gaps = gaps.reshape(n_lines, dim + 1)
+    ends = gaps[:, -1]
+    n_spaces = np.count_nonzero(characters == ord(" "))
+    if n_spaces != n_lines * dim or (characters[ends] != ord("\n")).any():
+        return None
+    starts = [0, *(ends[:-1] + 1 - len(PADDING)).tolist()]
+    stops = (gaps[:, 0] - len(PADDING)).tolist()
+    words = [block[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    try:
+        b"\n".join(words).decode()
+        values = parse_between(characters, gaps[:, :-1].ravel() + 1, gaps[:, 1:].ravel())
+    except ValueError:
+        return None  # the slow way finds the line
+    return None if values is None else (words, values.reshape(n_lines, dim))
 
 
 def _read_block(
