@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._validation import VectorFormatError
-from . import binary, fasttext, folder, gensim_files, textual, wheel
+from . import binary, fasttext, folder, gensim_files, static_models, static_writers, textual, wheel
 from .conversions import read_converted
 from .files import check_readable, opened
 from .table import Reading, Table
@@ -19,6 +19,9 @@ from .table import Reading, Table
 _READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "folder": folder.read,
     "kumo": wheel.read,
+    "model2vec": static_models.read,
+    "sentence-transformers": static_models.read,
+    "wordllama": static_models.read,
     "word2vec-text": textual.read_word2vec,
     "word2vec-binary": binary.read,
     "glove": textual.read_glove,
@@ -32,6 +35,8 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
     "word2vec-binary": binary.write,
     "glove": textual.write_glove,
     "gensim": gensim_files.write,
+    "model2vec": static_writers.write_model2vec,
+    "sentence-transformers": static_writers.write_sentence_transformers,
 }
 
 _SAMPLE = 1 << 16
@@ -93,8 +98,10 @@ def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
     table : Table
     path : str or path
         With the suffix ``.gz`` the text and binary formats are compressed.
-    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim"}
-        Only ``"folder"`` keeps float16 and n-gram rows.
+    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "model2vec", \
+"sentence-transformers"}
+        Only ``"folder"`` keeps n-gram rows, and only it and ``"model2vec"`` float16, int8, shared
+        rows and factors.
 
     Raises
     ------
@@ -118,7 +125,8 @@ def kind(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    {"folder", "kumo", "word2vec-text", "word2vec-binary", "glove", "fasttext", "gensim"}
+    {"folder", "kumo", "model2vec", "sentence-transformers", "wordllama", "word2vec-text", \
+"word2vec-binary", "glove", "fasttext", "gensim"}
 
     Raises
     ------
@@ -134,8 +142,11 @@ def kind(path: str | os.PathLike[str]) -> str:
             return "folder"
         if wheel.files(path):
             return "kumo"
+        if (static := static_models.find(path)) is not None:
+            return static_models.kind(static)
         raise VectorFormatError(
-            f"{path}: expected a folder of vectors, with {folder.METADATA} or with *_emb.npy and "
+            f"{path}: expected a folder of vectors, with {folder.METADATA}, with "
+            f"{static_models.WEIGHTS} and {static_models.TOKENIZER}, or with *_emb.npy and "
             f"*_index.parquet inside."
         )
     with opened(path) as file:
@@ -208,6 +219,8 @@ def _files(path: Path, found: str) -> list[Path]:
         return [path / folder.METADATA]
     if found == "kumo":
         return wheel.files(path)
+    if _READERS[found] is static_models.read and (static := static_models.find(path)) is not None:
+        return static.all
     if found == "gensim":
         beside = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
         return [path, *sorted(file for file in beside if file.is_file())]
