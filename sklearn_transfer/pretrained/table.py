@@ -72,11 +72,25 @@ class Table:
         """Length of a vector."""
         return int(self.matrix.shape[1])
 
-    def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """The vectors of some words by their positions, shape (n, dim).
+    @property
+    def cased(self) -> bool:
+        """Whether the words tell upper from lower case, judged by 10,000 of them."""
+        sample = self.words[:: max(1, len(self.words) // 10_000)]
+        return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
-        Only these become float32. A slice of a plain float32 table is a view, which may be
-        memory-mapped and read-only.
+    def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
+        """The vectors of some words.
+
+        Parameters
+        ----------
+        words : ndarray of int, shape (n,), or slice
+            Their positions.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+            Only these become float32. A slice of a plain float32 table is a view, which may be
+            memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
         vectors: NDArray[np.float32] = self.matrix[rows].astype(np.float32, copy=False)

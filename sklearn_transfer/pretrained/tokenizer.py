@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ class TableTokenizer:
         return tokenizer
 
     @cached_property
-    def _token(self) -> dict[int, str]:
-        """Of an id; the fast form of what the library returns has ids alone."""
+    def names(self) -> dict[int, str]:
+        """The token of each id, in the order of the ids."""
         vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
-        return {i: token for token, i in vocabulary.items()}
+        return {id_: token for token, id_ in sorted(vocabulary.items(), key=itemgetter(1))}
 
-    def check(self, path: Path) -> list[str]:
-        """The tokens in the order of their ids, of which none may be missing.
+    def check(self, path: Path) -> dict[int, str]:
+        """The tokens by their ids, in the order of the ids, which may have gaps.
 
         Parameters
         ----------
@@ -73,38 +74,56 @@ class TableTokenizer:
 
         Returns
         -------
-        list of str
+        dict of int to str
 
         Raises
         ------
         VectorFormatError
-            If it is no tokenizer, or its ids are not 0, 1, ...
+            If it is no tokenizer, or has no tokens.
         MissingDependencyError
             If the library is not installed.
         """
         try:
-            vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+            names = self.names
         except ImportError:
             raise
         except BaseException as error:  # the library's own are bare Exception, and its panics
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise VectorFormatError(f"{path}: no tokenizer.json: {error}") from error
-        tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-        if [vocabulary[token] for token in tokens] != list(range(len(tokens))):
-            raise VectorFormatError(f"{path}: expected tokens with the ids 0, 1, ... without gaps.")
-        return tokens
+        if not names:
+            raise VectorFormatError(f"{path}: expected a tokenizer with tokens, found none.")
+        return names
+
+    @property
+    def unknown(self) -> str | None:
+        """The token that stands for what the tokenizer does not know."""
+        model = self._tokenizer.model
+        if hasattr(model, "unk_token"):
+            token: str | None = model.unk_token
+            return token if self._tokenizer.token_to_id(token or "") is not None else None
+        # The library does not tell that of a Unigram model.
+        return self.names.get(json.loads(self._tokenizer.to_str())["model"].get("unk_id"))
+
+    def skipping(self, tokens: Sequence[str]) -> TableTokenizer:
+        """The same tokenizer, which leaves out these tokens; what was made of it is shared."""
+        other = TableTokenizer(self.content, tokens)
+        made = ("_tokenizer", "names")
+        other.__dict__ |= {name: self.__dict__[name] for name in made if name in self.__dict__}
+        return other
 
     def split_all(self, texts: Sequence[str]) -> Iterator[list[str]]:
         """The tokens of each text, without special ones."""
+        names = self.names
+        skipped = {id_ for id_, token in names.items() if token in self.skipped}
         for start in range(0, len(texts), _BATCH):
             # A lone surrogate is no character that the library could be given.
             batch = [
                 text.encode(errors="replace").decode() for text in texts[start : start + _BATCH]
             ]
             for found in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-                tokens = map(self._token.__getitem__, found.ids)
-                yield [token for token in tokens if token not in self.skipped]
+                # Not its `tokens`: of some models these are the text, where that is unknown.
+                yield [names[id_] for id_ in found.ids if id_ not in skipped]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TableTokenizer) and self.digest == other.digest

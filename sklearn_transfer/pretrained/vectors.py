@@ -146,8 +146,10 @@ class PretrainedVectors:
         source : str or path
             A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
             (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
-            ``.model``, or a folder that :meth:`save` wrote; the content tells which. Or a name: see
-            :func:`sklearn_transfer.load_pretrained`.
+            ``.model``, or a folder: one that :meth:`save` wrote, of a Model2Vec model, of
+            a sentence-transformers model whose only module is ``StaticEmbedding`` (beside
+            ``Normalize``), or of the package wordllama, all of ``.safetensors`` files; the
+            content tells which. Or a name: see :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
             Open gensim's own files. They are pickles: opening one runs whatever its author put
             inside, so do it only for a source that you trust.
@@ -166,6 +168,15 @@ class PretrainedVectors:
             If nothing is there, with the places that were looked at.
         VectorFormatError
             If the file is damaged, of no known format, or a pickle without `allow_pickle`.
+        MissingDependencyError
+            If a library that reads it is not installed; the message names the extra.
+
+        Notes
+        -----
+        A static model comes with its tokenizer, which splits texts where it is the only source, and
+        gives what the library that wrote it gives with the mean of all tokens: one of Model2Vec
+        leaves out the token for what is unknown, sentence-transformers does not. Where the model
+        normalises its vectors of texts, ``PretrainedEmbeddingTransformer(norm="l2")`` does.
         """
         path = locate(source)
         origin = Origin(str(path), formats.fingerprint(path), allow_pickle, mmap, limit)
@@ -212,18 +223,32 @@ class PretrainedVectors:
         return type(self).load(Path(folder))
 
     def write(self, path: str | os.PathLike[str], *, format: str) -> None:
-        """Write a file for other programs.
+        """Write a file or folder for other programs.
 
         Parameters
         ----------
         path : str or path
             With the suffix ``.gz`` the text and binary formats are compressed.
-        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "folder"}
+        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "folder", "model2vec", \
+"sentence-transformers"}
+            The last two are folders that ``model2vec.StaticModel.from_pretrained`` and
+            ``SentenceTransformer`` open (extra ``static``).
 
         Raises
         ------
         ValueError
             If the format is unknown, or cannot hold a word (which is named).
+        FileExistsError
+            If a folder is to be written over something that this package did not write.
+
+        Notes
+        -----
+        N-gram rows are kept by ``"folder"`` alone; shared rows, factors, float16 and int8 by
+        ``"folder"`` and ``"model2vec"``, elsewhere the vectors become float32.
+
+        A table without a tokenizer gets one for the last two formats: whole words, lower-cased
+        unless the table is cased, split as the estimators do by default. A word that the table does
+        not have is left out by model2vec, and counts as zeros in sentence-transformers.
         """
         formats.write(self._table, Path(path), format)
 
@@ -276,9 +301,7 @@ class PretrainedVectors:
     def cased(self) -> bool:
         """Whether the words tell upper from lower case, judged by 10,000 of them."""
         if self._cased is None:
-            sample = self.words[:: max(1, len(self) // 10_000)]
-            upper = sum(word != word.lower() for word in sample)
-            self._cased = upper > 0.01 * len(sample)
+            self._cased = self._table.cased
         return self._cased
 
     def knows(
