@@ -146,7 +146,9 @@ class PretrainedVectors:
         source : str or path
             A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
             (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
-            ``.model``, or a folder that :meth:`save` wrote; the content tells which. Or a name: see
+            ``.model``, or Parquet (a column of words, and one of lists or many of numbers; extra
+            ``parquet``); the folder of a spaCy pipeline, of its ``vocab`` or of a package with one
+            pipeline; or a folder that :meth:`save` wrote. The content tells which. Or a name: see
             :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
             Open gensim's own files. They are pickles: opening one runs whatever its author put
@@ -218,12 +220,15 @@ class PretrainedVectors:
         ----------
         path : str or path
             With the suffix ``.gz`` the text and binary formats are compressed.
-        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "folder"}
+        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", "folder"}
+            ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size.
 
         Raises
         ------
         ValueError
             If the format is unknown, or cannot hold a word (which is named).
+        MissingDependencyError
+            If ``"parquet"`` is asked for without the extra ``parquet``.
         """
         formats.write(self._table, Path(path), format)
 
