@@ -39,11 +39,12 @@ class FineTunedClassifier(
     Parameters
     ----------
     pretrained : str, path, object, list of these, or nn.Module, default=None
-        See :func:`load_pretrained` for what gives vectors; X is texts. What several sources know is
-        concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. With a torch
-        module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained, in
-        which `adaptation` says what moves, whatever `requires_grad` was. With None, X is a matrix
-        of features.
+        See :func:`load_pretrained` for what gives vectors (an object may be a `PretrainedVectors`,
+        a gensim one, a pair of words and matrix, or a frame); X is texts. What several sources know
+        is concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. With a
+        torch module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained,
+        in which `adaptation` says what moves, whatever `requires_grad` was. With None, X is a
+        matrix of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
         How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
         convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the

@@ -24,7 +24,8 @@ class ContinuedVectors(VectorsEstimator):
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors or gensim object, default="glove-wiki-gigaword-50"
+    pretrained : str, path, PretrainedVectors, gensim object, pair (words, matrix) or frame, \
+            default="glove-wiki-gigaword-50"
         See :func:`load_pretrained`.
     unlabelled : iterable of str, default=None
         More texts to train on, beside those of `fit`.

@@ -35,11 +35,11 @@ class PretrainedEmbeddingTransformer(
 
     Parameters
     ----------
-    pretrained : str, path, PretrainedVectors, gensim object, ContinuedVectors, or list of \
-            these, default="glove-wiki-gigaword-50"
-        See :func:`load_pretrained`. Opened in `fit`, once in a process. What several sources know
-        of a text is concatenated (meta-embeddings, Yin & Schuetze 2016). Of a `ContinuedVectors` a
-        clone is fitted on the texts of `fit`.
+    pretrained : str, path, PretrainedVectors, gensim object, pair (words, matrix), frame, \
+            ContinuedVectors, or list of these, default="glove-wiki-gigaword-50"
+        See :func:`load_pretrained`. Opened in `fit`, once in a process; clones share it. What
+        several sources know of a text is concatenated (meta-embeddings, Yin & Schuetze 2016). Of a
+        `ContinuedVectors` a clone is fitted on the texts of `fit`.
     pooling : {"mean", "sum", "max", "min"} or tuple of them, default="mean"
         How the vectors of a text become one. The results of a tuple are concatenated.
     weighting : {"idf", "sif"} or None, default=None

@@ -14,7 +14,7 @@ def from_frame(frame: Any) -> tuple[list[Any], NDArray[Any]]:
     Parameters
     ----------
     frame : pandas or polars DataFrame
-        With pandas the words are the index, or beside the default index the only column of
+        With pandas the words are the index, or beside an index of integers the only column of
         strings; with polars, the only column of strings. The other columns are numbers, or one
         holds arrays or lists of one length.
 
@@ -44,14 +44,16 @@ def _from_pandas(frame: Any) -> tuple[list[Any], NDArray[Any]]:
     numbers = [i for i, kind in enumerate(kinds) if kind in "fiu"]
     words, index = frame.index, frame.index
     # A default index is no list of words, so that these are a column.
-    if type(index).__name__ == "RangeIndex" or index.inferred_type == "integer":
+    if index.inferred_type == "integer":
         strings = [i for i in others if _first(frame.iloc[:, i]) is str]
         if len(strings) != 1:
             raise _unexpected(frame, frame.dtypes, "strings as index, or one column of strings")
         words = frame.iloc[:, strings[0]]
         others.remove(strings[0])
     if len(others) == 1 and not numbers and _first(frame.iloc[:, others[0]]) in (list, np.ndarray):
-        return words.tolist(), _stack(frame.iloc[:, others[0]].tolist())
+        rows = frame.iloc[:, others[0]].tolist()
+        _check_lengths({len(row) if hasattr(row, "__len__") else None for row in rows})
+        return words.tolist(), _as_numbers(np.array(rows))
     if others:
         raise _unexpected(frame, frame.dtypes, "beside the words only numbers, or one of arrays")
     values = frame.iloc[:, numbers] if len(numbers) < len(kinds) else frame
@@ -78,20 +80,26 @@ def _from_polars(frame: Any) -> tuple[list[Any], NDArray[Any]]:
             frame, frame.dtypes, "one column of strings, and only numbers or one of lists beside it"
         )
     words = strings[0].to_list()
-    if lists:
-        return words, _stack(lists[0].to_list())
-    return words, frame.select([column.name for column in numbers]).to_numpy(order="c")
+    if not lists:
+        return words, frame.select([column.name for column in numbers]).to_numpy(order="c")
+    column = lists[0]
+    column = column.arr.to_list() if str(column.dtype).startswith("Array") else column
+    _check_lengths(set(column.list.len().to_list()))
+    return words, _as_numbers(column.explode().to_numpy()).reshape(len(column), -1)
 
 
-def _stack(rows: list[Any]) -> NDArray[Any]:
-    lengths = {None if row is None else len(row) for row in rows}
-    if len(lengths) > 1 or None in lengths:
-        found = ", ".join(sorted(map(str, lengths))[:5])
-        raise ValueError(f"The frame must hold a vector of one length in each row, found {found}.")
-    try:
-        return np.array(rows, dtype=np.float32).reshape(len(rows), -1)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"The frame must hold vectors of numbers: {error}") from error
+def _check_lengths(lengths: set[int | None]) -> None:
+    if len(lengths) != 1 or None in lengths or 0 in lengths:
+        found = ", ".join(sorted(map(str, lengths))[:5]) or "no rows"
+        raise ValueError(
+            f"The frame must hold vectors of one length, at least 1, found the lengths {found}."
+        )
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"The frame must hold vectors of numbers, found {values.dtype}.")
+    return values
 
 
 def _unexpected(frame: Any, dtypes: Any, expected: str) -> TypeError:

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from .._validation import VectorsEstimator, is_frame, is_pair
@@ -95,11 +96,18 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> PretrainedVec
     )
 
 
-def _from_pair(words: Any, matrix: Any) -> PretrainedVectors:
+def _from_pair(words: Any, matrix: NDArray[Any]) -> PretrainedVectors:
+    """Words and their matrix, whose values are not copied where they can be used as they are."""
+    dtype = np.asarray(matrix[:0]).dtype
+    if dtype.kind not in "fiu":
+        raise TypeError(
+            f"A pair (words, matrix) must have a matrix of numbers, got {dtype}. Convert it first: "
+            f"matrix.astype('float32')."
+        )
     words = list(words) if isinstance(words, list | tuple) else words
     for vectors, (held, known) in list(_paired.items()):
-        same = words is known or (isinstance(words, list) and words == known)
-        if held() is matrix and vectors.matrix.shape == matrix.shape and same:
+        same = held() is matrix and vectors.matrix.shape == matrix.shape
+        if same and (words is known or (isinstance(words, list) and words == known)):
             return vectors
     if hasattr(words, "to_numpy"):  # a Series, an Index
         words = words.to_numpy()

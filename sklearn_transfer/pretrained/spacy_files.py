@@ -189,6 +189,12 @@ def _read_map(file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
             f"{len(packed)} bytes."
         )
     starts = np.fromiter(_steps(file, packed, start, 2 * n_entries), np.int64, 2 * n_entries)
+    end = int(starts[-1]) + _WIDTHS[packed[starts[-1]]]
+    if end != len(packed):
+        raise VectorFormatError(
+            f"{file}, byte {end}: expected the end after {n_entries} entries, found "
+            f"{len(packed) - end} more bytes."
+        )
     values = _numbers(np.frombuffer(packed, dtype=np.uint8), starts)
     keys, rows = values[::2], values[1::2]
     ordered = np.sort(keys)
@@ -199,7 +205,7 @@ def _read_map(file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 
 def _steps(file: Path, packed: bytes, at: int, n_numbers: int) -> Iterator[int]:
-    """Where each of the numbers begins that fill the rest of the file."""
+    """Where each of the numbers begins that follow each other."""
     size, widths = len(packed), _WIDTHS
     for i in range(n_numbers):
         width = widths[packed[at]] if at < size else 0
@@ -210,11 +216,6 @@ def _steps(file: Path, packed: bytes, at: int, n_numbers: int) -> Iterator[int]:
             )
         yield at
         at += width
-    if at != size:
-        raise VectorFormatError(
-            f"{file}, byte {at}: expected the end after {n_numbers} numbers, found {size - at} "
-            f"more bytes."
-        )
 
 
 def _numbers(packed: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -146,9 +146,10 @@ class PretrainedVectors:
         source : str or path
             A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
             (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
-            ``.model``, or a folder: one that :meth:`save` wrote, of a Model2Vec model, of
-            a sentence-transformers model whose only module is ``StaticEmbedding`` (beside
-            ``Normalize``), or of the package wordllama, all of ``.safetensors`` files; the
+            ``.model``, or Parquet (a column of words, and one of lists or many of numbers; extra
+            ``parquet``). Or a folder: one that :meth:`save` wrote, of a Model2Vec model, of a
+            sentence-transformers model whose only module is ``StaticEmbedding`` (beside
+            ``Normalize``), of the package wordllama, of a spaCy pipeline or its ``vocab``. The
             content tells which. Or a name: see :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
             Open gensim's own files. They are pickles: opening one runs whatever its author put
@@ -229,10 +230,11 @@ class PretrainedVectors:
         ----------
         path : str or path
             With the suffix ``.gz`` the text and binary formats are compressed.
-        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "folder", "model2vec", \
-"sentence-transformers"}
-            The last two are folders that ``model2vec.StaticModel.from_pretrained`` and
-            ``SentenceTransformer`` open (extra ``static``).
+        format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", "folder", \
+"model2vec", "sentence-transformers"}
+            ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size. The last two
+            are folders that ``model2vec.StaticModel.from_pretrained`` and ``SentenceTransformer``
+            open (extra ``static``).
 
         Raises
         ------
@@ -240,11 +242,15 @@ class PretrainedVectors:
             If the format is unknown, or cannot hold a word (which is named).
         FileExistsError
             If a folder is to be written over something that this package did not write.
+        MissingDependencyError
+            If ``"parquet"`` is asked for without the extra ``parquet``, or a folder of a static
+            model without ``static``.
 
         Notes
         -----
         N-gram rows are kept by ``"folder"`` alone; shared rows, factors, float16 and int8 by
-        ``"folder"`` and ``"model2vec"``, elsewhere the vectors become float32.
+        ``"folder"`` and ``"model2vec"``, elsewhere the vectors become float32 (in Parquet float16
+        stays).
 
         A table without a tokenizer gets one for the last two formats: whole words, lower-cased
         unless the table is cased, split as the estimators do by default. A word that the table does

@@ -28,7 +28,7 @@ KINDS = {
     "fasttext.model": "gensim",
 }
 SAME = [name for name in KINDS if not name.endswith(".model") and name != "fasttext.bin"]
-WRITTEN = ["folder", "word2vec-text", "word2vec-binary", "glove", "gensim"]
+WRITTEN = ["folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet"]
 
 
 def copy(source: Path, target: Path) -> Path:
@@ -87,7 +87,7 @@ def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path: Path, tiny:
         formats.write(tiny, tmp_path / "t", "csv")
 
 
-@pytest.mark.parametrize("format", ["word2vec-text", "word2vec-binary", "glove", "gensim"])
+@pytest.mark.parametrize("format", WRITTEN[1:])
 def test_a_crash_leaves_the_old_file_and_no_rubbish(
     tmp_path: Path, tiny: Table, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

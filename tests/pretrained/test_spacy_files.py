@@ -274,7 +274,7 @@ def test_a_pipeline_without_vectors_is_refused_with_the_cure(vocab: Path) -> Non
         (
             "key2row",
             b"\x81\1\0\0",
-            "key2row, byte 3: expected the end after 2 numbers",
+            "key2row, byte 3: expected the end after 1 entries",
         ),
         ("key2row", b"\x82\1\0\1\0", "key2row: the key 1 occurs twice"),
         ("key2row", b"\x81\1\6", "key2row: expected rows from 0 to 5 as in vectors, found 6"),
