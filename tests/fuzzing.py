@@ -358,7 +358,10 @@ def _fuzz(name: str, first: int, stop: int, seconds: float, seed: int, progress:
     tally, start = Tally(name), time.perf_counter()
     # In memory, where there is such a place: thousands of folders come and go.
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place) as folder, progress.open("r+b", buffering=0) as noted:
+    with (
+        tempfile.TemporaryDirectory(dir=place) as folder,
+        progress.open("r+b", buffering=0) as noted,
+    ):
         fuzzer = Fuzzer(name, Path(folder), seed)
         for i in range(first, stop):
             if time.perf_counter() - start > seconds:

@@ -226,3 +226,18 @@ def test_damage_is_found_or_does_no_harm(saved: Path, tiny: Table, survive, name
     for table in survive(saved / name, saved, mmap=False):
         assert list(table.words) == list(tiny.words)
         np.testing.assert_array_equal(table.matrix, tiny.matrix)
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_gives_no_mixture(
+    saved: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    map_array = folder.map_array
+
+    def late(file: Path) -> np.ndarray:
+        if file.name == "matrix.npy":  # all of the words have been read
+            folder.write(Table(tiny.words.take(np.arange(12)[::-1]), -tiny.matrix), saved)
+        return map_array(file)
+
+    monkeypatch.setattr(folder, "map_array", late)
+    with pytest.raises(VectorFormatError, match="changed while it was read; open it again"):
+        folder.read(saved, Reading())
