@@ -60,7 +60,7 @@ def test_words_and_unknown_words_equal_those_of_gensim(
 
 def test_chunks_of_words_make_no_difference(data: Path, monkeypatch) -> None:
     whole = formats.read(data / "fasttext.bin").matrix
-    monkeypatch.setattr(fasttext, "_CHUNK", 5)
+    monkeypatch.setattr(fasttext, "_CHUNK", 40)
     np.testing.assert_array_equal(formats.read(data / "fasttext.bin").matrix, whole)
 
 
@@ -159,4 +159,22 @@ def test_a_matrix_of_more_rows_than_the_file_has_is_refused(
     place = content.rindex(struct.pack("<2q", 28, 4))
     path = change(data / "fasttext.bin", tmp_path / "m", place, "<q", rows)
     with pytest.raises(VectorFormatError, match=f"that are left, found {rows} x 4"):
+        formats.read(path)
+
+
+def test_what_follows_the_model_is_found_out(tmp_path: Path, data: Path) -> None:
+    text = (data / "glove.txt").read_bytes()
+    (tmp_path / "m").write_bytes((data / "fasttext.bin").read_bytes() + text)
+    with pytest.raises(VectorFormatError, match=rf"byte 930: .* found {len(text)} bytes more"):
+        formats.read(tmp_path / "m")
+
+
+def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
+    tmp_path: Path, data: Path
+) -> None:
+    content = (data / "fasttext.bin").read_bytes().replace(b"Paris\0", b"P" * 5000 + b"\0")
+    (tmp_path / "a").write_bytes(content)
+    assert "P" * 5000 in formats.read(tmp_path / "a").words
+    path = change(tmp_path / "a", tmp_path / "b", MIN_N + 4, "<i", 5000)
+    with pytest.raises(VectorFormatError, match=r"word 6 has 5000 characters and thus \d+ n-grams"):
         formats.read(path)

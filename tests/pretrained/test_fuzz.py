@@ -76,7 +76,8 @@ def test_the_judge_sees_a_wrong_row(
     tally = Tally(name)
     for i in range(60):
         fuzzer.judge(i, tally)
-    assert not tally.tables
+    # A single row has no other to be exchanged with.
+    assert len(tally.outside) > 5 * tally.tables
     assert len(tally.outside) >= 2
     assert "expected" in tally.outside[0]
 
