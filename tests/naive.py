@@ -102,7 +102,7 @@ def read_fasttext(path: Path, _: int) -> Rows:
         ngrams = _ngrams(f"<{word}>", max(min_n, 1), max_n) if bucket else []
         used = [n_words + _fnv1a(ngram) % bucket for ngram in ngrams]
         with np.errstate(all="ignore"):
-            rows.append((word, matrix[[i, *used]].mean(axis=0)))
+            rows.append((word, matrix[[i, *used]].mean(axis=0, dtype=np.float64)))
     return rows
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ _FLOAT = np.dtype("<f4")
 _OLD, _NEW = 11, 12
 _SUPERVISED = 3
 
-_CHUNK = 20_000  # words whose n-grams are gathered at once
+# n-grams that are gathered at once, some hundred bytes each. A word of more is no word.
+_CHUNK = 1 << 18
 
 
 def read(path: Path, options: Reading) -> Table:
@@ -84,7 +86,13 @@ def read(path: Path, options: Reading) -> Table:
             )
         words, position = _read_words(path, content, n_entries, n_words)
         n_rows, start = _read_shape(path, content, position, dim)
-        _read_shape(path, content, start + n_rows * dim * _FLOAT.itemsize, dim)
+        output = start + n_rows * dim * _FLOAT.itemsize
+        n_outputs, last = _read_shape(path, content, output, dim)
+        end = last + n_outputs * dim * _FLOAT.itemsize
+        if end != size:
+            raise VectorFormatError(
+                f"{path}, byte {end}: expected the end of the file, found {size - end} bytes more."
+            )
         if n_rows != n_words + bucket:
             raise VectorFormatError(
                 f"{path}, byte {position}: expected {n_words} words and {bucket} buckets, found "
@@ -101,12 +109,29 @@ def read(path: Path, options: Reading) -> Table:
     check_finite(rows, path)
     n_words = min(n_words, options.limit or n_words)
     matrix = np.empty((n_words, dim), dtype=np.float32)
-    for first in range(0, n_words, _CHUNK):
-        chunk = slice(first, min(first + _CHUNK, n_words))
+    for chunk in _chunks(path, words[:n_words], min_n, max_n):
         sums, counts = subwords.sums(words[chunk])
         with np.errstate(over="ignore", invalid="ignore"):  # from_rows finds what is not finite
             matrix[chunk] = (rows[chunk] + sums) / (counts + 1).astype(np.float32)[:, None]
     return Table.from_rows(words[:n_words], matrix, path, subwords)
+
+
+def _chunks(path: Path, words: list[str], min_n: int, max_n: int) -> Iterator[slice]:
+    """Consecutive words that have few enough n-grams to be gathered at once."""
+    first = total = 0
+    for i, word in enumerate(words):
+        length = len(word) + 2  # with "<" and ">"
+        n_ngrams = length * max(min(max_n, length) - min_n + 1, 0)
+        if n_ngrams > _CHUNK:
+            raise VectorFormatError(
+                f"{path}: word {i + 1} has {len(word)} characters and thus {n_ngrams} n-grams of "
+                f"{min_n} to {max_n} characters; expected at most {_CHUNK}."
+            )
+        total += n_ngrams
+        if total > _CHUNK:
+            yield slice(first, i)
+            first, total = i, n_ngrams
+    yield slice(first, len(words))
 
 
 def _quantised(path: Path) -> VectorFormatError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -210,6 +211,19 @@ def test_a_damaged_entry_is_made_anew(
     damaged.write_bytes(damaged.read_bytes()[:-9])
     same(formats.read(file), formats.read(file))
     assert parsed == [file, file]
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_an_entry_of_a_newer_version_is_not_misread(
+    limit: int | None, file: Path, cache_folder: Path, tiny: Table
+) -> None:
+    formats.read(file)
+    (entry,) = entries(cache_folder)
+    about = {**json.loads(entry.read_text()), "version": 99}
+    entry.write_text(json.dumps(about))
+    table = formats.read(file, limit=limit)
+    assert list(table.words) == list(tiny.words)[:limit]
+    np.testing.assert_array_equal(table.matrix, tiny.matrix[:limit])
 
 
 def test_a_damaged_note_costs_a_look_at_the_file(

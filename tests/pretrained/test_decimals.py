@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,3 +81,12 @@ def test_the_largest_float32_is_read() -> None:
 def test_another_count_is_an_error(n_numbers: int) -> None:
     with pytest.raises(ValueError, match=f"expected {n_numbers} values, found 2"):
         parse(b"1 2", n_numbers)
+
+
+@pytest.mark.parametrize("tail", [b"x", b".x", b".9x", b"e", b"e9x"])
+def test_a_long_run_of_digits_is_refused_at_once(tail: bytes) -> None:
+    # Each of the digits could end one part and begin the next: this took time with their square.
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="expected a finite number"):
+        parse(b"9" * 200_000 + tail, 1)
+    assert time.perf_counter() - start < 5

@@ -60,7 +60,7 @@ def test_words_and_unknown_words_equal_those_of_gensim(
 
 def test_chunks_of_words_make_no_difference(data: Path, monkeypatch) -> None:
     whole = formats.read(data / "fasttext.bin").matrix
-    monkeypatch.setattr(fasttext, "_CHUNK", 5)
+    monkeypatch.setattr(fasttext, "_CHUNK", 40)
     np.testing.assert_array_equal(formats.read(data / "fasttext.bin").matrix, whole)
 
 
@@ -128,4 +128,53 @@ def test_values_that_are_not_finite_are_an_error(tmp_path: Path, data: Path) -> 
     first = content.rindex(struct.pack("<2q", 28, 4)) + 16
     path = change(data / "fasttext.bin", tmp_path / "m", first, "<f", float("nan"))
     with pytest.raises(VectorFormatError, match=r"row 0 .* holds NaN or infinity"):
+        formats.read(path)
+
+
+def test_rows_are_those_of_the_file_that_the_words_were_read_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    path.write_bytes((data / "fasttext.bin").read_bytes())
+    expected, read_words = formats.read(path), fasttext._read_words
+
+    def replace_after(*arguments: object) -> object:
+        found = read_words(*arguments)  # type: ignore[arg-type]
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content[:-400] + bytes(400))
+        return found
+
+    monkeypatch.setattr(fasttext, "_read_words", replace_after)
+    found = formats.read(path)
+    np.testing.assert_array_equal(found.matrix, expected.matrix)
+    np.testing.assert_array_equal(found.subwords.matrix, expected.subwords.matrix)
+
+
+@pytest.mark.parametrize("rows", [10**12, 2**62, 2**63 - 1, -1])
+def test_a_matrix_of_more_rows_than_the_file_has_is_refused(
+    tmp_path: Path, data: Path, rows: int
+) -> None:
+    content = (data / "fasttext.bin").read_bytes()
+    place = content.rindex(struct.pack("<2q", 28, 4))
+    path = change(data / "fasttext.bin", tmp_path / "m", place, "<q", rows)
+    with pytest.raises(VectorFormatError, match=f"that are left, found {rows} x 4"):
+        formats.read(path)
+
+
+def test_what_follows_the_model_is_found_out(tmp_path: Path, data: Path) -> None:
+    text = (data / "glove.txt").read_bytes()
+    (tmp_path / "m").write_bytes((data / "fasttext.bin").read_bytes() + text)
+    with pytest.raises(VectorFormatError, match=rf"byte 930: .* found {len(text)} bytes more"):
+        formats.read(tmp_path / "m")
+
+
+def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
+    tmp_path: Path, data: Path
+) -> None:
+    content = (data / "fasttext.bin").read_bytes().replace(b"Paris\0", b"P" * 5000 + b"\0")
+    (tmp_path / "a").write_bytes(content)
+    assert "P" * 5000 in formats.read(tmp_path / "a").words
+    path = change(tmp_path / "a", tmp_path / "b", MIN_N + 4, "<i", 5000)
+    with pytest.raises(VectorFormatError, match=r"word 6 has 5000 characters and thus \d+ n-grams"):
         formats.read(path)

@@ -12,7 +12,7 @@ import pytest
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
-from sklearn_transfer.pretrained.files import compression, content_size
+from sklearn_transfer.pretrained.files import compression, content_size, map_array
 from sklearn_transfer.pretrained.table import Table
 
 Compress = Callable[[bytes], bytes]
@@ -93,6 +93,19 @@ def test_an_archive_of_several_files_names_them(data: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["glove.zip"]
 
 
+@pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt"])
+def test_an_archive_cannot_write_outside(
+    name: str, data: Path, tmp_path: Path, tiny: Table
+) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    with zipfile.ZipFile(inside / "t.zip", "w") as archive:
+        archive.writestr(name, (data / "glove.txt").read_bytes())
+    np.testing.assert_array_equal(formats.read(inside / "t.zip").matrix, tiny.matrix)
+    assert [path.name for path in tmp_path.rglob("*")] == ["inside", "t.zip"]
+    assert not Path("/tmp/outside.txt").exists()
+
+
 def test_an_archive_of_nothing_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "t", "w") as archive:
         archive.mkdir("folder")
@@ -116,3 +129,60 @@ def test_an_unknown_method_of_compression_is_an_error(data: Path, tmp_path: Path
     (tmp_path / "t").write_bytes(bytes(content))
     with pytest.raises(VectorFormatError, match=r"damaged or cut off: .*method"):
         formats.read(tmp_path / "t")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", "<f2", "|i1", "<i8", "<u8", ">f8"])
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4), (0, 3)])
+def test_arrays_are_mapped_as_numpy_saved_them(
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, order: str
+) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype, order=order)
+    np.save(tmp_path / "a.npy", array)
+    found = map_array(tmp_path / "a.npy")
+    assert found.dtype.str == dtype
+    assert found.flags.f_contiguous == array.flags.f_contiguous
+    assert not found.flags.writeable
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_arrays_of_every_version_of_numpys_format_are_mapped(
+    tmp_path: Path, version: tuple[int, int]
+) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.arange(6.0).reshape(2, 3), version=version)
+    np.testing.assert_array_equal(map_array(tmp_path / "a.npy"), np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"(3, 4)", b"(1000000000000, 4)", "makes 16000000000[0-9]+ bytes, found"),
+        (b"(3, 4)", b"(4611686018427387904, 4)", "announces an array of shape"),
+        (b"(3, 4)", b"(3L, 4)", "expected the head of a NumPy array"),
+        (b"(3, 4)", b"(-3, 4)", "expected the head of a NumPy array"),
+        (b"(3, 4)", b"(3, 5)", "makes [0-9]+ bytes, found"),
+        (b"'<f4'", b"'<f5'", "cannot be opened: data type"),
+        (b"'<f4'", b"'|O8'", "expected the head of a NumPy array"),
+        (b"(3, 4)", b"print", "expected the head of a NumPy array"),
+        (b"NUMPY", b"NUMPX", "expected the head of a NumPy array"),
+    ],
+)
+def test_the_head_of_an_array_is_checked_before_anything_is_mapped(
+    tmp_path: Path, old: bytes, new: bytes, message: str
+) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((3, 4), dtype=np.float32))
+    content = path.read_bytes()
+    # The head keeps its length: spaces at its end go.
+    content = content.replace(old, new).replace(b" " * max(len(new) - len(old), 0) + b"\n", b"\n")
+    path.write_bytes(content)
+    with pytest.raises(VectorFormatError, match=f"a.npy: .*{message}"):
+        map_array(path)
+
+
+def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a", np.zeros(3))
+    with pytest.raises(VectorFormatError, match=r"a.npz: .*expected the head of a NumPy array"):
+        map_array(tmp_path / "a.npz")

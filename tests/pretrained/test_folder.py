@@ -257,3 +257,18 @@ def test_damaged_rows_and_factors_are_found_also_when_mapped(tmp_path: Path, nam
 def test_version_1_is_read(data: Path) -> None:
     assert json.loads((data / "folder" / "vectors.json").read_text())["version"] == 1
     assert len(folder.read(data / "folder", Reading()).words) == 12
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_gives_no_mixture(
+    saved: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    map_array = folder.map_array
+
+    def late(file: Path) -> np.ndarray:
+        if file.name == "matrix.npy":  # all of the words have been read
+            folder.write(Table(tiny.words.take(np.arange(12)[::-1]), -tiny.matrix), saved)
+        return map_array(file)
+
+    monkeypatch.setattr(folder, "map_array", late)
+    with pytest.raises(VectorFormatError, match="changed while it was read; open it again"):
+        folder.read(saved, Reading())

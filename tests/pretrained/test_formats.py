@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -170,6 +171,99 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         listener.bind("t")
         with pytest.raises(VectorFormatError, match="expected a regular file or a folder"):
             formats.read("t")
+
+
+def put_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def put_socket(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
+def put_nothing(path: Path) -> None:
+    pass
+
+
+PARTS = ["folder/vectors.json", "folder/matrix.npy", "folder/text.npy"]
+PARTS += ["wheel/tiny_emb.npy", "wheel/tiny_index.parquet"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither pipes nor sockets as files")
+@pytest.mark.parametrize("put", [put_folder, put_pipe, put_loop, put_socket, put_nothing])
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("function", [formats.read, formats.fingerprint])
+def test_what_is_no_file_within_a_folder_is_refused_and_not_waited_for(
+    data: Path, tmp_path: Path, function, part: str, put
+) -> None:
+    folder, _, name = part.partition("/")
+    copied = copy(data / folder, tmp_path / folder)
+    (copied / name).unlink()
+    put(copied / name)
+    if function is formats.fingerprint and name in ("matrix.npy", "text.npy"):
+        function(copied)  # of the metadata alone
+        return
+    with pytest.raises(VectorFormatError, match=rf"{folder}.*: (expected a folder|cannot be open)"):
+        function(copied)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks for rights to make links")
+@pytest.mark.parametrize("function", [formats.kind, formats.read, formats.fingerprint])
+def test_a_link_to_itself_is_refused(tmp_path: Path, function) -> None:
+    put_loop(tmp_path / "t")
+    with pytest.raises(VectorFormatError, match="t: the symbolic link leads in a circle"):
+        function(tmp_path / "t")
+
+
+@pytest.mark.parametrize("file", [name for name in KINDS if name not in ("folder", "wheel")])
+def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).mkdir()
+    with pytest.raises(VectorFormatError, match="expected a folder of vectors, with"):
+        formats.read(tmp_path / file)
+
+
+@pytest.mark.parametrize("file", SAME)
+def test_a_table_stays_when_another_takes_the_place_of_its_file(
+    data: Path, tmp_path: Path, tiny: Table, file: str
+) -> None:
+    path = copy(data / file, tmp_path / "t")
+    table = formats.read(path, allow_pickle=True)
+    path.rename(tmp_path / "old")
+    path.write_bytes(b"x 1 2\n")
+    (shutil.rmtree if (tmp_path / "old").is_dir() else os.unlink)(tmp_path / "old")
+    assert list(table.words) == list(tiny.words)
+    np.testing.assert_array_equal(table.matrix, tiny.matrix)
+
+
+@pytest.mark.parametrize("other", [name for name in KINDS if name not in ("folder", "wheel")])
+@pytest.mark.parametrize("file", ["word2vec.txt", "word2vec.bin", "glove.txt", "fasttext.bin"])
+def test_a_file_that_changes_after_its_format_was_recognised_is_a_table_or_an_error(
+    data: Path, tmp_path: Path, tiny: Table, monkeypatch, file: str, other: str
+) -> None:
+    path, kind = copy(data / file, tmp_path / "t"), formats.kind
+
+    def kind_before_a_change(path: Path) -> str:
+        found = kind(path)
+        path.unlink()
+        copy(data / other, path)
+        return found
+
+    monkeypatch.setattr(formats, "kind", kind_before_a_change)
+    try:
+        table = formats.read(path)
+    except VectorFormatError as error:
+        assert str(path) in str(error)  # noqa: PT017  # either outcome is right
+    else:
+        assert set(table.words) == set(tiny.words)
 
 
 @pytest.mark.parametrize("file", KINDS)
