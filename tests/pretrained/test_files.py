@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer._validation import VectorFormatError
-from sklearn_transfer.pretrained import formats
+from sklearn_transfer.pretrained import files, formats
 from sklearn_transfer.pretrained.files import compression, content_size
 from sklearn_transfer.pretrained.table import Table
 
@@ -116,3 +117,32 @@ def test_an_unknown_method_of_compression_is_an_error(data: Path, tmp_path: Path
     (tmp_path / "t").write_bytes(bytes(content))
     with pytest.raises(VectorFormatError, match=r"damaged or cut off: .*method"):
         formats.read(tmp_path / "t")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stderr", "patience", "shows"),
+    [(Terminal(), 0, True), (Terminal(), 60, False), (io.StringIO(), 0, False)],
+    ids=["slow", "fast", "no-terminal"],
+)
+@pytest.mark.parametrize("file", ["word2vec.txt", "word2vec.bin", "glove.txt"])
+def test_progress_is_shown_of_slow_reading_in_a_terminal(
+    data: Path,
+    file: str,
+    stderr: io.StringIO,
+    patience: float,
+    shows: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(files, "_PATIENCE", patience)
+    formats.read(data / file)
+    written = stderr.getvalue()
+    assert (file in written) == bool(written) == shows
+    assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # wiped in the end
+    stderr.truncate(0)
+    stderr.seek(0)
