@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .files import Reader, content_size, opened, written_whole
+from .files import Reader, content_size, opened, shown, written_whole
 from .table import Reading, Table
 from .textual import HEADER, check_words
 from .vocabulary import Vocabulary
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 18  # bytes: what was read is copied on while the processor still holds it
 _HEADER_BYTES = 100
 _MAX_WORD = 1 << 20  # bytes; what is longer is no word but a damaged file
 _FLOAT = np.dtype("<f4")
@@ -51,21 +51,23 @@ def read(path: Path, options: Reading) -> Table:
                 f"does not fit a file of {size} bytes."
             )
         wanted = min(n_words, options.limit or n_words)
-        matrix = np.empty((wanted, dim), dtype=np.float32)
+        matrix = np.empty((wanted, dim), dtype=_FLOAT)
         texts: list[bytes] = []
         lengths: list[int] = []
-        for words, values in _rows(path, file, wanted, row_size, exactly=wanted == n_words):
-            start = len(lengths)
-            texts.append(b"".join(words))
-            lengths.extend(map(len, words))
-            matrix[start : len(lengths)] = values.reshape(-1, dim)
-    return Table.from_rows(Vocabulary.from_encoded(texts, lengths), matrix, path)
+        with shown(file, path, size) as reading:
+            for words in _rows(path, reading, matrix, exactly=wanted == n_words):
+                texts.append(b"".join(words))
+                lengths.extend(map(len, words))
+    vocabulary = Vocabulary.from_encoded(texts, lengths)
+    return Table.from_rows(vocabulary, matrix.astype(np.float32, copy=False), path)
 
 
 def _rows(
-    path: Path, file: Reader, n_rows: int, row_size: int, *, exactly: bool
-) -> Iterator[tuple[list[bytes], NDArray[np.float32]]]:
-    """The words and values, shape (n_words_here * dim,), of the first `n_rows` rows, by blocks."""
+    path: Path, file: Reader, matrix: NDArray[np.float32], *, exactly: bool
+) -> Iterator[list[bytes]]:
+    """The words of the first rows, by blocks; the values go to the rows of the matrix."""
+    n_rows, row_size = len(matrix), matrix.strides[0]
+    values = matrix.reshape(-1).view(np.uint8).data
     buffer, start, row = b"", 0, 0
     newline: int | None = None  # bytes after each row; the first row tells
     while row < n_rows:
@@ -73,7 +75,6 @@ def _rows(
         buffer, start = buffer[start:] + block, 0
         view = memoryview(buffer)
         words: list[bytes] = []
-        values: list[memoryview] = []
         while row + len(words) < n_rows:
             space = buffer.find(b" ", start, start + _MAX_WORD)
             end = space + 1 + row_size
@@ -88,8 +89,9 @@ def _rows(
                     f"{path}, row {row + len(words) + 1}: expected a newline after the values as "
                     f"after the first row, found {after!r}."
                 )
+            place = (row + len(words)) * row_size
+            values[place : place + row_size] = view[space + 1 : end]
             words.append(buffer[start:space])
-            values.append(view[space + 1 : end])
             start = end + newline
         if not words and (not block or len(buffer) - start >= _MAX_WORD + row_size):
             raise VectorFormatError(
@@ -97,7 +99,7 @@ def _rows(
                 f"of values, found {len(buffer) - start} bytes without them."
             )
         _check_words(path, words, row)
-        yield words, np.frombuffer(b"".join(values), dtype=_FLOAT)
+        yield words
         row += len(words)
     if exactly and (start < len(buffer) or file.read(1)):
         raise VectorFormatError(

@@ -24,7 +24,7 @@ from platformdirs import user_cache_path
 
 from .._validation import VectorFormatError, levels_to_caller
 from . import folder
-from .files import written_whole
+from .files import shown, written_whole
 from .table import Reading, Table
 
 VARIABLE = "SKLEARN_TRANSFER_CACHE"
@@ -166,7 +166,7 @@ class _Source:
         digest = hashlib.sha256()
         for path, (_, size, _, _) in zip(self.files, self.stamps, strict=True):
             digest.update(b"%d " % size)
-            with path.open("rb") as file:
+            with path.open("rb") as raw, shown(raw, path, size) as file:
                 while block := file.read(_BLOCK):
                     digest.update(block)
         return digest.hexdigest()[:32]

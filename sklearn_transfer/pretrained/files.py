@@ -30,6 +30,8 @@ Writer = BufferedWriter | gzip.GzipFile
 
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
+_PATIENCE = 2.0  # seconds without a progress bar
+
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
@@ -253,6 +255,32 @@ def content_size(path: Path) -> int:
         while block := file.read(1 << 20):
             size += len(block)
     return size
+
+
+@contextmanager
+def shown(file: Reader, path: Path, size: int) -> Iterator[Reader]:
+    """Show on stderr how far a file has been read, once that has taken two seconds.
+
+    Parameters
+    ----------
+    file : binary file
+        Read in blocks; lines are not counted.
+    path : Path
+        Whose name stands before the bar.
+    size : int
+        Bytes that the file holds.
+
+    Yields
+    ------
+    binary file
+        The same. The bar goes when the body ends; there is none where stderr is no terminal.
+    """
+    from tqdm import tqdm
+
+    with tqdm.wrapattr(
+        file, "read", total=size, desc=path.name, delay=_PATIENCE, leave=False, disable=None
+    ) as reading:
+        yield reading
 
 
 @contextmanager

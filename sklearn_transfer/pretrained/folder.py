@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -225,14 +226,15 @@ def write(table: Table, path: Path) -> None:
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with written_folder(path) as new:
+    with written_folder(path) as new, ThreadPoolExecutor(1) as thread:
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
-            digests[name] = _digest(array)
             with (new / f"{name}.npy").open("wb") as file:
+                digest = thread.submit(_digest, array)  # takes as long as writing does
                 np.save(file, array, allow_pickle=False)
                 os.fsync(file.fileno())
+            digests[name] = digest.result()
         if table.tokenizer is not None:
             digests["tokenizer"] = table.tokenizer.digest
             content = [table.tokenizer.content, sorted(table.tokenizer.skipped)]

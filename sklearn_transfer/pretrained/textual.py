@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
 from .decimals import NUMBER, PADDING, parse, parse_between
-from .files import Reader, Writer, content_size, opened, written_whole
+from .files import Reader, Writer, content_size, opened, shown, written_whole
 from .table import Reading, Table
 from .vocabulary import Vocabulary
 
@@ -64,7 +64,8 @@ def read_word2vec(path: Path, options: Reading) -> Table:
                 f"does not fit a file of {size} bytes."
             )
         wanted = min(n_words, options.limit or n_words)
-        words, matrix, more = _read_rows(path, file, dim, wanted, first_line=2)
+        with shown(file, path, size) as reading:
+            words, matrix, more = _read_rows(path, reading, dim, wanted, first_line=2)
     if len(matrix) < wanted or (more and wanted == n_words):
         raise VectorFormatError(
             f"{path}, line 1: the header announces {n_words} words, the file holds "
@@ -94,12 +95,14 @@ def read_glove(path: Path, options: Reading) -> Table:
     """
     with opened(path) as file:
         dim = _dimension(path, file)
-        most = content_size(path) // (2 * dim) + 1  # a digit and a separator a value
+        size = content_size(path)
+        most = size // (2 * dim) + 1  # a digit and a separator a value
         file.seek(0)
         if file.read(len(BOM)) != BOM:
             file.seek(0)
         wanted = min(most, options.limit or most)
-        words, matrix, _ = _read_rows(path, file, dim, wanted, first_line=1)
+        with shown(file, path, size) as reading:
+            words, matrix, _ = _read_rows(path, reading, dim, wanted, first_line=1)
     return Table.from_rows(words, matrix, path)
 
 
@@ -181,25 +184,24 @@ def _read_plain_block(block: bytes, dim: int) -> tuple[Lines, NDArray[np.float32
     That is: one space before each value, nothing else below 33, and at the end of a line a newline
     with at most a space or a carriage return before it.
     """
-    for ending in (b"\r\n", b" \n"):
-        if ending in block:
-            block = block.replace(ending, b"\n")
+    if block[-2:-1] in (b" ", b"\r"):  # as the first lines end, so does the last
+        block = block.replace(block[-2:], b"\n")
     characters = np.frombuffer(PADDING + block, dtype=np.uint8)
     gaps = np.flatnonzero(characters <= ord(" "))
-    n_lines = block.count(b"\n")
+    n_lines = np.count_nonzero(characters == ord("\n"))
     if len(gaps) != n_lines * (dim + 1):
         return None
-    gaps = gaps.reshape(n_lines, dim + 1)
-    ends = gaps[:, -1]
+    rows = gaps.reshape(n_lines, dim + 1)
+    ends = rows[:, -1]
     n_spaces = np.count_nonzero(characters == ord(" "))
     if n_spaces != n_lines * dim or (characters[ends] != ord("\n")).any():
         return None
     starts = [0, *(ends[:-1] + 1 - len(PADDING)).tolist()]
-    stops = (gaps[:, 0] - len(PADDING)).tolist()
+    stops = (rows[:, 0] - len(PADDING)).tolist()
     words = [block[start:stop] for start, stop in zip(starts, stops, strict=True)]
     try:
         b"\n".join(words).decode()
-        values = parse_between(characters, gaps[:, :-1].ravel() + 1, gaps[:, 1:].ravel())
+        values = parse_between(characters, rows[:, :-1].ravel() + 1, rows[:, 1:].ravel())
     except ValueError:
         return None  # the slow way finds the line
     return None if values is None else (words, values.reshape(n_lines, dim))

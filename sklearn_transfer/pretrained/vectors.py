@@ -233,8 +233,8 @@ class PretrainedVectors:
         format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", "folder", \
 "model2vec", "sentence-transformers"}
             ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size. The last
-            two are folders that ``model2vec.StaticModel.from_pretrained`` and ``SentenceTransformer``
-            open (extra ``static``).
+            two are folders that ``model2vec.StaticModel.from_pretrained`` and
+            ``SentenceTransformer`` open (extra ``static``).
 
         Raises
         ------

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer._validation import VectorFormatError
-from sklearn_transfer.pretrained import formats
+from sklearn_transfer.pretrained import files, formats
 from sklearn_transfer.pretrained.files import compression, content_size, map_array
 from sklearn_transfer.pretrained.table import Table
 
@@ -186,3 +187,32 @@ def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a", np.zeros(3))
     with pytest.raises(VectorFormatError, match=r"a.npz: .*expected the head of a NumPy array"):
         map_array(tmp_path / "a.npz")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stderr", "patience", "shows"),
+    [(Terminal(), 0, True), (Terminal(), 60, False), (io.StringIO(), 0, False)],
+    ids=["slow", "fast", "no-terminal"],
+)
+@pytest.mark.parametrize("file", ["word2vec.txt", "word2vec.bin", "glove.txt"])
+def test_progress_is_shown_of_slow_reading_in_a_terminal(
+    data: Path,
+    file: str,
+    stderr: io.StringIO,
+    patience: float,
+    shows: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(files, "_PATIENCE", patience)
+    formats.read(data / file)
+    written = stderr.getvalue()
+    assert (file in written) == bool(written) == shows
+    assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # wiped in the end
+    stderr.truncate(0)
+    stderr.seek(0)

@@ -98,6 +98,27 @@ def test_a_word_may_contain_spaces(tmp_path: Path, text: bytes) -> None:
     np.testing.assert_array_equal(table.matrix, VALUES)
 
 
+@pytest.mark.parametrize("number", ["1e-05", "12.5", "-7", "+.5", "0.123456789012", "-0.0", "3."])
+def test_a_number_of_another_form_among_many_is_read_to_the_bit(
+    tmp_path: Path, number: str
+) -> None:
+    lines = [b"word%d 0.25 -1.5" % i for i in range(40)]
+    lines[20] = b"word20 %b -1.5" % number.encode()
+    row = read(tmp_path / "t", b"\n".join(lines)).matrix[20]
+    expected = np.array([float(number), -1.5], dtype=np.float32)
+    assert row.view(np.uint32).tolist() == expected.view(np.uint32).tolist()
+
+
+@pytest.mark.parametrize(
+    "number", ["1e", "-", "", "1-2", "-1.5-", "--1.5", "0.1:", "a.5", "1..2", "0.12345678x1"]
+)
+def test_what_is_no_number_among_many_is_named_with_its_line(tmp_path: Path, number: str) -> None:
+    lines = [b"word%d 0.25 -1.5" % i for i in range(40)]
+    lines[20] = b"word20 %b -1.5" % number.encode()
+    with pytest.raises(VectorFormatError, match="line 21: expected a"):
+        read(tmp_path / "t", b"\n".join(lines))
+
+
 def test_a_word_may_be_a_number(tmp_path: Path) -> None:
     assert read(tmp_path / "t", GLOVE.replace(b"cat", b"1999")).words[0] == "1999"
 
