@@ -28,6 +28,7 @@ from . import (
     sharing,
     sounds,
     training,
+    unknown_words,
 )
 from .data import LOADERS, DataUnavailable
 from .measure import describe_machine
@@ -40,6 +41,7 @@ SCRIPTS = {
     "all_labels": all_labels,
     "few_labels": few_labels,
     "continued": continued,
+    "unknown_words": unknown_words,
     "probabilities": probabilities,
     "multilabel": multilabel,
     "images": images,
