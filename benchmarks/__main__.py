@@ -32,6 +32,7 @@ from . import (
     smaller,
     sounds,
     training,
+    unknown_words,
 )
 from .data import LOADERS, DataUnavailable
 from .measure import describe_machine
@@ -47,6 +48,7 @@ SCRIPTS = {
     "all_labels": all_labels,
     "few_labels": few_labels,
     "continued": continued,
+    "unknown_words": unknown_words,
     "probabilities": probabilities,
     "multilabel": multilabel,
     "images": images,

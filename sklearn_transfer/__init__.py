@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
 from ._validation import MissingDependencyError, VectorFormatError
-from .pretrained.conversions import cache_info, clear_cache
+from .pretrained.cache import cache_info, clear_cache
 from .pretrained.sources import load_pretrained
 from .pretrained.vectors import PretrainedVectors
 

@@ -101,8 +101,8 @@ class FineTunedClassifier(
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases, except that cased vectors are looked up by each word as it stands first.
     oov : {"ignore", "subword", "hash"}, default="ignore"
-        Pretrained part of words without a vector: none, the mean of their n-grams' vectors, a
-        random vector.
+        Pretrained part of words without a vector: none, the mean of their n-grams' vectors, which
+        are fitted to the words where the vectors came without, a random vector.
     max_tokens : int, default=None
         Read only the first tokens of a text.
     max_epochs : int, default=20

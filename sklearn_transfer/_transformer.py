@@ -61,8 +61,9 @@ class PretrainedEmbeddingTransformer(
         looked up as it stands, then lower-cased. A tokenizer of the vectors sees texts as they are.
     oov : {"ignore", "subword", "hash"}, default="ignore"
         What becomes of words without a vector: they are left out; they take the mean of their
-        n-grams' vectors, which fastText ``.bin`` files hold; or they take a random vector that is
-        the same in every process.
+        n-grams' vectors, which fastText ``.bin`` files hold and which are fitted to the words of
+        other tables, once (see :meth:`PretrainedVectors.look_up`); or they take a random vector
+        that is the same in every process.
     dtype : {"float32", "float64"}, default="float32"
         Type of the features.
     n_jobs : int, default=None

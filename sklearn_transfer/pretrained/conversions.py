@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,87 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from .._validation import VectorFormatError, levels_to_caller
 from . import folder
+from .cache import KNOWN, TABLES, VARIABLE, find_root, open_or_make
 from .files import shown, written_whole
 from .table import Reading, Table
-
-VARIABLE = "SKLEARN_TRANSFER_CACHE"
 
 # Smaller files are read as fast as they are looked up.
 _WORTH = 4 << 20  # bytes
 _BLOCK = 1 << 20
 # A file that changed so recently may change again within the resolution of its clock.
 _SETTLED = 2.0  # seconds
-# Longer than any conversion takes: then a lock is taken for broken.
-_PATIENCE = 3600.0  # seconds
-# The number grows whenever a reader comes to give something else for the same file.
-_TABLES, _KNOWN = "tables-1", "known-1"
-
-
-@dataclass(frozen=True)
-class CacheInfo:
-    """What the cache of converted tables holds.
-
-    Attributes
-    ----------
-    folder : Path or None
-        None where there is no cache.
-    n_tables : int
-    n_bytes : int
-    """
-
-    folder: Path | None
-    n_tables: int
-    n_bytes: int
-
-
-def cache_info() -> CacheInfo:
-    """Where converted vector tables are kept, how many and how large.
-
-    Vectors that come in a slow format are converted once into a form that opens memory-mapped in
-    milliseconds. The conversions lie in the platform's cache folder, or where the environment
-    variable ``SKLEARN_TRANSFER_CACHE`` points; empty, it switches the cache off.
-
-    Returns
-    -------
-    CacheInfo
-        With the attributes `folder`, `n_tables` and `n_bytes`.
-
-    Examples
-    --------
-    >>> from sklearn_transfer import cache_info
-    >>> info = cache_info()
-    >>> info.n_tables >= 0 and info.n_bytes >= 0
-    True
-    """
-    root = _root()
-    if root is None:
-        return CacheInfo(None, 0, 0)
-    n_bytes = 0
-    for part in (_TABLES, _KNOWN):
-        for path, _, files in os.walk(root / part):
-            for file in files:
-                with suppress(FileNotFoundError):  # another process is at work
-                    n_bytes += Path(path, file).stat().st_size
-    return CacheInfo(root, len(list((root / _TABLES).glob(f"[!.]*/{folder.METADATA}"))), n_bytes)
-
-
-def clear_cache() -> None:
-    """Remove all converted vector tables; those that are open stay usable.
-
-    Raises
-    ------
-    OSError
-        If something cannot be removed.
-    """
-    root = _root()
-    for part in (_TABLES, _KNOWN):
-        if root is not None and (root / part).exists():
-            shutil.rmtree(root / part)
 
 
 def read_converted(
@@ -126,12 +55,12 @@ def read_converted(
     UserWarning
         If the cache cannot be written; the table is then the one in memory.
     """
-    root, source = _root(), _Source.of(files)
+    root, source = find_root(), _Source.of(files)
     if root is None or source.size < _WORTH:
         return read(options)
     try:
         table = _open(root, source, options, read)
-    except (OSError, NotImplementedError) as error:  # the second: a system without file locks
+    except OSError as error:
         _warn(source, root, error)
         table = None
     return read(options) if table is None else table
@@ -171,10 +100,15 @@ class _Source:
                     digest.update(block)
         return digest.hexdigest()[:32]
 
+    def is_current(self, digest: str) -> bool:
+        """Whether the files are still those of the digest."""
+        same = _Source.of(self.files) == self
+        return same and (self.settled or self.digest() == digest)
+
     def note(self, root: Path) -> Path:
         """Where it is written down which digest the files at these paths have."""
         paths = hashlib.sha256(b"\0".join(map(os.fsencode, self.files)))
-        return root / _KNOWN / paths.hexdigest()[:32]
+        return root / KNOWN / paths.hexdigest()[:32]
 
 
 def _open(
@@ -188,43 +122,19 @@ def _open(
         digest = source.digest()
         with suppress(OSError):
             _remember(root, source, digest)
-    entry = root / _TABLES / digest
-    try:
-        return folder.read(entry, options)
-    except VectorFormatError:  # not there, or damaged
-        if options.limit is not None:
-            return None
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(entry.with_suffix(".lock"), timeout=_PATIENCE):
-        try:  # another process may have been faster
+    entry = root / TABLES / digest
+    if options.limit is not None:
+        try:
             return folder.read(entry, options)
-        except VectorFormatError:
-            return _convert(entry, source, options, read)
-
-
-def _convert(
-    entry: Path, source: _Source, options: Reading, read: Callable[[Reading], Table]
-) -> Table:
-    """Make an entry; what an earlier attempt left is removed."""
-    for remains in (entry, *entry.parent.glob(f".*{entry.name}.*")):
-        shutil.rmtree(remains, ignore_errors=True)
-    table = read(options)
-    draft = entry.with_name(f".{entry.name}.draft")
-    try:
-        folder.write(table, draft)
-    except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        _warn(source, entry.parent, error)
-        return table
-    # A reader may map the file, so that it is read until here.
-    if _Source.of(source.files) != source or not (source.settled or source.digest() == entry.name):
-        shutil.rmtree(draft, ignore_errors=True)
-        return table
-    draft.rename(entry)
-    try:
-        return folder.read(entry, options) if options.mmap else table
-    except VectorFormatError:  # the cache has been cleared meanwhile
-        return table
+        except VectorFormatError:  # not there, or damaged
+            return None
+    return open_or_make(
+        entry,
+        options,
+        lambda: read(options),
+        warn=lambda error: _warn(source, root, error),
+        is_current=lambda: source.is_current(digest),
+    )
 
 
 def _warn(source: _Source, root: Path, error: Exception) -> None:
@@ -252,10 +162,3 @@ def _remember(root: Path, source: _Source, digest: str) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(note) as file:
             file.write(json.dumps({"stamps": source.stamps, "digest": digest}).encode())
-
-
-def _root() -> Path | None:
-    chosen = os.environ.get(VARIABLE)
-    if chosen == "":
-        return None
-    return Path(chosen).expanduser() if chosen else user_cache_path("sklearn_transfer", False)

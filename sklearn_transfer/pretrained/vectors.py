@@ -19,6 +19,7 @@ from . import formats
 from .catalog import locate
 from .gensim_files import from_keyed_vectors, to_gensim
 from .opening import Opened, Origin
+from .subword_model import open_subwords
 from .table import Matrix, Table, check_finite
 from .tokenizer import TableTokenizer
 from .unknown import Subwords, hashed_vectors
@@ -64,7 +65,7 @@ class PretrainedVectors:
     cased : bool
         Whether the words tell upper from lower case (more than 1 % have an upper-case letter).
     subwords : Subwords or None
-        The n-gram rows of a fastText model.
+        The n-gram rows of a fastText model, if it came with such.
     path : str or None
         The file or folder that it was opened from.
 
@@ -84,12 +85,13 @@ class PretrainedVectors:
     (False, 2, (2, 2))
     """
 
-    __slots__ = ("__weakref__", "_cased", "_name", "_origin", "_table")
+    __slots__ = ("__weakref__", "_cased", "_fitted", "_name", "_origin", "_table")
 
     _table: Table
     _name: str | None
     _origin: Origin | None
     _cased: bool | None
+    _fitted: Subwords | None
 
     def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
         rows = np.asarray(matrix)
@@ -116,7 +118,8 @@ class PretrainedVectors:
         matrix = table.matrix.view()
         matrix.flags.writeable = False
         self._table = replace(table, matrix=matrix)
-        self._name, self._origin, self._cased = name, origin, None
+        self._name, self._origin = name, origin
+        self._cased = self._fitted = None
 
     @classmethod
     def _wrap(
@@ -339,7 +342,9 @@ class PretrainedVectors:
             Take the lower-cased form of words that the table does not have.
         oov : {"ignore", "subword", "hash"}, default="ignore"
             What becomes of words that the table does not have: nothing; the mean of their n-gram
-            rows, where the table has such; or a random vector that is the same everywhere.
+            rows, zero where they have none; or a random vector that is the same everywhere. Where
+            the table has no n-gram rows, these are fitted to its words when they are first needed:
+            see Notes.
         are_tokens : bool, default=False
             The words are what the table's tokenizer gave, and are not split again.
 
@@ -348,6 +353,18 @@ class PretrainedVectors:
         index : ndarray of int64, shape (n,)
             The row in `vectors` of each word, -1 where it has none.
         vectors : ndarray of float32, shape (n_found, dim)
+
+        Notes
+        -----
+        The n-gram rows of "subword" are those of the fastText model. To a table without such a
+        bag-of-subwords model (Zhao, Mudgal & Liang 2018) of the n-grams of 3 to 6 characters is
+        fitted, on its first 400,000 words: once a process, and where the table is larger than 1 MB
+        once for all processes, which map it from the cache (:func:`sklearn_transfer.cache_info`).
+        A table that was made from another, by :meth:`subset`, :meth:`reduce` or :meth:`astype`,
+        has a model of its own.
+
+        A table with a tokenizer needs none: it splits unknown words itself, and "subword" is
+        "ignore".
         """
         tokenizer = None if are_tokens else self.tokenizer
         if tokenizer is None:
@@ -357,6 +374,8 @@ class PretrainedVectors:
         else:
             found, vectors = self._mean_of_pieces(tokenizer, words)
         index = np.where(found, np.cumsum(found) - 1, -1)
+        if oov == "subword" and self.tokenizer is not None and self.subwords is None:
+            oov = "ignore"
         if oov == "ignore" or found.all():
             return index, vectors
         unknown = np.flatnonzero(~found)
@@ -396,12 +415,15 @@ class PretrainedVectors:
             sample = self._table.vectors(slice(None, None, max(1, len(self) // 1000)))
             scale = float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
             return hashed_vectors(words, self.dim, scale=scale)
-        if self.subwords is None:
-            raise ValueError(
-                f"oov='subword' needs vectors with n-gram rows, as a fastText .bin file has; "
-                f"{self!r} has none. Use oov='hash' or oov='ignore', or load the .bin file."
-            )
-        return self.subwords.vectors(words)
+        return (self.subwords or self._fit_subwords()).vectors(words)
+
+    def _fit_subwords(self) -> Subwords:
+        """The n-gram model of a table that came without one."""
+        if self._fitted is None:
+            origin = self._origin
+            content = None if origin is None else f"{origin.fingerprint} {origin.limit}"
+            self._fitted = open_subwords(self._table, self.name or "PretrainedVectors", content)
+        return self._fitted
 
     def subset(
         self, words: Sequence[str] | None = None, *, texts: Iterable[str] | None = None
@@ -419,7 +441,8 @@ class PretrainedVectors:
         Returns
         -------
         PretrainedVectors
-            In memory.
+            In memory. With ``oov="subword"`` its unknown words are predicted from its own words
+            alone, unless it has n-gram rows.
 
         Raises
         ------

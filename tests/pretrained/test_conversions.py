@@ -17,7 +17,7 @@ import pytest
 
 from sklearn_transfer import cache_info, clear_cache
 from sklearn_transfer._validation import VectorFormatError
-from sklearn_transfer.pretrained import conversions, folder, formats, textual
+from sklearn_transfer.pretrained import cache, conversions, folder, formats, textual
 from sklearn_transfer.pretrained.table import Table
 
 FILES = ["word2vec.txt", "word2vec.bin", "glove.txt", "fasttext.bin", "wheel"]
@@ -92,7 +92,7 @@ def test_the_first_and_the_second_opening_give_what_the_reader_gives(
     name: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = formats.read(data / name), formats.read(data / name)
-    monkeypatch.setenv(conversions.VARIABLE, "")
+    monkeypatch.setenv(cache.VARIABLE, "")
     direct = formats.read(data / name)
     for table in (first, second):
         same(table, direct)
@@ -257,7 +257,7 @@ def test_a_cache_that_is_no_folder_is_said(
     file: Path, tmp_path: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taken").write_text("")
-    monkeypatch.setenv(conversions.VARIABLE, str(tmp_path / "taken"))
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "taken"))
     with pytest.warns(UserWarning, match="cannot be kept"):
         assert list(formats.read(file).words) == list(tiny.words)
 
@@ -343,7 +343,7 @@ def test_without_locks_files_are_read_as_they_are(
     def acquire(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(conversions.FileLock, "acquire", acquire)
+    monkeypatch.setattr(cache.FileLock, "acquire", acquire)
     with pytest.warns(UserWarning, match="cannot be kept in .*: (no flock|too long)"):
         assert list(formats.read(file).words) == list(tiny.words)
 
@@ -413,7 +413,7 @@ def test_a_killed_conversion_leaves_nothing_that_is_taken_for_an_entry(
 
 
 def test_info_counts_tables_and_bytes(file: Path, cache_folder: Path) -> None:
-    assert cache_info() == conversions.CacheInfo(cache_folder, 0, 0)
+    assert cache_info() == cache.CacheInfo(cache_folder, 0, 0)
     formats.read(file)
     info = cache_info()
     written = [path.stat().st_size for path in cache_folder.rglob("*") if path.is_file()]
@@ -436,15 +436,15 @@ def test_clearing_leaves_open_tables_usable(
 def test_without_a_cache_files_are_read_each_time(
     file: Path, parsed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(conversions.VARIABLE, "")
+    monkeypatch.setenv(cache.VARIABLE, "")
     assert [mapped(formats.read(file)) for _ in range(2)] == [False, False]
     assert parsed == [file, file]
-    assert cache_info() == conversions.CacheInfo(None, 0, 0)
+    assert cache_info() == cache.CacheInfo(None, 0, 0)
     clear_cache()
 
 
 def test_the_platform_says_where_caches_lie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(conversions.VARIABLE)
+    monkeypatch.delenv(cache.VARIABLE)
     found = cache_info().folder
     assert found is not None
     assert found.name == "sklearn_transfer"

@@ -259,20 +259,6 @@ def test_ngrams_of_unknown_words_are_those_of_gensim() -> None:
     np.testing.assert_allclose(rows[0], model.wv["doggy"], rtol=1e-5)
 
 
-def test_subword_without_ngrams_says_what_to_do(vectors: PretrainedVectors) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"oov='subword' needs vectors with n-gram rows, as a fastText .bin .*'tiny'.*'hash'",
-    ):
-        vectors.look_up(["dog"], oov="subword")
-
-
-def test_subword_without_ngrams_is_no_error_where_every_word_is_known(
-    vectors: PretrainedVectors,
-) -> None:
-    assert vectors.look_up(["cat"], oov="subword")[0].tolist() == [0]
-
-
 def test_a_table_without_words_gives_hashed_vectors_that_are_finite() -> None:
     _, rows = PretrainedVectors([], np.zeros((0, 3))).look_up(["dog"], oov="hash")
     assert rows.shape == (1, 3)
