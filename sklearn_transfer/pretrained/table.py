@@ -18,7 +18,6 @@ from .vocabulary import Vocabulary
 Matrix = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
 
 _BLOCK = 1 << 14  # rows that become float32 at once
-_INT8 = 127
 
 
 @dataclass(frozen=True)
@@ -177,23 +176,6 @@ class Table:
             matrix, rows = (matrix[kept], None) if rows is None else (matrix, rows[kept])
             scales = None if scales is None else scales[kept]
         return cls(vocabulary, matrix, subwords, rows, scales, tokenizer)
-
-    def quantised(self) -> Table:
-        """The same with int8 rows, and factors that make them what they were, nearly."""
-        matrix = np.empty(self.matrix.shape, dtype=np.int8)
-        factors = np.empty(len(matrix), dtype=np.float32)
-        for start in range(0, len(matrix), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            rows = self.matrix[block].astype(np.float32)
-            largest = np.abs(rows).max(axis=1)
-            # A row of zeros, or of numbers too small for the factor to be one, is zero.
-            factors[block] = factor = largest / np.float32(_INT8)
-            scaled = rows / np.where(factor > 0, factor, np.float32(1))[:, None]
-            matrix[block] = np.rint(np.clip(scaled, -_INT8, _INT8))
-        scales = factors if self.rows is None else factors[self.rows]
-        if self.scales is not None:
-            scales = scales * self.scales
-        return replace(self, matrix=matrix, scales=scales)
 
     def take(self, words: NDArray[np.integer]) -> Table:
         """The table of some words by their positions, all different."""

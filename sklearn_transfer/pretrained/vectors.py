@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.sparse import csr_array
 
 from .._validation import check_texts
-from . import formats
+from . import formats, smaller
 from .catalog import locate
 from .gensim_files import from_keyed_vectors, to_gensim
 from .opening import Opened, Origin
+from .pieces import find_pieces, mean_of_pieces
 from .subword_model import open_subwords
 from .table import Matrix, Table, check_finite
 from .tokenizer import TableTokenizer
@@ -319,7 +317,7 @@ class PretrainedVectors:
         """Whether the table has a vector for a word: shape (n,). See :meth:`look_up`."""
         tokenizer = None if are_tokens else self.tokenizer
         if tokenizer is not None:
-            return np.diff(self._pieces(tokenizer, words).indptr) > 0
+            return np.diff(find_pieces(self._table, tokenizer, words).indptr) > 0
         known: NDArray[np.bool_] = self.words.find(words, fold_case=fold_case) >= 0
         return known
 
@@ -372,7 +370,7 @@ class PretrainedVectors:
             found = position >= 0
             vectors = self._table.vectors(position[found])
         else:
-            found, vectors = self._mean_of_pieces(tokenizer, words)
+            found, vectors = mean_of_pieces(self._table, tokenizer, words)
         index = np.where(found, np.cumsum(found) - 1, -1)
         if oov == "subword" and self.tokenizer is not None and self.subwords is None:
             oov = "ignore"
@@ -385,28 +383,6 @@ class PretrainedVectors:
         )
         index[unknown] = len(vectors) + np.arange(len(unknown))
         return index, np.concatenate([vectors, more])
-
-    def _pieces(self, tokenizer: TableTokenizer, words: Sequence[str]) -> csr_array:
-        """The tokens of each word that the table has, as ones: shape (n, n_words)."""
-        split = list(tokenizer.split_all(words))
-        lengths = np.fromiter(map(len, split), np.int64, len(split))
-        position = self.words.find([token for tokens in split for token in tokens])
-        known = position >= 0
-        bounds = np.append(0, np.cumsum(known))[np.append(0, np.cumsum(lengths))]
-        once = np.ones(np.count_nonzero(known), dtype=np.float32)
-        return csr_array((once, position[known], bounds), shape=(len(words), len(self)))
-
-    def _mean_of_pieces(
-        self, tokenizer: TableTokenizer, words: Sequence[str]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Whether a word has a token that the table knows, and the vectors of those that have."""
-        pieces = self._pieces(tokenizer, words)
-        lengths = np.diff(pieces.indptr)
-        used, column = np.unique(pieces.indices, return_inverse=True)
-        narrow = csr_array((pieces.data, column, pieces.indptr), shape=(len(words), len(used)))
-        means: NDArray[np.float32] = narrow[lengths > 0] @ self._table.vectors(used)
-        means /= lengths[lengths > 0].astype(np.float32)[:, None]
-        return lengths > 0, means
 
     def _vectors_of_unknown(
         self, words: Sequence[str], oov: OutOfVocabulary
@@ -452,15 +428,9 @@ class PretrainedVectors:
         if (words is None) == (texts is None):
             raise ValueError("subset needs either words or texts, and not both.")
         if words is None:
-            words = self._words_of(check_texts(texts, estimator="subset"))
+            words = smaller.words_of(check_texts(texts, estimator="subset"), self.tokenizer)
         position = self.words.find(list(dict.fromkeys(_check_words(words))))
         return self._wrap(self._table.take(position[position >= 0]), name=self.name)
-
-    def _words_of(self, texts: list[str]) -> list[str]:
-        if self.tokenizer is not None:
-            return list(dict.fromkeys(chain.from_iterable(self.tokenizer.split_all(texts))))
-        found = dict.fromkeys(chain.from_iterable(map(re.compile(r"\w+").findall, texts)))
-        return [*found, *(word.lower() for word in found)]
 
     def reduce(self, n_components: int, *, n_removed: int = 0) -> PretrainedVectors:
         """Project the vectors on their principal components.
@@ -484,32 +454,7 @@ class PretrainedVectors:
         ValueError
             Unless ``1 <= n_components <= dim - n_removed`` and ``n_removed >= 0``.
         """
-        if not 0 <= n_removed < self.dim:
-            raise ValueError(
-                f"n_removed must lie between 0 and dim - 1 = {self.dim - 1}, got {n_removed}."
-            )
-        most = self.dim - n_removed
-        if not 1 <= n_components <= most:
-            left = "" if not n_removed else f" - n_removed={n_removed}"
-            raise ValueError(
-                f"n_components must lie between 1 and dim={self.dim}{left}, got {n_components}."
-            )
-        table = self._table if self.scales is None else self._table.expanded()
-        matrix = table.matrix.astype(np.float32)
-        # Each word counts, also where it shares its row.
-        times = np.ones(len(matrix), dtype=np.float32)
-        if table.rows is not None:
-            times = np.bincount(table.rows, minlength=len(matrix)).astype(np.float32)
-        mean = (matrix.T @ times.astype(np.float64)) / max(1, len(self))
-        mean = mean.astype(np.float32)
-        matrix -= mean
-        weighted = matrix if table.rows is None else matrix * times[:, None]
-        _, axes = np.linalg.eigh((matrix.T @ weighted).astype(np.float64))
-        axes = axes[:, ::-1][:, n_removed : n_removed + n_components].astype(np.float32)
-        subwords = self.subwords
-        if subwords is not None:
-            subwords = Subwords((subwords.matrix - mean) @ axes, subwords.min_n, subwords.max_n)
-        return self._wrap(replace(table, matrix=matrix @ axes, subwords=subwords), name=self.name)
+        return self._wrap(smaller.reduce(self._table, n_components, n_removed), name=self.name)
 
     def astype(self, dtype: DTypeLike) -> PretrainedVectors:
         """The table with a matrix of another type.
@@ -531,17 +476,8 @@ class PretrainedVectors:
         ValueError
             If the type is another, or cannot hold a value.
         """
-        if np.dtype(dtype) not in (np.float32, np.float16, np.int8):
-            raise ValueError(f"dtype must be 'float32', 'float16' or 'int8', got {dtype!r}.")
-        if self.matrix.dtype == dtype:
-            return self
-        if np.dtype(dtype) == np.int8:
-            return self._wrap(self._table.quantised(), name=self.name)
-        table = self._table.expanded() if self.matrix.dtype == np.int8 else self._table
-        with np.errstate(over="ignore"):
-            matrix = table.matrix.astype(dtype)
-        check_finite(matrix, f"{self.name or 'matrix'} as {np.dtype(dtype)}")
-        return self._wrap(replace(table, matrix=matrix), name=self.name)
+        table = smaller.cast(self._table, dtype, self.name or "matrix")
+        return self if table is self._table else self._wrap(table, name=self.name)
 
     def __len__(self) -> int:
         return len(self.words)

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sklearn_transfer._validation import VectorFormatError
+from sklearn_transfer.pretrained.smaller import quantise
 from sklearn_transfer.pretrained.table import Table, check_finite
 from sklearn_transfer.pretrained.vocabulary import Vocabulary
 
@@ -110,7 +111,7 @@ def test_take_and_head_are_some_of_the_words(table: Table) -> None:
 
 
 def test_int8_is_off_by_half_a_step_at_most(table: Table) -> None:
-    small = table.quantised()
+    small = quantise(table)
     assert small.matrix.dtype == np.int8
     assert small.matrix.shape == table.matrix.shape
     step = np.abs(naive(table)).max(axis=1, keepdims=True) / 127
@@ -119,7 +120,7 @@ def test_int8_is_off_by_half_a_step_at_most(table: Table) -> None:
 
 def test_int8_of_zeros_and_of_the_smallest_and_largest_numbers() -> None:
     matrix = np.array([[0, 0], [1e-45, 0], [3e38, -3e38]], dtype=np.float32)
-    small = Table(Vocabulary(["a", "b", "c"]), matrix).quantised()
+    small = quantise(Table(Vocabulary(["a", "b", "c"]), matrix))
     np.testing.assert_allclose(small.vectors(slice(None)), [[0, 0], [0, 0], [3e38, -3e38]])
 
 
