@@ -19,9 +19,7 @@ from .table import Reading, Table
 _READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "folder": folder.read,
     "kumo": wheel.read,
-    "model2vec": static_models.read,
-    "sentence-transformers": static_models.read,
-    "wordllama": static_models.read,
+    **dict.fromkeys(static_models.KINDS, static_models.read),
     "word2vec-text": textual.read_word2vec,
     "word2vec-binary": binary.read,
     "glove": textual.read_glove,
@@ -219,7 +217,7 @@ def _files(path: Path, found: str) -> list[Path]:
         return [path / folder.METADATA]
     if found == "kumo":
         return wheel.files(path)
-    if _READERS[found] is static_models.read and (static := static_models.find(path)) is not None:
+    if found in static_models.KINDS and (static := static_models.find(path)) is not None:
         return static.all
     if found == "gensim":
         beside = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))

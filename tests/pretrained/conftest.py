@@ -48,7 +48,7 @@ def mutants(content: bytes) -> Iterator[bytes]:
 def check_well_formed(table: Table) -> None:
     """What holds for every table, wherever it comes from."""
     words = list(table.words)
-    assert len(set(words)) == len(words) == len(table.matrix) > 0
+    assert len(set(words)) == len(words) == len(table.vectors(slice(None))) > 0
     assert table.words.find(words).tolist() == list(range(len(words)))
     assert np.isfinite(table.matrix).all()
 
