@@ -31,6 +31,7 @@ from .tokenizer import TableTokenizer
 WEIGHTS, TOKENIZER, MODULES = "model.safetensors", "tokenizer.json", "modules.json"
 CONFIGS = ("config.json", "config_sentence_transformers.json")
 SUBFOLDER = "0_StaticEmbedding"
+KINDS = ("model2vec", "sentence-transformers", "wordllama")
 # The tensor that tells whose model it is.
 TENSORS = {"model2vec": "embeddings", "sentence-transformers": "embedding.weight"}
 

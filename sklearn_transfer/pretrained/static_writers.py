@@ -95,11 +95,9 @@ def write_sentence_transformers(table: Table, path: Path) -> None:
     not in direction.
     """
     tokenizer, position = _tokens(table)
-    config: dict[str, Any] = {
-        "model_type": "SentenceTransformer",
-        "prompts": {},
-        "default_prompt_name": None,
-    }
+    skipped = [id_ for id_, token in tokenizer.names.items() if token in tokenizer.skipped]
+    position[skipped] = -1
+    config: dict[str, Any] = {"model_type": "SentenceTransformer", "prompts": {}}
     with _written(path, _SENTENCE_TRANSFORMERS_CONFIG, config, module=SUBFOLDER) as new:
         inner = new / SUBFOLDER
         inner.mkdir()

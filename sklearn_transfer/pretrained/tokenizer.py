@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -14,6 +15,19 @@ from .._validation import VectorFormatError, import_optional
 
 # Texts that are split at once.
 _BATCH = 1024
+
+
+@contextmanager
+def _errors_of_library(what: str) -> Iterator[None]:
+    """Errors of the library: they are bare `Exception`, and its panics not even that."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise VectorFormatError(f"{what}: {error}") from error
 
 
 class TableTokenizer:
@@ -83,14 +97,8 @@ class TableTokenizer:
         MissingDependencyError
             If the library is not installed.
         """
-        try:
+        with _errors_of_library(f"{path}: no tokenizer.json"):
             names = self.names
-        except ImportError:
-            raise
-        except BaseException as error:  # the library's own are bare Exception, and its panics
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise VectorFormatError(f"{path}: no tokenizer.json: {error}") from error
         if not names:
             raise VectorFormatError(f"{path}: expected a tokenizer with tokens, found none.")
         return names
@@ -113,7 +121,21 @@ class TableTokenizer:
         return other
 
     def split_all(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """The tokens of each text, without special ones."""
+        """The tokens of each text, without special ones.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Yields
+        ------
+        list of str
+
+        Raises
+        ------
+        VectorFormatError
+            If the tokenizer cannot split a text, as one of words that lacks the token for others.
+        """
         names = self.names
         skipped = {id_ for id_, token in names.items() if token in self.skipped}
         for start in range(0, len(texts), _BATCH):
@@ -121,9 +143,11 @@ class TableTokenizer:
             batch = [
                 text.encode(errors="replace").decode() for text in texts[start : start + _BATCH]
             ]
-            for found in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-                # Not its `tokens`: of some models these are the text, where that is unknown.
-                yield [names[id_] for id_ in found.ids if id_ not in skipped]
+            with _errors_of_library("The tokenizer of these vectors cannot split a text"):
+                encoded = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+            # Not their `tokens`: of some models these are the text, where that is unknown.
+            for ids in (found.ids for found in encoded):
+                yield [names[id_] for id_ in ids if id_ not in skipped]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TableTokenizer) and self.digest == other.digest

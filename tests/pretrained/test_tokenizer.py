@@ -2,142 +2,86 @@ from __future__ import annotations
 
 import copy
 import pickle
-from pathlib import Path
+import sys
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from sklearn_transfer import FineTunedClassifier, PretrainedEmbeddingTransformer, PretrainedVectors
+pytest.importorskip("tokenizers", reason="the extra static")
+
+from static_toys import TOKENIZERS, word_level, word_piece
+from tokenizers import Tokenizer, models
+
+from sklearn_transfer import MissingDependencyError
 from sklearn_transfer._validation import VectorFormatError
-from sklearn_transfer.pretrained.table import Table
 from sklearn_transfer.pretrained.tokenizer import TableTokenizer
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
-
-PIECES = ["[UNK]", "film", "good", "bad", "play", "##ing", "##s", "!"]
 
 
-def word_piece(pieces: list[str] = PIECES) -> str:
-    """A lower-casing WordPiece tokenizer, as that of BERT."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return str(tokenizer.to_str())
+def table_tokenizer(tokenizer: Tokenizer, skipped: tuple[str, ...] = ()) -> TableTokenizer:
+    return TableTokenizer(tokenizer.to_str(), skipped)
 
 
-@pytest.fixture
-def rows() -> NDArray[np.float32]:
-    return np.random.default_rng(0).normal(size=(len(PIECES), 3)).astype(np.float32)
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("WordLevel", "[UNK]"), ("WordPiece", "[UNK]"), ("BPE", "<unk>"), ("Unigram", "<unk>")],
+)
+def test_the_token_for_the_unknown_is_found_in_every_model(name: str, unknown: str) -> None:
+    tokenizer = table_tokenizer(TOKENIZERS[name]())
+    assert tokenizer.unknown == unknown
+    (tokens,) = tokenizer.split_all(["\u732b"])
+    assert tokens[-1] == unknown
+    (left,) = tokenizer.skipping([unknown]).split_all(["\u732b"])
+    assert unknown not in left
 
 
-@pytest.fixture
-def pieces(rows: NDArray[np.float32]) -> PretrainedVectors:
-    tokenizer = TableTokenizer(word_piece(), ["[UNK]"])
-    return PretrainedVectors._wrap(Table(Vocabulary(PIECES), rows, tokenizer=tokenizer))
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.BPE({"a": 0}, []),
+        models.Unigram([("a", 0.0)]),
+        models.BPE({"a": 0}, [], unk_token="?"),
+    ],
+)
+def test_there_need_be_no_such_token(model: models.Model) -> None:
+    assert table_tokenizer(Tokenizer(model)).unknown is None
 
 
-def test_texts_are_split_without_what_is_skipped() -> None:
-    found = TableTokenizer(word_piece(), ["[UNK]"]).split_all(["Playing films!", "zork", ""])
-    assert list(found) == [["play", "##ing", "film", "##s", "!"], [], []]
-    assert list(TableTokenizer(word_piece()).split_all(["zork"])) == [["[UNK]"]]
+def test_many_texts_are_split_in_order() -> None:
+    tokenizer = table_tokenizer(word_level())
+    texts = ["cat " * (i % 5) for i in range(3000)]
+    assert list(tokenizer.split_all(texts)) == [["cat"] * (i % 5) for i in range(3000)]
 
 
-def test_more_texts_than_a_batch_keep_their_order() -> None:
-    texts = [PIECES[1 + i % 4] for i in range(2500)]
-    assert [tokens for (tokens,) in TableTokenizer(word_piece()).split_all(texts)] == texts
+def test_a_lone_surrogate_is_no_error() -> None:
+    assert list(table_tokenizer(word_level()).split_all(["cat \ud800 sat"])) == [
+        ["cat", "[UNK]", "sat"]
+    ]
 
 
-def test_a_lone_surrogate_is_an_unknown_character() -> None:
-    assert list(TableTokenizer(word_piece()).split_all(["good \ud800"])) == [["good", "[UNK]"]]
+def test_a_text_that_cannot_be_split_is_an_error_of_the_file() -> None:
+    tokenizer = table_tokenizer(Tokenizer(models.WordLevel({"cat": 0}, unk_token="[UNK]")))
+    with pytest.raises(VectorFormatError, match="cannot split a text: WordLevel error: Missing"):
+        list(tokenizer.split_all(["dog"]))
 
 
-def test_tokens_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
-    assert TableTokenizer(word_piece()).check(tmp_path) == PIECES
-
-
-@pytest.mark.parametrize("content", ["", "{}", '{"model": {"type": "none"}}', "[" * 5000])
-def test_what_is_no_tokenizer_is_refused(content: str) -> None:
-    with pytest.raises(VectorFormatError, match=r"some/tokenizer.json: no tokenizer.json: "):
-        TableTokenizer(content).check(Path("some/tokenizer.json"))
-
-
-def test_equal_tokenizers_are_equal_also_after_pickling() -> None:
-    one, other = TableTokenizer(word_piece(), ["[UNK]"]), TableTokenizer(word_piece(), ["[UNK]"])
-    assert one == other
-    assert hash(one) == hash(pickle.loads(pickle.dumps(other)))
-    assert one == copy.deepcopy(one)
-    assert one != TableTokenizer(word_piece())
-
-
-def test_the_transformer_splits_as_the_table_does(
-    pieces: PretrainedVectors, rows: NDArray[np.float32]
-) -> None:
-    embed = PretrainedEmbeddingTransformer(pieces)
-    features = embed.fit_transform(["Playing a film!", "zork"])
-    np.testing.assert_allclose(features[0], rows[[4, 5, 1, 7]].mean(axis=0), rtol=1e-6)
-    np.testing.assert_array_equal(features[1], 0)
-    assert embed.coverage_ == 1
-
-
-@pytest.mark.parametrize("params", [{"tokenizer": str.split}, {"token_pattern": r"\w+"}])
-def test_with_other_tokens_a_word_is_the_mean_of_its_pieces(
-    pieces: PretrainedVectors, rows: NDArray[np.float32], params: dict[str, object]
-) -> None:
-    embed = PretrainedEmbeddingTransformer(pieces, **params)
-    features = embed.fit_transform(["playing films zork"])
-    expected = (rows[[4, 5]].mean(axis=0) + rows[[1, 6]].mean(axis=0)) / 2
-    np.testing.assert_allclose(features[0], expected, rtol=1e-6)
-    assert embed.coverage_ == pytest.approx(2 / 3)
-
-
-def test_beside_a_table_of_words_texts_are_split_into_words(
-    pieces: PretrainedVectors, rows: NDArray[np.float32]
-) -> None:
-    words = PretrainedVectors(["playing", "a"], [[1.0, 2.0], [3.0, 4.0]])
-    features = PretrainedEmbeddingTransformer([words, pieces]).fit_transform(["Playing!"])
-    np.testing.assert_allclose(features[0], [1, 2, *rows[[4, 5]].mean(axis=0)], rtol=1e-6)
-
-
-def test_lowercase_true_is_heeded() -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    cased = Tokenizer(models.WordLevel({"Film": 0, "film": 1}, unk_token=None))
-    cased.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = TableTokenizer(cased.to_str())
-    matrix = np.eye(2, dtype=np.float32)
-    table = PretrainedVectors._wrap(
-        Table(Vocabulary(["Film", "film"]), matrix, tokenizer=tokenizer)
+def test_equal_tokenizers_are_one_key_and_survive_a_pickle() -> None:
+    one, other = (
+        table_tokenizer(word_piece(), ("[UNK]",)),
+        table_tokenizer(word_piece(), ("[UNK]",)),
     )
-    embed = PretrainedEmbeddingTransformer(table)
-    assert embed.fit_transform(["Film"]).tolist() == [[1, 0]]
-    assert embed.set_params(lowercase=True).fit_transform(["Film"]).tolist() == [[0, 1]]
+    list(one.split_all(["cat"]))
+    for same in (other, pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        assert same == one
+        assert hash(same) == hash(one)
+    assert one != one.skipping([])
+    assert one != table_tokenizer(word_level(), ("[UNK]",))
 
 
-@pytest.mark.parametrize("encoder", ["mean", "cnn"])
-def test_the_classifier_takes_words_from_their_pieces(
-    pieces: PretrainedVectors, encoder: str
-) -> None:
-    texts, y = ["good playing film", "bad film", "good plays", "bad bad"] * 3, [1, 0, 1, 0] * 3
-    params = {} if encoder == "mean" else {"encoder": encoder, "max_epochs": 2}
-    model = FineTunedClassifier(pieces, random_state=0, **params).fit(texts, y)
-    again = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(again.predict_proba(texts), model.predict_proba(texts))
-
-
-def test_a_subset_of_texts_holds_their_pieces(pieces: PretrainedVectors) -> None:
-    assert list(pieces.subset(texts=["Films are good", "zork"]).words) == ["film", "##s", "good"]
-
-
-def test_the_folder_holds_the_tokenizer(pieces: PretrainedVectors, tmp_path: Path) -> None:
-    opened = pieces.save(tmp_path / "folder")
-    assert opened.tokenizer == pieces.tokenizer
-    np.testing.assert_array_equal(
-        PretrainedEmbeddingTransformer(opened).fit_transform(["Playing films!"]),
-        PretrainedEmbeddingTransformer(pieces).fit_transform(["Playing films!"]),
-    )
-    (tmp_path / "folder" / "tokenizer.json").write_text('["other", []]')
-    with pytest.raises(VectorFormatError, match=r"tokenizer.json: the content does not agree"):
-        PretrainedVectors.load(tmp_path / "folder", mmap=False)
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = table_tokenizer(word_level())
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(
+        MissingDependencyError,
+        match=r"^Splitting texts into the tokens of these vectors needs the package 'tokenizers', "
+        r'which is not installed: pip install "sklearn-transfer\[static\]"\.$',
+    ):
+        list(tokenizer.split_all(["cat"]))
