@@ -1,7 +1,8 @@
 """fastText ``.bin``: words and the rows of their n-grams, read without gensim.
 
 The layout is that of ``FastText::saveModel`` in fastText 0.9.2, file format 12: magic and version,
-the arguments, the dictionary, the input matrix, the output matrix.
+the arguments, the dictionary, the input matrix, the output matrix. Before magic numbers came in, in
+2017, files began with the arguments, and neither pruned dictionaries nor quantised matrices were.
 """
 
 from __future__ import annotations
@@ -20,19 +21,40 @@ from .unknown import Subwords
 
 MAGIC = struct.pack("<i", 793712314)
 
-# magic, version; dim, ws, epoch, min_count, neg, word_ngrams, loss, model, bucket, minn, maxn,
-# lr_update_rate, t; size of the dictionary, n_words, n_labels, n_tokens, n_pruned
+# dim, ws, epoch, min_count, neg, word_ngrams, loss, model, bucket, minn, maxn, lr_update_rate, t;
+# size of the dictionary, n_words, n_labels, n_tokens. Magic and version precede, n_pruned follows.
 _HEAD = struct.Struct("<2i12id3i2q")
+_FIRST_HEAD = struct.Struct("<12id3iq")
 _ENTRY = struct.Struct("<qb")  # count and type, after a word and its NUL
 _MATRIX = struct.Struct("<?2q")  # whether it is quantised, rows, columns
+_FIRST_MATRIX = struct.Struct("<2q")
 _FLOAT = np.dtype("<f4")
 
 # Version 11 has the same layout, but its supervised models use no character n-grams.
-_OLD, _NEW = 11, 12
+_FIRST, _OLD, _NEW = 0, 11, 12
 _SUPERVISED = 3
 
 # n-grams that are gathered at once, some hundred bytes each. A word of more is no word.
 _CHUNK = 1 << 18
+
+
+def is_first_version(sample: bytes) -> bool:
+    """Whether a file without a magic number begins as fastText wrote it then."""
+    if len(sample) < _FIRST_HEAD.size:
+        return False
+    dim, ws, epoch, *counts, rate, t, n_entries, n_words, n_labels, _ = _FIRST_HEAD.unpack_from(
+        sample
+    )
+    loss, model, bucket, min_n, max_n = counts[3:8]
+    return (
+        all(0 < number < 100_000 for number in (dim, ws, epoch, rate))
+        and loss in (1, 2, 3)
+        and model in (1, 2, 3)
+        and bucket >= 0
+        and 0 <= min_n <= max_n < 1000
+        and 0 < t < 1
+        and 0 < n_words <= n_entries == n_words + n_labels
+    )
 
 
 def read(path: Path, options: Reading) -> Table:
@@ -68,12 +90,15 @@ def read(path: Path, options: Reading) -> Table:
     # Words and rows are taken from one opened file: at its path another may lie in a moment.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         size = len(content)
-        if size < _HEAD.size:
+        first = content[: len(MAGIC)] != MAGIC
+        head = _FIRST_HEAD if first else _HEAD
+        if size < head.size:
             raise VectorFormatError(f"{path}: cut off at byte {size}, within the head.")
-        _, version, dim, *arguments = _HEAD.unpack_from(content)
+        numbers = head.unpack_from(content)
+        _, version, dim, *arguments = (0, _FIRST, *numbers, 0) if first else numbers
         model, bucket, min_n, max_n = arguments[6:10]
         n_entries, n_words, _, _, n_pruned = arguments[12:]
-        if version not in (_OLD, _NEW):
+        if not first and version not in (_OLD, _NEW):
             raise VectorFormatError(
                 f"{path}: expected version {_OLD} or {_NEW} of fastText's format, found {version}."
             )
@@ -84,10 +109,11 @@ def read(path: Path, options: Reading) -> Table:
                 f"{path}: the head announces {n_words} words of {dim} dimensions and {bucket} "
                 f"buckets, which does not fit a file of {size} bytes."
             )
-        words, position = _read_words(path, content, n_entries, n_words)
-        n_rows, start = _read_shape(path, content, position, dim)
+        words, position = _read_words(path, content, head.size, n_entries, n_words)
+        matrix_head = _FIRST_MATRIX if first else _MATRIX
+        n_rows, start = _read_shape(path, content, position, dim, matrix_head)
         output = start + n_rows * dim * _FLOAT.itemsize
-        n_outputs, last = _read_shape(path, content, output, dim)
+        n_outputs, last = _read_shape(path, content, output, dim, matrix_head)
         end = last + n_outputs * dim * _FLOAT.itemsize
         if end != size:
             raise VectorFormatError(
@@ -100,7 +126,7 @@ def read(path: Path, options: Reading) -> Table:
             )
         mapped = np.memmap(file, _FLOAT, "r", start, (n_rows, dim))
     rows, ngrams = np.asarray(mapped[:n_words]), np.asarray(mapped[n_words:])
-    has_ngrams = bucket > 0 and max_n > 0 and not (version == _OLD and model == _SUPERVISED)
+    has_ngrams = bucket > 0 and max_n > 0 and (version == _NEW or model != _SUPERVISED)
     if not has_ngrams:
         return Table.from_rows(words, np.array(rows, dtype=np.float32), path).head(options.limit)
     if not 0 <= min_n <= max_n <= size:
@@ -142,10 +168,10 @@ def _quantised(path: Path) -> VectorFormatError:
 
 
 def _read_words(
-    path: Path, content: mmap.mmap, n_entries: int, n_words: int
+    path: Path, content: mmap.mmap, position: int, n_entries: int, n_words: int
 ) -> tuple[list[str], int]:
     """The words, which come before the labels, and the byte after the dictionary."""
-    words, position = [], _HEAD.size
+    words = []
     for i in range(n_entries):
         end = content.find(b"\0", position)
         if end < 0 or end + 1 + _ENTRY.size > len(content):
@@ -165,13 +191,15 @@ def _read_words(
     return words, position
 
 
-def _read_shape(path: Path, content: mmap.mmap, position: int, dim: int) -> tuple[int, int]:
+def _read_shape(
+    path: Path, content: mmap.mmap, position: int, dim: int, head: struct.Struct
+) -> tuple[int, int]:
     """Rows of a matrix and the byte where they start, all of them being there."""
-    start = position + _MATRIX.size
+    start = position + head.size
     if start > len(content):
         raise VectorFormatError(f"{path}: cut off at byte {len(content)}, before a matrix.")
-    quantised, n_rows, n_columns = _MATRIX.unpack_from(content, position)
-    if quantised:
+    *quantised, n_rows, n_columns = head.unpack_from(content, position)
+    if any(quantised):
         raise _quantised(path)
     if n_columns != dim or not 0 <= n_rows <= (len(content) - start) // (dim * _FLOAT.itemsize):
         raise VectorFormatError(

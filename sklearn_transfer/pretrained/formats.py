@@ -184,6 +184,8 @@ def kind(path: str | os.PathLike[str]) -> str:
         return "word2vec-binary"
     if max(map(textual.n_values, lines)) >= textual.MIN_GLOVE_DIM:
         return "glove"
+    if fasttext.is_first_version(sample):
+        return "fasttext"
     raise VectorFormatError(
         f"{path}: no format that this package knows ({', '.join(_READERS)}); it begins with "
         f"{sample[:40]!r}."

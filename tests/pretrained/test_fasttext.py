@@ -12,8 +12,9 @@ from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import fasttext, formats
 from sklearn_transfer.pretrained.table import Reading
 
-# Real files of fastText and of gensim, version 11 and 12, within gensim.
+# Real files of fastText and of gensim, version 11, 12 and the first (the last two), within gensim.
 REAL = ["crime-and-punishment.bin", "lee_fasttext_new.bin", "toy-model.bin"]
+REAL += ["non_ascii_fasttext.bin", "lee_fasttext.bin"]
 UNKNOWN = ["steamtrain", "naïvely", "", "猫猫", "x猫"]
 
 # Where the head holds what (bytes).
@@ -178,3 +179,18 @@ def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
     path = change(tmp_path / "a", tmp_path / "b", MIN_N + 4, "<i", 5000)
     with pytest.raises(VectorFormatError, match=r"word 6 has 5000 characters and thus \d+ n-grams"):
         formats.read(path)
+
+
+def test_the_first_version_is_recognised_and_damage_named(tmp_path: Path) -> None:
+    content = Path(datapath("non_ascii_fasttext.bin")).read_bytes()
+    (tmp_path / "t").write_bytes(content[:-1])
+    assert formats.kind(tmp_path / "t") == "fasttext"
+    with pytest.raises(VectorFormatError, match=r"t, byte [0-9]+: expected a matrix of 2 columns"):
+        formats.read(tmp_path / "t")
+    for position, value in [(0, 0), (24, 9), (32, -1), (56, -1)]:
+        with pytest.raises(VectorFormatError, match="no format that this package knows"):
+            formats.read(
+                change(
+                    Path(datapath("non_ascii_fasttext.bin")), tmp_path / "t", position, "<i", value
+                )
+            )
