@@ -46,13 +46,13 @@ class Fit(NamedTuple):
 
 
 _FIT = Fit()
-_WORDS, _COLUMNS = 1 << 15, 64  # that are worked on at once, which bounds the memory
+_WORDS, _COLUMNS = 1 << 15, 32  # that are worked on at once, which bounds the memory
 # The model of a smaller table is fitted as fast as it would be looked up.
 _WORTH = 1 << 20  # bytes
 
 
 def fit_subwords(table: Table, how: Fit = _FIT) -> Subwords:
-    r"""Fit n-gram rows whose means are the vectors of a table's words, nearly.
+    r"""Fit n-gram rows whose means are nearly a table's vectors, less the mean of these.
 
     Parameters
     ----------
@@ -69,12 +69,13 @@ def fit_subwords(table: Table, how: Fit = _FIT) -> Subwords:
     The model of Zhao, Mudgal & Liang 2018 [1]_: a word's vector is the mean of its n-grams',
     ``v_w = 1/|S_w| \sum_{g \in S_w} x_g`` (equation 1), and the rows ``x`` make the squared
     error over the words least, all of which weigh alike. Three things differ. N-grams are hashed
-    into buckets, as those of fastText are, so that the result is what a fastText file holds. The
-    mean vector ``m`` of the words is taken off first and is part of every row, so that n-grams of
-    which nothing is known stand for an average word. And where the paper stops its gradient descent
-    early, a ridge penalty keeps n-grams of few words small; the sum
+    into buckets, as those of fastText are, so that the result is what a fastText file holds. What
+    is fitted is how words differ from their mean ``m``, and ``m`` is not added again, so that a
+    word of whose n-grams nothing is known counts as little as one that is left out: a text has
+    many unknown words, and ``m`` in all of them drowns what they differ in. And where the paper
+    stops its gradient descent early, a ridge penalty keeps n-grams of few words small; the sum
 
-    ``\sum_w |v_w - E_w|^2 + ridge \sum_g |x_g - m|^2``
+    ``\sum_w |v_w - (E_w - m)|^2 + ridge \sum_g |x_g|^2``
 
     is lowered by a fixed number of steps of conjugate gradients [2]_ on its normal equations,
     preconditioned by their diagonal, for each dimension on its own. No random number is drawn.
@@ -100,8 +101,7 @@ def fit_subwords(table: Table, how: Fit = _FIT) -> Subwords:
         target = _target(table, n_words, columns)
         mean = target.sum(axis=0, dtype=np.float64) / max(1, n_words)
         target -= mean.astype(np.float32)
-        solved = _solve(incidence, transposed, target, scale, how)
-        matrix[:, columns] = solved + mean.astype(np.float32)
+        matrix[:, columns] = _solve(incidence, transposed, target, scale, how)
     return Subwords(matrix, how.min_n, how.max_n)
 
 

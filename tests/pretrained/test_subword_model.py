@@ -64,7 +64,7 @@ def naive(table: Table, how: Fit, n_buckets: int) -> NDArray[np.float64]:
             incidence[row, bucket] += 1 / len(buckets)
     mean = table.matrix.mean(axis=0)
     normal = incidence.T @ incidence + how.ridge * np.eye(n_buckets)
-    return np.linalg.solve(normal, incidence.T @ (table.matrix - mean)) + mean
+    return np.linalg.solve(normal, incidence.T @ (table.matrix - mean))
 
 
 @pytest.mark.parametrize("max_buckets", [1, 8, 1024])
@@ -106,27 +106,27 @@ def test_an_unseen_combination_of_morphemes_is_predicted() -> None:
     words = list(made)
     rng.shuffle(words)
     seen, unseen = words[:700], words[700:]
-    vectors = PretrainedVectors(seen, np.array([made[word] for word in seen]))
-    expected, found = (
-        np.array([made[word] for word in unseen]),
-        vectors.look_up(unseen, oov="subword")[1],
-    )
+    rows = np.array([made[word] for word in seen])
+    expected = np.array([made[word] for word in unseen]) - rows.mean(axis=0)
+    found = PretrainedVectors(seen, rows).look_up(unseen, oov="subword")[1]
     cosine = (expected * found).sum(axis=1) / (
         np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     )
     assert cosine.mean() > 0.9
-    assert cosine.min() > 0.75
+    assert np.quantile(cosine, 0.05) > 0.75
 
 
-def test_what_no_ngram_tells_is_an_average_word() -> None:
+def test_a_word_of_unknown_ngrams_counts_as_little_as_one_that_is_ignored() -> None:
     vectors = PretrainedVectors(["aaaa", "bbbb"], [[1.0, 5.0], [3.0, 5.0]])
     found = vectors.look_up(["zzzzzzzz"], oov="subword")[1]
-    np.testing.assert_allclose(found, [[2.0, 5.0]], atol=0.5)
+    assert np.abs(found).max() < 0.5
 
 
-def test_a_dimension_in_which_all_words_agree_stays_so() -> None:
+def test_what_all_words_have_in_common_is_not_predicted() -> None:
     vectors = PretrainedVectors(["aaaa", "bbbb"], [[1.0, 5.0], [3.0, 5.0]])
-    assert vectors.look_up(["abab"], oov="subword")[1][0, 1] == 5.0
+    found = vectors.look_up(["aaab"], oov="subword")[1]
+    assert found[0, 0] < 0
+    assert found[0, 1] == 0
 
 
 def test_a_word_without_ngrams_is_zero() -> None:
