@@ -14,15 +14,11 @@ Mutant ``i`` of a format depends on nothing but the format's name, ``i`` and ``-
 from __future__ import annotations
 
 import argparse
-import bz2
 import contextlib
-import io
 import json
 import os
 import resource
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,98 +26,27 @@ import time
 import traceback
 import tracemalloc
 import warnings
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import naive
 import numpy as np
-from mutants import Odd, Tree, mutate_tree
+from mutants import Odd, mutate_tree
+from tiny_files import FORMATS, fresh, load_tree, other_contents, save_tree
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
 from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.pretrained.tokenizer import TableTokenizer
-from sklearn_transfer.pretrained.unknown import Subwords
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
 
-DATA = Path(__file__).parent / "data"
 SECONDS = 2.0  # of the processor, a mutant; a good file takes some milliseconds
 PATIENCE = 20.0  # seconds on the clock: who waits needs no processor
 MEMORY = 32 << 20  # bytes: blocks and buffers; the files have some hundred
 # Bytes of addresses beyond those of the libraries. Arrow asks for up to 2 GiB when the head of a
 # page says so, and then does not touch them: addresses, but no memory.
 ADDRESSES = 6 << 30
-
-Make = Callable[[Path], Path]
-
-
-def _copied(name: str) -> Make:
-    def make(folder: Path) -> Path:
-        copy: Any = shutil.copytree if (DATA / name).is_dir() else shutil.copy
-        return Path(copy(DATA / name, folder / name))
-
-    return make
-
-
-def _compressed(compress: Callable[[bytes], bytes]) -> Make:
-    def make(folder: Path) -> Path:
-        (folder / "vectors").write_bytes(compress((DATA / "word2vec.txt").read_bytes()))
-        return folder / "vectors"
-
-    return make
-
-
-def _zipped(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("folder/vectors.txt", content)
-    return buffer.getvalue()
-
-
-def _full_folder(folder: Path) -> Path:
-    """A folder of ours with all that it can hold."""
-    words = ["the", "cat", "", "New York", "naïve", "\ud800", "猫"]
-    numbers = np.random.default_rng(0).normal(size=(5, 4))
-    table = Table(
-        Vocabulary(words),
-        (numbers * 50).astype(np.int8),
-        Subwords(numbers.astype(np.float32), 3, 5),
-        rows=np.array([0, 1, 2, 1, 3, 4, 4], dtype=np.int32),
-        scales=np.linspace(0.1, 1, 7, dtype=np.float32),
-        tokenizer=TableTokenizer('{"model": {}}', ["[UNK]"]),
-    )
-    formats.write(table, folder / "vectors", "folder")
-    return folder / "vectors"
-
-
-def _gensim_apart(folder: Path) -> Path:
-    """As gensim saves a large matrix: beside the file."""
-    from sklearn_transfer.pretrained.gensim_files import to_gensim
-
-    to_gensim(formats.read(DATA / "glove.txt")).save(str(folder / "t.kv"), separately=["vectors"])
-    return folder / "t.kv"
-
-
-# The tiny file of every format: from a folder to write in, to the path that is opened.
-FORMATS: dict[str, Make] = {
-    "folder": _copied("folder"),
-    "folder with all parts": _full_folder,
-    "kumo": _copied("wheel"),
-    "word2vec-text": _copied("word2vec.txt"),
-    "word2vec-text, gzip": _copied("word2vec.txt.gz"),
-    "word2vec-text, bzip2": _compressed(bz2.compress),
-    "word2vec-text, zip": _compressed(_zipped),
-    "word2vec-binary": _copied("word2vec.bin"),
-    "word2vec-binary of gensim": _copied("word2vec_gensim.bin"),
-    "glove": _copied("glove.txt"),
-    "fasttext": _copied("fasttext.bin"),
-    "gensim": _copied("gensim.kv"),
-    "gensim, matrix apart": _gensim_apart,
-}
 
 
 @dataclass
@@ -160,30 +85,6 @@ def _time_limit() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def load_tree(folder: Path) -> dict[str, bytes]:
-    """All files in a folder, by their paths in it."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def save_tree(tree: Tree, folder: Path) -> None:
-    """Write files, and what is in place of files."""
-    for name, content in tree.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        elif content is Odd.FOLDER:
-            path.mkdir()
-        elif content is Odd.PIPE:
-            os.mkfifo(path)
-        elif content is Odd.LOOP:
-            path.symlink_to(path.name)
-        else:
-            with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(path.parent):
-                listener.bind(path.name)  # the path of a socket is short
-
-
 def check_well_formed(table: Table) -> None:
     """What holds for every table, wherever it comes from."""
     words = list(table.words)
@@ -214,10 +115,10 @@ class Fuzzer:
 
     def __init__(self, name: str, folder: Path, seed: int) -> None:
         self.name, self.seed, self.folder = name, seed, folder
-        path = _fresh(folder / "good")
+        path = fresh(folder / "good")
         self.target = FORMATS[name](path).relative_to(path)
         self.tree = load_tree(path)
-        self.others = _other_contents(folder / "others")
+        self.others = other_contents(folder / "others")
         self.original: Table | None = None
         self.records: dict[str, bytes] = {}
         self.content = b""
@@ -234,7 +135,7 @@ class Fuzzer:
     def judge(self, i: int, tally: Tally) -> None:
         """Read mutant `i` and enter into the tally what came of it."""
         tree, done = self.mutant(i)
-        work = _fresh(self.folder / "work")
+        work = fresh(self.folder / "work")
         save_tree(tree, work)
         path, mmap = work / self.target, bool(i % 2)
         tally.mutants += 1
@@ -331,25 +232,6 @@ def _compare(found: dict[str, Any], expected: dict[str, Any], *, exactly: bool) 
         same = ours.tobytes() == np.ascontiguousarray(row, np.float32).tobytes()
         if not same and (exactly or not np.allclose(ours, row, rtol=1e-4, atol=1e-6)):
             raise _Wrong(f"{word!r} is {ours}, expected {row}")
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _other_contents(folder: Path) -> list[bytes]:
-    """A file of each format, and of some that no reader here knows, to splice with."""
-    contents: list[bytes] = []
-    for i, make in enumerate(FORMATS.values()):
-        make(_fresh(folder / str(i)))
-        contents += load_tree(folder / str(i)).values()
-    archive = io.BytesIO()
-    np.savez(archive, matrix=np.zeros((2, 2), dtype=np.float32))
-    objects = io.BytesIO()
-    np.save(objects, np.array([[None, "x"]], dtype=object), allow_pickle=True)
-    return [*contents, archive.getvalue(), objects.getvalue(), b"", b"\n", b"{}", b"[" * 100_000]
 
 
 def _limit_memory() -> None:

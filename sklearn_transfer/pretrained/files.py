@@ -46,7 +46,7 @@ _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 # slow on nonsense and warns of some.
 _ARRAY = re.compile(
     rb"\{'descr': *'([<>|][biuf][0-9]{1,2})', *'fortran_order': *(True|False), *"
-    rb"'shape': *\(([0-9]+(?:, *[0-9]+)*,?|)\),? *\} *\n?"
+    rb"'shape': *\((|(?:0|[1-9][0-9]*),|(?:0|[1-9][0-9]*)(?:, *(?:0|[1-9][0-9]*))+,?)\),? *\} *\n?"
 )
 _MAX_ARRAY_HEAD = 1000  # bytes
 

@@ -162,6 +162,7 @@ def test_arrays_of_every_version_of_numpys_format_are_mapped(
         (b"(3, 4)", b"(1000000000000, 4)", "makes 16000000000[0-9]+ bytes, found"),
         (b"(3, 4)", b"(4611686018427387904, 4)", "announces an array of shape"),
         (b"(3, 4)", b"(3L, 4)", "expected the head of a NumPy array"),
+        (b"(3, 4)", b"(3,04)", "expected the head of a NumPy array"),
         (b"(3, 4)", b"(-3, 4)", "expected the head of a NumPy array"),
         (b"(3, 4)", b"(3, 5)", "makes [0-9]+ bytes, found"),
         (b"'<f4'", b"'<f5'", "cannot be opened: data type"),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import FORMATS, Fuzzer, Tally, supervise
+from fuzzing import Fuzzer, Tally, supervise
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import EDITS, mutate
+from tiny_files import FORMATS
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
