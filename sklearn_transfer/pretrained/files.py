@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import mmap
 import os
 import shutil
 import stat
@@ -17,6 +18,9 @@ from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
 
@@ -180,6 +184,28 @@ def shown(file: Reader, path: Path, size: int) -> Iterator[Reader]:
         file, "read", total=size, desc=path.name, delay=_PATIENCE, leave=False, disable=None
     ) as reading:
         yield reading
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Take the pages of a read-only memory map out of this process; the system's cache keeps them.
+
+    Linux maps a neighbourhood of each page that is touched, as far as the cache holds it, so that
+    rows here and there would soon make most of a table count as memory of every process.
+
+    Parameters
+    ----------
+    array : ndarray
+        Or a view of such a map; anything else is left as it is.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    # A map that can be written to privately would lose what was written.
+    if isinstance(base, np.memmap) and base.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, levels_to_caller
+from .files import let_go
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
 from .vocabulary import Vocabulary
@@ -73,13 +74,22 @@ class Table:
         return int(self.matrix.shape[1])
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """The vectors of some words by their positions, shape (n, dim).
+        """The vectors of some words by their positions.
 
-        Only these become float32. A slice of a plain float32 table is a view, which may be
-        memory-mapped and read-only.
+        Parameters
+        ----------
+        words : ndarray of int, shape (n,), or slice
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+            Only these become float32. A slice of a plain float32 table is a view, which may be
+            memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
         vectors: NDArray[np.float32] = self.matrix[rows].astype(np.float32, copy=False)
+        if not isinstance(rows, slice):
+            let_go(self.matrix)
         if self.scales is not None:
             vectors = vectors * self.scales[words][:, None]
         return vectors
