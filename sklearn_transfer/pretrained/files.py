@@ -31,6 +31,9 @@ _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
 _PATIENCE = 2.0  # seconds without a progress bar
 
+# A page that was let go costs some microseconds when it is wanted again.
+_LARGE = 256 << 20  # bytes
+
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
@@ -195,8 +198,10 @@ def let_go(array: NDArray[Any]) -> None:
     Parameters
     ----------
     array : ndarray
-        Or a view of such a map; anything else is left as it is.
+        Or a view of such a map; anything else, and what is small, is left as it is.
     """
+    if array.nbytes < _LARGE:
+        return
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base

@@ -150,7 +150,10 @@ def test_progress_is_shown_of_slow_reading_in_a_terminal(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
-def test_looking_up_rows_leaves_no_pages_in_the_process(tmp_path: Path) -> None:
+def test_looking_up_rows_of_a_large_table_leaves_no_pages_in_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LARGE", 0)
     rng = np.random.default_rng(0)
     np.save(tmp_path / "matrix.npy", rng.random((20_000, 100), dtype=np.float32))
     mapped = np.load(tmp_path / "matrix.npy", mmap_mode="r")
@@ -162,7 +165,10 @@ def test_looking_up_rows_leaves_no_pages_in_the_process(tmp_path: Path) -> None:
     assert resident(tmp_path / "matrix.npy") == 0
 
 
-def test_what_was_written_into_a_private_map_stays(tmp_path: Path) -> None:
+def test_what_was_written_into_a_private_map_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LARGE", 0)
     np.save(tmp_path / "matrix.npy", np.zeros((3, 2), dtype=np.float32))
     private = np.load(tmp_path / "matrix.npy", mmap_mode="c")
     private[1] = 1
