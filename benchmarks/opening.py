@@ -112,8 +112,8 @@ def main(*, quick: bool = False, repeats: int = 3) -> str:
     ]
     about = (
         f"{n_words:,} x {DIM}. Medians of {repeats} rounds, in each of which all openings of a "
-        f"file follow one another. ratio: gensim's seconds by ours, first opening; for .kv nothing "
-        f"is converted, and both map. Wanted of every second opening: < 50 ms, < 20 MB."
+        f"file follow one another. ratio: gensim's seconds by ours, first opening; for .kv "
+        f"nothing is converted, and both map. Wanted of every second opening: < 50 ms, < 20 MB."
     )
     return f"{about}\n\n{markdown_table(header, rows)}"
 

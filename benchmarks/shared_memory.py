@@ -24,7 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import reusable_executor
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -138,7 +138,7 @@ def search(make: Callable[[str], Any], folder: str, texts: list[str], y: list[st
     start = perf_counter()
     grid.fit(texts, y)
     took = perf_counter() - start
-    executor = get_reusable_executor(max_workers=N_WORKERS)
+    executor: Any = reusable_executor._executor  # asking for it may start another
     workers = list(executor._processes)
     figures = {
         "clone ms": 1000 * statistics.median(seconds),
@@ -148,7 +148,7 @@ def search(make: Callable[[str], Any], folder: str, texts: list[str], y: list[st
         "pss": sum(map(_pss, workers)),
         "matrix": sum(map(_pss_of_large_files, workers)),
     }
-    executor.shutdown()
+    executor.shutdown()  # or this process waits five minutes for idle workers
     return figures
 
 

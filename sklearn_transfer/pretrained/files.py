@@ -6,6 +6,7 @@ import bz2
 import errno
 import gzip
 import math
+import mmap
 import os
 import re
 import shutil
@@ -31,6 +32,9 @@ Writer = BufferedWriter | gzip.GzipFile
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
 _PATIENCE = 2.0  # seconds without a progress bar
+
+# A page that was let go costs some microseconds when it is wanted again.
+_LARGE = 256 << 20  # bytes
 
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
@@ -281,6 +285,30 @@ def shown(file: Reader, path: Path, size: int) -> Iterator[Reader]:
         file, "read", total=size, desc=path.name, delay=_PATIENCE, leave=False, disable=None
     ) as reading:
         yield reading
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Take the pages of a read-only memory map out of this process; the system's cache keeps them.
+
+    Linux maps a neighbourhood of each page that is touched, as far as the cache holds it, so that
+    rows here and there would soon make most of a table count as memory of every process.
+
+    Parameters
+    ----------
+    array : ndarray
+        Or a view of such a map; anything else, and what is small, is left as it is.
+    """
+    if array.nbytes < _LARGE:
+        return
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    # A map that can be written to privately would lose what was written.
+    if isinstance(base, np.memmap) and base.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

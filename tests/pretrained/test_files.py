@@ -15,6 +15,7 @@ from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import files, formats
 from sklearn_transfer.pretrained.files import compression, content_size, map_array
 from sklearn_transfer.pretrained.table import Table
+from sklearn_transfer.pretrained.vocabulary import Vocabulary
 
 Compress = Callable[[bytes], bytes]
 
@@ -217,3 +218,37 @@ def test_progress_is_shown_of_slow_reading_in_a_terminal(
     assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # wiped in the end
     stderr.truncate(0)
     stderr.seek(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_looking_up_rows_of_a_large_table_leaves_no_pages_in_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LARGE", 0)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "matrix.npy", rng.random((20_000, 100), dtype=np.float32))
+    mapped = np.load(tmp_path / "matrix.npy", mmap_mode="r")
+    table = Table(Vocabulary(map(str, range(20_000))), np.asarray(mapped))
+    rows = np.arange(0, 20_000, 200)
+    np.testing.assert_array_equal(table.vectors(rows), mapped[rows])
+    assert resident(tmp_path / "matrix.npy") > 0  # of the right-hand side
+    np.testing.assert_array_equal(table.vectors(rows), table.vectors(rows))
+    assert resident(tmp_path / "matrix.npy") == 0
+
+
+def test_what_was_written_into_a_private_map_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LARGE", 0)
+    np.save(tmp_path / "matrix.npy", np.zeros((3, 2), dtype=np.float32))
+    private = np.load(tmp_path / "matrix.npy", mmap_mode="c")
+    private[1] = 1
+    table = Table(Vocabulary("abc"), private)
+    for _ in range(2):
+        assert table.vectors(np.array([1])).tolist() == [[1, 1]]
+
+
+def resident(file: Path) -> int:
+    """kB of a file that are mapped into this process."""
+    mappings = Path("/proc/self/smaps").read_text().split(str(file))[1:]
+    return sum(int(lines.split("Rss:")[1].split()[0]) for lines in mappings)
