@@ -28,6 +28,7 @@ from . import (
     sharing,
     sounds,
     training,
+    upstream,
 )
 from .data import LOADERS, DataUnavailable
 from .measure import describe_machine
@@ -51,6 +52,7 @@ SCRIPTS = {
     "epochs": epochs,
     "resume": resume,
     "adaptation": adaptation,
+    "upstream": upstream,
 }
 RESULTS = Path(__file__).parent / "results"
 
