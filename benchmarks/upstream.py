@@ -4,6 +4,10 @@ The first 1,000 training texts of 20 Newsgroups, with all their tokens. Each row
 gives with what the library gives for the same files, by the largest absolute difference of any
 value; the largest absolute value beside it says how much that is. "As written": a folder that ours
 wrote, opened by the library, against the table that it was written from.
+
+Differences of zero are possible: model2vec and ours both add float32 rows in the order of the
+tokens. The same tokens in another order differ by 4e-05 in the case of wordllama. Both sides split
+texts by the library `tokenizers`, so that its work is shared, and not compared.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from .measure import markdown_table, progress
 from .wheels import WheelUnavailable, download_wheel, read_wordllama
 
 PACKAGES = ("model2vec", "tokenizers", "safetensors")
-TOLERANCE = 1e-5  # of the largest value: float32, summed in another order
+TOLERANCE = 1e-4  # of the largest value: float32, as many tokens summed in another order
 _TOKENLEARN = "tokenlearn-static-model==0.1.1"
 _WORDLLAMA = "wordllama==0.4.0.post1"
 _N_TEXTS = 1000
@@ -96,8 +100,15 @@ def compare(
         "dim": ours.shape[1],
         "largest value": f"{largest:.4g}",
         "largest difference": f"{difference:.1e}",
-        "equal": "yes" if difference <= TOLERANCE * largest else "no",
+        "equal": _verdict(difference, largest),
     }
+
+
+def _verdict(difference: float, largest: float) -> str:
+    if difference == 0:
+        return "bit for bit"
+    # Not so for NaN.
+    return "but for rounding" if difference <= TOLERANCE * largest else "no"
 
 
 @contextmanager
