@@ -33,6 +33,7 @@ from . import (
     sounds,
     training,
     unknown_words,
+    upstream,
 )
 from .data import LOADERS, DataUnavailable
 from .measure import describe_machine
@@ -61,6 +62,7 @@ SCRIPTS = {
     "resume": resume,
     "adaptation": adaptation,
     "fuzz": fuzz,
+    "upstream": upstream,
 }
 RESULTS = Path(__file__).parent / "results"
 

