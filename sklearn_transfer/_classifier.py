@@ -20,7 +20,7 @@ from ._fine_tuning import FineTuning
 from ._labels import Labels
 from ._selection import Choice
 from .nn.newton import NewtonNet
-from .pretrained.vectors import OutOfVocabulary
+from .pretrained.lookup import OutOfVocabulary
 from .text.weights import Weighting
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"

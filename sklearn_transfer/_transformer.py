@@ -14,8 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._validation import CloneSharesPretrained, check_texts
+from .pretrained.lookup import OutOfVocabulary
 from .pretrained.sources import are_several, load_sources
-from .pretrained.vectors import OutOfVocabulary
 from .pretrained.vocabulary import Vocabulary
 from .text.coverage import find_known, measure_coverage
 from .text.pooling import Pooling, common_components, pool, remove_components

@@ -6,25 +6,22 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._validation import check_texts
-from . import formats, smaller
+from . import formats, lookup, smaller
 from .catalog import locate
 from .gensim_files import from_keyed_vectors, to_gensim
+from .lookup import OutOfVocabulary
 from .opening import Opened, Origin
-from .pieces import find_pieces, mean_of_pieces
 from .subword_model import open_subwords
 from .table import Matrix, Table, check_finite
 from .tokenizer import TableTokenizer
-from .unknown import Subwords, hashed_vectors
-from .vocabulary import Vocabulary
-
-OutOfVocabulary = Literal["ignore", "subword", "hash"]
-
+from .unknown import Subwords
+from .vocabulary import Vocabulary, as_list_of_words
 
 _opened: Opened[PretrainedVectors] = Opened(n_recent=4)
 
@@ -101,7 +98,7 @@ class PretrainedVectors:
                 f"matrix must have shape (n_words, dim) with dim >= 1, got shape {rows.shape}."
             )
         if not isinstance(words, Vocabulary):
-            words = _check_words(words)
+            words = as_list_of_words(words)
         if len(words) != len(rows):
             raise ValueError(
                 f"words and matrix must belong together: got {len(words)} words and "
@@ -261,7 +258,7 @@ class PretrainedVectors:
 
     @property
     def words(self) -> Vocabulary:
-        """The words, in the order of the rows."""
+        """The words, in their order."""
         return self._table.words
 
     @property
@@ -315,11 +312,7 @@ class PretrainedVectors:
         self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
     ) -> NDArray[np.bool_]:
         """Whether the table has a vector for a word: shape (n,). See :meth:`look_up`."""
-        tokenizer = None if are_tokens else self.tokenizer
-        if tokenizer is not None:
-            return np.diff(find_pieces(self._table, tokenizer, words).indptr) > 0
-        known: NDArray[np.bool_] = self.words.find(words, fold_case=fold_case) >= 0
-        return known
+        return lookup.knows(self._table, words, fold_case=fold_case, are_tokens=are_tokens)
 
     def look_up(
         self,
@@ -341,8 +334,8 @@ class PretrainedVectors:
         oov : {"ignore", "subword", "hash"}, default="ignore"
             What becomes of words that the table does not have: nothing; the mean of their n-gram
             rows, zero where they have none; or a random vector that is the same everywhere. Where
-            the table has no n-gram rows, these are fitted to its words when they are first needed:
-            see Notes.
+            the table has no n-gram rows, these are fitted to its own words when they are first
+            needed, and kept in the cache.
         are_tokens : bool, default=False
             The words are what the table's tokenizer gave, and are not split again.
 
@@ -354,47 +347,24 @@ class PretrainedVectors:
 
         Notes
         -----
-        The n-gram rows of "subword" are those of the fastText model. To a table without such a
-        bag-of-subwords model (Zhao, Mudgal & Liang 2018) of the n-grams of 3 to 6 characters is
-        fitted, on its first 400,000 words, of how these differ from their mean: once a process, and where the table is larger than 1 MB
-        once for all processes, which map it from the cache (:func:`sklearn_transfer.cache_info`).
-        A table that was made from another, by :meth:`subset`, :meth:`reduce` or :meth:`astype`,
-        has a model of its own.
-
-        A table with a tokenizer needs none: it splits unknown words itself, and "subword" is
-        "ignore".
+        The fitted n-gram rows are a bag-of-subwords model (Zhao, Mudgal & Liang 2018) of 3 to 6
+        characters. A table that was made from another, by :meth:`subset`, :meth:`reduce` or
+        :meth:`astype`, has one of its own. A table with a tokenizer needs none: it splits unknown
+        words itself, and "subword" is "ignore".
         """
-        tokenizer = None if are_tokens else self.tokenizer
-        if tokenizer is None:
-            position = self.words.find(words, fold_case=fold_case)
-            found = position >= 0
-            vectors = self._table.vectors(position[found])
-        else:
-            found, vectors = mean_of_pieces(self._table, tokenizer, words)
-        index = np.where(found, np.cumsum(found) - 1, -1)
-        if oov == "subword" and self.tokenizer is not None and self.subwords is None:
-            oov = "ignore"
-        if oov == "ignore" or found.all():
-            return index, vectors
-        unknown = np.flatnonzero(~found)
-        strangers = [words[i] for i in unknown.tolist()]
-        more = self._vectors_of_unknown(
-            [word.lower() for word in strangers] if fold_case else strangers, oov
+        return lookup.look_up(
+            self._table,
+            words,
+            fold_case=fold_case,
+            oov=oov,
+            are_tokens=are_tokens,
+            subwords=self._find_subwords,
         )
-        index[unknown] = len(vectors) + np.arange(len(unknown))
-        return index, np.concatenate([vectors, more])
 
-    def _vectors_of_unknown(
-        self, words: Sequence[str], oov: OutOfVocabulary
-    ) -> NDArray[np.float32]:
-        if oov == "hash":
-            sample = self._table.vectors(slice(None, None, max(1, len(self) // 1000)))
-            scale = float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
-            return hashed_vectors(words, self.dim, scale=scale)
-        return (self.subwords or self._fit_subwords()).vectors(words)
-
-    def _fit_subwords(self) -> Subwords:
-        """The n-gram model of a table that came without one."""
+    def _find_subwords(self) -> Subwords:
+        """The n-gram rows that the table came with, or those that are fitted to its words."""
+        if self.subwords is not None:
+            return self.subwords
         if self._fitted is None:
             origin = self._origin
             content = None if origin is None else f"{origin.fingerprint} {origin.limit}"
@@ -429,7 +399,7 @@ class PretrainedVectors:
             raise ValueError("subset needs either words or texts, and not both.")
         if words is None:
             words = smaller.words_of(check_texts(texts, estimator="subset"), self.tokenizer)
-        position = self.words.find(list(dict.fromkeys(_check_words(words))))
+        position = self.words.find(list(dict.fromkeys(as_list_of_words(words))))
         return self._wrap(self._table.take(position[position >= 0]), name=self.name)
 
     def reduce(self, n_components: int, *, n_removed: int = 0) -> PretrainedVectors:
@@ -524,19 +494,6 @@ class PretrainedVectors:
         if self._origin is not None:
             return _reopen, (tuple(self._origin), self._name)
         return _rebuild, (self._table, self._name)
-
-
-def _check_words(words: Sequence[str]) -> list[str]:
-    if isinstance(words, str | set | frozenset):
-        raise TypeError(
-            f"words must be a sequence of str, in order, such as a list; got "
-            f"{type(words).__name__}: {words!r:.60}"
-        )
-    words = list(words)
-    for word in words:
-        if not isinstance(word, str):
-            raise TypeError(f"words must be strings, got {type(word).__name__}: {word!r:.60}")
-    return words
 
 
 def _rebuild(table: Table, name: str | None) -> PretrainedVectors:

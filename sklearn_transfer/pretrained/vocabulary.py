@@ -124,6 +124,20 @@ def word_hashes(words: Words) -> NDArray[np.uint64]:
     return _hashes(*pack(words))
 
 
+def as_list_of_words(words: Sequence[str]) -> list[str]:
+    """A list of what must be strings in some order; refuses anything else by a `TypeError`."""
+    if isinstance(words, str | set | frozenset):
+        raise TypeError(
+            f"words must be a sequence of str, in order, such as a list; got "
+            f"{type(words).__name__}: {words!r:.60}"
+        )
+    words = list(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"words must be strings, got {type(word).__name__}: {word!r:.60}")
+    return words
+
+
 class Vocabulary(Sequence[str]):
     """Distinct words, in order, with look-up by array.
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import levels_to_caller
-from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
+from ..pretrained.lookup import OutOfVocabulary
+from ..pretrained.vectors import PretrainedVectors
 from .tokens import TokenIds
 
 _ENOUGH = 0.5

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from ..pretrained.vectors import OutOfVocabulary, PretrainedVectors
+from ..pretrained.lookup import OutOfVocabulary
+from ..pretrained.vectors import PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
 from .coverage import find_known, measure_coverage
 from .design import Design
