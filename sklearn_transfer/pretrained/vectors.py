@@ -329,8 +329,9 @@ class PretrainedVectors:
         -----
         The n-gram rows of "subword" are those of the fastText model. To a table without such a
         bag-of-subwords model (Zhao, Mudgal & Liang 2018) of the n-grams of 3 to 6 characters is
-        fitted, on its first 400,000 words, of how these differ from their mean: once a process, and where the table is larger than 1 MB
-        once for all processes, which map it from the cache (:func:`sklearn_transfer.cache_info`).
+        fitted, on its first 400,000 words, of how these differ from their mean: once a process, and
+        where the table is larger than 1 MB once for all processes, which map it from the cache
+        (:func:`sklearn_transfer.cache_info`).
         A table that was made from another, by :meth:`subset`, :meth:`reduce` or :meth:`astype`,
         has a model of its own.
 
