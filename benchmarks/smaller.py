@@ -29,13 +29,13 @@ from sklearn_transfer import (
 
 from .data import Labelled, load_20newsgroups, load_mr
 from .measure import in_fresh_process, markdown_table, medians, progress
-from .sources import load_spacy
+from .sources import spacy_folder
 from .wheels import WheelUnavailable
 
 PACKAGES = ()
 TABLES: dict[str, Callable[[], PretrainedVectors]] = {
     "GloVe, 50 d": partial(load_pretrained, "glove-wiki-gigaword-50"),
-    "spaCy md, 300 d": load_spacy,
+    "spaCy md, 300 d": lambda: load_pretrained(spacy_folder()),
 }
 _WARM_UP = ["A few words to warm up with.", "And a few more."]
 

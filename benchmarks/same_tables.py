@@ -1,9 +1,7 @@
-"""Whether spaCy's and gensim's files give what these libraries' own rules give.
+"""Tables against what spaCy's and gensim's own rules give, a part of `upstream`.
 
-    python -m benchmarks.upstream_spacy
-
-spaCy's table is checked against a murmur hash and a MessagePack loop in plain Python; gensim's test
-files against what gensim 4 itself loads.
+spaCy's is checked by a murmur hash and a MessagePack loop in plain Python; gensim's test files
+against what gensim loads.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from gensim.models.fasttext import FastTextKeyedVectors, load_facebook_vectors
 
 from sklearn_transfer import PretrainedVectors
 
+from .measure import markdown_table, progress
 from .sources import spacy_folder
 
 _N_KEYS = 1000
@@ -97,13 +96,13 @@ def _against_gensim(name: str, load: Callable[[str], Any]) -> Row | None:
     try:
         theirs = load(str(path))
     except Exception as error:
-        print(f"gensim cannot open {name}: {type(error).__name__}: {error!s:.60}")
+        progress(f"gensim cannot open {name}: {type(error).__name__}: {error!s:.60}")
         return None
     theirs = getattr(theirs, "wv", theirs)
     try:
         ours = PretrainedVectors.load(path, allow_pickle=True)
     except Exception as error:
-        print(f"{name}: {type(error).__name__}: {error!s:.160}")
+        progress(f"{name}: {type(error).__name__}: {error!s:.160}")
         return Row(name, len(theirs.index_to_key), False, 0, np.nan)
     words = theirs.index_to_key
     same = list(ours.words) == list(words)
@@ -117,7 +116,9 @@ def _against_gensim(name: str, load: Callable[[str], Any]) -> Row | None:
     try:
         expected = np.array([theirs.get_vector(word) for word in grams])
     except Exception as error:
-        print(f"gensim has no vectors of unknown words in {name}: {type(error).__name__}: {error}")
+        progress(
+            f"gensim has no vectors of unknown words in {name}: {type(error).__name__}: {error}"
+        )
         return row
     return row._replace(n_unknown=len(grams), difference_unknown=_largest(found, expected))
 
@@ -160,20 +161,25 @@ def _read_map(packed: bytes) -> dict[int, int]:
     return found
 
 
-def main() -> None:
-    """Print both tables."""
+def table() -> str:
+    """Both in one table; what gensim itself cannot open is told on stderr."""
     logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    rows = [*spacy_rows(), *gensim_rows()]
-    print("| file | words | same, in order | compared | largest difference | unknown | of these |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        print(
-            f"| {row.file} | {row.n_words:,} | {'yes' if row.same_words else 'NO'} | "
-            f"{row.n_compared:,} | {row.difference:.1e} | {row.n_unknown} | "
-            f"{row.difference_unknown:.1e} |"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = [*spacy_rows(), *gensim_rows()]
+    logging.disable(logging.NOTSET)
+    header = ["file", "words", "same, in order", "compared", "largest difference"]
+    header += ["unknown words", "of these"]
+    cells = [
+        [
+            row.file,
+            f"{row.n_words:,}",
+            "yes" if row.same_words else "NO",
+            f"{row.n_compared:,}",
+            f"{row.difference:.1e}",
+            row.n_unknown,
+            f"{row.difference_unknown:.1e}" if row.n_unknown else "",
+        ]
+        for row in rows
+    ]
+    return markdown_table(header, cells)
