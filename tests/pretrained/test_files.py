@@ -167,6 +167,7 @@ def test_arrays_of_every_version_of_numpys_format_are_mapped(
         (b"'<f4'", b"'<f5'", "cannot be opened: data type"),
         (b"'<f4'", b"'|O8'", "expected the head of a NumPy array"),
         (b"(3, 4)", b"print", "expected the head of a NumPy array"),
+        (b"NUMPY\1\0", b"NUMPY\1\1", "expected the head of a NumPy array"),
         (b"NUMPY", b"NUMPX", "expected the head of a NumPy array"),
     ],
 )
