@@ -220,13 +220,18 @@ def _decompressed(path: Path, how: str) -> Any:
 @contextmanager
 def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(path) as archive:
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        # Not is_dir(): an entry may be without a name.
+        names = [entry.filename for entry in archive.infolist() if entry.filename[-1:] != "/"]
         if len(names) != 1:
             raise VectorFormatError(
                 f"{path}: expected a zip archive of one file, found {len(names)}: "
                 f"{', '.join(names[:5])}. Extract the one that you want."
             )
-        with archive.open(names[0]) as file:
+        try:
+            file = archive.open(names[0])
+        except UnicodeDecodeError as error:  # the name, once more, before the content
+            raise zipfile.BadZipFile(str(error)) from error
+        with file:
             yield file
 
 
