@@ -132,6 +132,7 @@ def read_wheel(path: Path, _: int) -> Rows:
 
     (index,), (matrix,) = path.glob("*_index.parquet"), path.glob("*_emb.npy")
     words = pyarrow.parquet.read_table(index, use_threads=False).column(0).to_pylist()
+    words = [word.decode() if isinstance(word, bytes) else word for word in words]
     return list(zip(words, np.load(matrix), strict=True))
 
 

@@ -52,6 +52,7 @@ _ARRAY = re.compile(
     rb"\{'descr': *'([<>|][biuf][0-9]{1,2})', *'fortran_order': *(True|False), *"
     rb"'shape': *\((|(?:0|[1-9][0-9]*),|(?:0|[1-9][0-9]*)(?:, *(?:0|[1-9][0-9]*))+,?)\),? *\} *\n?"
 )
+_ARRAY_VERSIONS = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4, b"\x93NUMPY\3\0": 4}
 _MAX_ARRAY_HEAD = 1000  # bytes
 
 
@@ -138,12 +139,12 @@ def map_array(file: Path) -> NDArray[Any]:
     """
     with open_member(file) as content:
         start = content.read(12)
-        n_bytes = 2 if start[6:7] == b"\1" else 4
+        n_bytes = _ARRAY_VERSIONS.get(start[:8], 2)  # of the length of the head
         offset = 8 + n_bytes + int.from_bytes(start[8 : 8 + n_bytes], "little")
         content.seek(8 + n_bytes)
         head = content.read(offset - content.tell()) if offset <= _MAX_ARRAY_HEAD else b""
         found = _ARRAY.fullmatch(head)
-        if not start.startswith(b"\x93NUMPY") or found is None:
+        if start[:8] not in _ARRAY_VERSIONS or found is None:
             raise VectorFormatError(
                 f"{file}: cannot be opened: expected the head of a NumPy array of numbers, found "
                 f"{start + head[:60]!r}."
@@ -225,13 +226,18 @@ def _decompressed(path: Path, how: str) -> Any:
 @contextmanager
 def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(path) as archive:
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        # Not is_dir(): an entry may be without a name.
+        names = [entry.filename for entry in archive.infolist() if entry.filename[-1:] != "/"]
         if len(names) != 1:
             raise VectorFormatError(
                 f"{path}: expected a zip archive of one file, found {len(names)}: "
                 f"{', '.join(names[:5])}. Extract the one that you want."
             )
-        with archive.open(names[0]) as file:
+        try:
+            file = archive.open(names[0])
+        except UnicodeDecodeError as error:  # the name, once more, before the content
+            raise zipfile.BadZipFile(str(error)) from error
+        with file:
             yield file
 
 

@@ -124,6 +124,23 @@ def test_an_encrypted_archive_is_an_error(data: Path, tmp_path: Path) -> None:
         formats.read(tmp_path / "t")
 
 
+@pytest.mark.parametrize("damage", ["no name", "no UTF-8"])
+def test_an_archive_with_a_damaged_name_is_an_error(
+    damage: str, data: Path, tmp_path: Path
+) -> None:
+    content = bytearray(zipped((data / "glove.txt").read_bytes()))
+    if damage == "no name":
+        place = content.rindex(b"PK\x01\x02")
+        content[place + 28 : place + 30] = b"\0\0"
+    else:
+        place = content.rindex(b"PK\x03\x04")
+        content[place + 7] |= 8  # the name is UTF-8
+        content[place + 30] = 0xFF
+    (tmp_path / "t").write_bytes(bytes(content))
+    with pytest.raises(VectorFormatError, match="t: the zip data are damaged or cut off"):
+        formats.read(tmp_path / "t")
+
+
 def test_an_unknown_method_of_compression_is_an_error(data: Path, tmp_path: Path) -> None:
     content = bytearray(zipped((data / "glove.txt").read_bytes()))
     for magic, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
@@ -169,6 +186,7 @@ def test_arrays_of_every_version_of_numpys_format_are_mapped(
         (b"'<f4'", b"'<f5'", "cannot be opened: data type"),
         (b"'<f4'", b"'|O8'", "expected the head of a NumPy array"),
         (b"(3, 4)", b"print", "expected the head of a NumPy array"),
+        (b"NUMPY\1\0", b"NUMPY\1\1", "expected the head of a NumPy array"),
         (b"NUMPY", b"NUMPX", "expected the head of a NumPy array"),
     ],
 )
