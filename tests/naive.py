@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from spacy_toys import key
 
 Rows = list[tuple[str, np.ndarray]]
 
@@ -150,6 +151,48 @@ def read_folder(path: Path, _: int) -> Rows:
     return list(zip(words, vectors, strict=True))
 
 
+def read_static(path: Path, _: int) -> Rows:
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    inner = path / "0_StaticEmbedding" if (path / "0_StaticEmbedding").exists() else path
+    tensors = load_file(inner / "model.safetensors")
+    vocabulary = Tokenizer.from_file(str(inner / "tokenizer.json")).get_vocab()
+    matrix = tensors["embeddings" if "embeddings" in tensors else "embedding.weight"]
+    rows: Rows = []
+    for token, i in sorted(vocabulary.items(), key=lambda item: item[1]):
+        vector = matrix[tensors["mapping"][i] if "mapping" in tensors else i].astype(np.float32)
+        if "weights" in tensors:
+            vector = vector * tensors["weights"][i].astype(np.float32)
+        rows.append((token, vector))
+    return rows
+
+
+def read_parquet(path: Path, _: int) -> Rows:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path, use_threads=False)
+    words = next(c for c in table.columns if not pyarrow.types.is_nested(c.type))
+    vectors = next(c for c in table.columns if pyarrow.types.is_nested(c.type))
+    numbers = [np.array(vector, dtype=np.float32) for vector in vectors.to_pylist()]
+    return list(zip(words.to_pylist(), numbers, strict=True))
+
+
+def read_spacy(path: Path, _: int) -> Rows:
+    matrix, packed = np.load(path / "vectors"), (path / "key2row").read_bytes()
+    at = {0xDE: 3, 0xDF: 5}.get(packed[0], 1)
+    numbers = []
+    while at < len(packed):
+        width = 0 if packed[at] < 0x80 else 1 << (packed[at] - 0xCC)
+        number = packed[at + 1 : at + 1 + width] or packed[at : at + 1]
+        numbers.append(int.from_bytes(number, "big"))
+        at += 1 + width
+    row_of = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    strings = json.loads((path / "strings.json").read_text(encoding="utf-8"))
+    word_of = {key(word): word for word in reversed(strings)}
+    return [(word_of[k], matrix[row]) for k, row in row_of.items() if k in word_of]
+
+
 READERS: dict[str, Callable[[Path, int], Rows]] = {
     "word2vec-text": read_word2vec,
     "word2vec-binary": read_binary,
@@ -157,6 +200,9 @@ READERS: dict[str, Callable[[Path, int], Rows]] = {
     "fasttext": read_fasttext,
     "kumo": read_wheel,
     "folder": read_folder,
+    "static": read_static,
+    "parquet": read_parquet,
+    "spacy": read_spacy,
 }
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from mutants import Odd, Tree
+from spacy_toys import key, write_vocab
 
 from sklearn_transfer.pretrained import formats
+from sklearn_transfer.pretrained.smaller import quantise
 from sklearn_transfer.pretrained.table import Table
 from sklearn_transfer.pretrained.tokenizer import TableTokenizer
 from sklearn_transfer.pretrained.unknown import Subwords
@@ -74,6 +76,25 @@ def _gensim_apart(folder: Path) -> Path:
     return folder / "t.kv"
 
 
+def _written(format: str, *, small: bool = False) -> Make:
+    def make(folder: Path) -> Path:
+        table = formats.read(DATA / "word2vec.txt")
+        if small:
+            rows = (np.arange(len(table.words)) % 5).astype(np.int32)
+            table = quantise(Table(table.words, table.matrix[:5], rows=rows))
+        formats.write(table, folder / "vectors", format)
+        return folder / "vectors"
+
+    return make
+
+
+def _spacy(folder: Path) -> Path:
+    words = ["the", "cat", "number", "New York", "naïve", "猫", ""]
+    numbers = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    entries = {key(word): i % 5 for i, word in enumerate(words)}
+    return write_vocab(folder / "vocab", numbers, entries, sorted([*words, "nobody"]))
+
+
 # The tiny file of every format: from a folder to write in, to the path that is opened.
 FORMATS: dict[str, Make] = {
     "folder": _copied("folder"),
@@ -89,6 +110,11 @@ FORMATS: dict[str, Make] = {
     "fasttext": _copied("fasttext.bin"),
     "gensim": _copied("gensim.kv"),
     "gensim, matrix apart": _gensim_apart,
+    "parquet": _written("parquet"),
+    "model2vec": _written("model2vec"),
+    "model2vec, int8, shared rows": _written("model2vec", small=True),
+    "sentence-transformers": _written("sentence-transformers"),
+    "spacy": _spacy,
 }
 
 

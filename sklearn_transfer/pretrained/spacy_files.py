@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, levels_to_caller
+from .files import map_array, open_member
 from .table import Matrix, Reading, Table
 from .vocabulary import Vocabulary, pack, ragged_arange
 
@@ -142,20 +143,14 @@ def _check_mode(file: Path) -> None:
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        with open_member(file) as content:
+            return json.loads(content.read())
     except (*_MISSING, ValueError, RecursionError) as error:
         raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
 
 
 def _read_matrix(file: Path, *, mapped: bool) -> Matrix:
-    try:
-        # Mapping compares the size with the file's before anything is allocated, and unlike
-        # np.load this function knows no other formats than one array.
-        matrix = np.asarray(np.lib.format.open_memmap(file, mode="r"))
-    except OSError:  # nothing is wrong with the file: too many are open, or no memory is left
-        raise
-    except Exception as error:  # a damaged header makes NumPy raise almost anything
-        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    matrix = map_array(file)
     if matrix.dtype.kind != "f" or matrix.ndim != 2 or 0 in matrix.shape:
         raise VectorFormatError(
             f"{file}: expected a matrix of floats, found {matrix.dtype} of shape {matrix.shape}."
@@ -169,10 +164,8 @@ def _read_matrix(file: Path, *, mapped: bool) -> Matrix:
 
 def _read_map(file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The keys, all different, and their rows, each shape (n_keys,): a MessagePack map."""
-    try:
-        packed = file.read_bytes()
-    except _MISSING as error:
-        raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
+    with open_member(file) as content:
+        packed = content.read()
     first = packed[0] if packed else 0
     start = 1 + _MAPS.get(first, 0)
     if not (0x80 <= first < 0x90 or first in _MAPS) or start > len(packed):

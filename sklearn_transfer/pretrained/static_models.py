@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .files import check_readable
+from .files import open_member
 from .table import Matrix, Reading, Table
 from .tensors import Tensor, read_tensors
 from .tokenizer import TableTokenizer
@@ -126,7 +126,8 @@ def _subfolder(modules: Path) -> PurePosixPath:
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        with open_member(file) as content:
+            return json.loads(content.read())
     except (OSError, ValueError, RecursionError) as error:
         raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
 
@@ -257,8 +258,8 @@ def _a_token(tensor: Tensor, kinds: str, ids: NDArray[np.int64]) -> NDArray[Any]
 
 
 def _read_tokenizer(file: Path) -> TableTokenizer:
-    check_readable(file)
     try:
-        return TableTokenizer(file.read_bytes().decode())
+        with open_member(file) as content:
+            return TableTokenizer(content.read().decode())
     except UnicodeDecodeError as error:
         raise VectorFormatError(f"{file}: no tokenizer.json: {error}") from error

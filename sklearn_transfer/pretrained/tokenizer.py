@@ -93,14 +93,19 @@ class TableTokenizer:
         Raises
         ------
         VectorFormatError
-            If it is no tokenizer, or has no tokens.
+            If it is no tokenizer, has no tokens, or tokens that share an id.
         MissingDependencyError
             If the library is not installed.
         """
         with _errors_of_library(f"{path}: no tokenizer.json"):
             names = self.names
+            n_tokens = self._tokenizer.get_vocab_size(with_added_tokens=True)
         if not names:
             raise VectorFormatError(f"{path}: expected a tokenizer with tokens, found none.")
+        if len(names) < n_tokens:
+            raise VectorFormatError(
+                f"{path}: expected an id for each token, found {len(names)} for {n_tokens} tokens."
+            )
         return names
 
     @property

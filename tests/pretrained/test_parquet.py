@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sklearn_transfer import PretrainedVectors, VectorFormatError
+from sklearn_transfer import PretrainedVectors, VectorFormatError, cache_info
 from sklearn_transfer._validation import MissingDependencyError
 from sklearn_transfer.pretrained import conversions, formats
 from sklearn_transfer.pretrained.table import Table
@@ -227,7 +227,7 @@ def test_a_large_file_is_converted_once(
     monkeypatch.setattr(conversions, "_WORTH", 1)
     formats.write(tiny, path, "parquet")
     check(path, tiny)
-    assert conversions.cache_info().n_tables == 1
+    assert cache_info().n_tables == 1
     assert not formats.read(path).matrix.flags.owndata
 
 
