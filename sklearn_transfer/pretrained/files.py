@@ -35,6 +35,7 @@ _PATIENCE = 2.0  # seconds without a progress bar
 
 # A page that was let go costs some microseconds when it is wanted again.
 _LARGE = 256 << 20  # bytes
+_ROWS = 128  # after which they are; each may bring 200 kB
 
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
@@ -293,28 +294,43 @@ def shown(file: Reader, path: Path, size: int) -> Iterator[Reader]:
         yield reading
 
 
-def let_go(array: NDArray[Any]) -> None:
-    """Take the pages of a read-only memory map out of this process; the system's cache keeps them.
+def take_rows(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+    """Rows of a matrix; of a large read-only memory map, none of its pages stays in this process.
 
-    Linux maps a neighbourhood of each page that is touched, as far as the cache holds it, so that
-    rows here and there would soon make most of a table count as memory of every process.
+    Linux maps a neighbourhood of each page that is touched, as far as the system's cache holds it,
+    so that rows here and there would soon make most of a table count as memory of every process.
 
     Parameters
     ----------
-    array : ndarray
-        Or a view of such a map; anything else, and what is small, is left as it is.
+    array : ndarray, shape (n, dim)
+    rows : ndarray of int, shape (n_rows,)
+
+    Returns
+    -------
+    ndarray, shape (n_rows, dim)
     """
-    if array.nbytes < _LARGE:
-        return
+    mapping = _mapping(array) if array.nbytes >= _LARGE else None
+    if mapping is None:
+        return np.asarray(array[rows])
+    taken = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        taken[part] = array[rows[part]]
+        mapping.madvise(mmap.MADV_DONTNEED)
+    return taken
+
+
+def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
+    """The memory map that an array is a view of, if its pages may be let go."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
     # A map that can be written to privately would lose what was written.
-    if isinstance(base, np.memmap) and base.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        while isinstance(base, np.ndarray):
-            base = base.base
-        if isinstance(base, mmap.mmap):
-            base.madvise(mmap.MADV_DONTNEED)
+    if not isinstance(base, np.memmap) or base.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, levels_to_caller
-from .files import let_go
+from .files import take_rows
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
 from .vocabulary import Vocabulary
@@ -93,9 +93,8 @@ class Table:
             memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
-        vectors: NDArray[np.float32] = self.matrix[rows].astype(np.float32, copy=False)
-        if not isinstance(rows, slice):
-            let_go(self.matrix)
+        found = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
+        vectors: NDArray[np.float32] = found.astype(np.float32, copy=False)
         if self.scales is not None:
             vectors = vectors * self.scales[words][:, None]
         return vectors
