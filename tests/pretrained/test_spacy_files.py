@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from spacy_toys import key, murmur64a, packed_map, write_vocab
 
-from sklearn_transfer import PretrainedVectors, VectorFormatError
+from sklearn_transfer import PretrainedVectors, VectorFormatError, cache_info
 from sklearn_transfer.pretrained import conversions, formats
 from sklearn_transfer.pretrained.spacy_files import murmur_hashes
 from sklearn_transfer.pretrained.table import Table
