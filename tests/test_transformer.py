@@ -361,9 +361,11 @@ def test_values_that_are_not_allowed_are_refused_by_name(params):
         fit(**params)
 
 
-def test_subword_without_ngram_rows_is_refused_with_a_cure():
-    with pytest.raises(ValueError, match=r"oov='subword' needs vectors with n-gram rows.*hash"):
-        fit(PLAIN, oov="subword")
+def test_subword_without_ngram_rows_predicts_from_the_words_of_the_table():
+    word = "".join(PLAIN.words[:2]) + "s"
+    found = fit(PLAIN, oov="subword").transform([word])
+    np.testing.assert_array_equal(found, PLAIN.look_up([word], oov="subword")[1])
+    assert found.any()
 
 
 def test_a_failed_fit_leaves_an_estimator_unfitted():

@@ -184,20 +184,20 @@ def test_a_model_of_sentence_transformers_is_found_by_its_modules(
     save_model(tmp_path / path, word_level(), {"embedding.weight": matrix})
     more = [("Normalize", "1_Normalize")] if normalize else []
     save_modules(tmp_path, ("StaticEmbedding", path), *more)
-    assert formats.kind(tmp_path) == "sentence-transformers"
+    assert formats.kind(tmp_path) == "static"
     np.testing.assert_array_equal(PretrainedVectors.load(tmp_path).matrix, matrix)
 
 
 def test_the_subfolder_is_found_without_modules(tmp_path: Path) -> None:
     save_model(tmp_path / "0_StaticEmbedding", word_level(), {"embedding.weight": numbers(8, 3)})
-    assert formats.kind(tmp_path) == "sentence-transformers"
+    assert formats.kind(tmp_path) == "static"
     assert len(PretrainedVectors.load(tmp_path)) == 8
 
 
 def test_a_model2vec_folder_is_one_with_the_modules_that_it_is_saved_with(tmp_path: Path) -> None:
     save_model(tmp_path, word_level(), config={"normalize": True})
     save_modules(tmp_path, ("StaticEmbedding", "."), ("Normalize", "1_Normalize"))
-    assert formats.kind(tmp_path) == "model2vec"
+    assert formats.kind(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == {"[UNK]"}
 
 
@@ -206,7 +206,7 @@ def test_wordllama_is_read_from_its_package_and_from_an_unpacked_wheel(
     tmp_path: Path, root: str
 ) -> None:
     _wordllama(tmp_path / root)
-    assert formats.kind(tmp_path) == "wordllama"
+    assert formats.kind(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == frozenset()
 
 
@@ -395,11 +395,24 @@ def test_a_tokenizer_without_tokens_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, "tokenizer.json: expected a tokenizer with tokens, found none")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_an_empty_file_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.safetensors", "expected vectors, found an empty file"),
+        ("tokenizer.json", "no tokenizer.json"),
+    ],
+)
+def test_an_empty_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
     save_model(tmp_path, word_level())
     (tmp_path / name).write_bytes(b"")
-    refused(tmp_path, f"{name}: expected vectors, found an empty file")
+    refused(tmp_path, f"{name}: {message}")
+
+
+def test_tokens_that_share_an_id_are_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level())
+    file = tmp_path / "tokenizer.json"
+    file.write_text(file.read_text().replace('"cat": 2', '"cat": 1').replace('"cat":2', '"cat":1'))
+    refused(tmp_path, "tokenizer.json: expected an id for each token, found 7 for 8 tokens")
 
 
 @pytest.mark.parametrize("library", ["safetensors", "tokenizers"])

@@ -468,11 +468,6 @@ def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_subwords_of_vectors_without_any_are_refused() -> None:
-    with pytest.raises(ValueError, match="oov='subword' needs vectors with n-gram rows"):
-        fit(BagFeatures([LOWER], splitting(), oov="subword"))
-
-
 @pytest.mark.filterwarnings("ignore:Only .* have a pretrained vector")
 @settings(derandomize=True, max_examples=30, deadline=None)
 @given(
