@@ -35,7 +35,7 @@ _PATIENCE = 2.0  # seconds without a progress bar
 
 # A page that was let go costs some microseconds when it is wanted again.
 _LARGE = 256 << 20  # bytes
-_ROWS = 128  # after which they are; each may bring 200 kB
+_ROWS = 8  # after which they are; each may bring a folio of 2 MB into the process
 
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
