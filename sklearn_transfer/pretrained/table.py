@@ -153,8 +153,6 @@ class Table:
             If words are repeated; says how many.
         """
         check_finite(matrix, path)
-        if scales is not None:
-            check_finite(scales[:, None], path)
         if subwords is not None:
             check_finite(subwords.matrix, path)
         vocabulary, kept = Vocabulary.distinct(words)
@@ -177,6 +175,8 @@ class Table:
             )
             matrix, rows = (matrix[kept], None) if rows is None else (matrix, rows[kept])
             scales = None if scales is None else scales[kept]
+        if scales is not None:
+            _check_products(matrix, rows, scales, path)
         return cls(vocabulary, matrix, subwords, rows, scales, tokenizer)
 
     def take(self, words: NDArray[np.integer]) -> Table:
@@ -199,6 +199,22 @@ class Table:
         matrix, rows = self.matrix, self.rows
         matrix, rows = (matrix[:n_words], None) if rows is None else (matrix, rows[:n_words])
         return Table(words, matrix, self.subwords, rows, scales, self.tokenizer)
+
+
+def _check_products(
+    matrix: Matrix, rows: NDArray[np.int32] | None, scales: NDArray[np.float32], path: Path
+) -> None:
+    """Refuse factors that are not finite, or make a row too large for float32."""
+    check_finite(scales[:, None], path)
+    # As float64, which no product leaves; the absolute value of int8's -128 is no int8.
+    largest = np.maximum(matrix.max(axis=1).astype(float), -matrix.min(axis=1).astype(float))
+    products = (largest if rows is None else largest[rows]) * np.abs(scales.astype(float))
+    over = np.flatnonzero(products > np.finfo(np.float32).max)
+    if len(over):
+        raise VectorFormatError(
+            f"{path}: word {over[0]} (counted from 0) has a factor that makes its vector too large "
+            f"for float32."
+        )
 
 
 def check_finite(matrix: Matrix, path: Path | str) -> None:

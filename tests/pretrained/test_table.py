@@ -143,3 +143,14 @@ def test_factors_that_are_not_finite_are_refused() -> None:
     scales = np.array([1, np.inf], dtype=np.float32)
     with pytest.raises(VectorFormatError, match=r"some.file: row 1 .* holds NaN or infinity"):
         Table.from_rows("ab", np.zeros((2, 1), dtype=np.float32), PATH, scales=scales)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_factors_that_lead_beyond_float32_are_refused(dtype: type) -> None:
+    scales = np.array([1, -3e38], dtype=np.float32)
+    matrix = np.array([[1, -128], [2, 0]], dtype=dtype)
+    with pytest.raises(VectorFormatError, match=r"some.file: word 1 .* too large for float32"):
+        Table.from_rows("ab", matrix, PATH, scales=scales)
+    shared = np.array([0, 1], dtype=np.int32)
+    with pytest.raises(VectorFormatError, match="word 1 "):
+        Table.from_rows("ab", matrix, PATH, rows=shared, scales=scales)
