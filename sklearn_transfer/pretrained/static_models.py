@@ -36,6 +36,7 @@ KINDS = ("model2vec", "sentence-transformers", "wordllama")
 TENSORS = {"model2vec": "embeddings", "sentence-transformers": "embedding.weight"}
 
 _MATRICES = {"F64", "F32", "F16", "BF16", "I8"}
+_LONGEST = 255  # bytes of a name, in most file systems
 _PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl")
 
 
@@ -118,6 +119,10 @@ def _subfolder(modules: Path) -> PurePosixPath:
         raise VectorFormatError(
             f"{modules}: expected the module StaticEmbedding, and none behind it but Normalize; "
             f"found {', '.join(kinds)}. Only static models are tables of vectors."
+        )
+    if len(str(subfolder).encode(errors="replace")) > _LONGEST:
+        raise VectorFormatError(
+            f"{modules}: expected the path of a folder, found {subfolder!s:.60}..."
         )
     if subfolder.is_absolute() or ".." in subfolder.parts or "\\" in str(subfolder):
         raise VectorFormatError(f"{modules}: the path {str(subfolder)!r} leads out of the folder.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import shutil
 import struct
@@ -413,6 +414,14 @@ def test_tokens_that_share_an_id_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "tokenizer.json"
     file.write_text(file.read_text().replace('"cat": 2', '"cat": 1').replace('"cat":2', '"cat":1'))
     refused(tmp_path, "tokenizer.json: expected an id for each token, found 7 for 8 tokens")
+
+
+def test_a_path_that_is_too_long_for_one_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level())
+    kind = "sentence_transformers.models.StaticEmbedding"
+    modules = [{"idx": 0, "name": "0", "path": "9" * 999, "type": kind}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    refused(tmp_path, "modules.json: expected the path of a folder, found '999")
 
 
 @pytest.mark.parametrize("library", ["safetensors", "tokenizers"])
