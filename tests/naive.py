@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from spacy_toys import key
 
+from sklearn_transfer.pretrained.spacy_files import _NUMBERED
+
 Rows = list[tuple[str, np.ndarray]]
 
 
@@ -188,8 +190,10 @@ def read_spacy(path: Path, _: int) -> Rows:
         numbers.append(int.from_bytes(number, "big"))
         at += 1 + width
     row_of = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    strings = json.loads((path / "strings.json").read_text(encoding="utf-8"))
-    word_of = {key(word): word for word in reversed(strings)}
+    strings = json.loads((path / "strings.json").read_bytes())
+    numbered = {number: word for word, number in _NUMBERED.items() if number in row_of}
+    others = [word for word in reversed(strings) if word not in numbered.values()]
+    word_of = {key(word): word for word in others} | numbered
     return [(word_of[k], matrix[row]) for k, row in row_of.items() if k in word_of]
 
 

@@ -41,7 +41,7 @@ def packed_map(entries: dict[int, int], head: str = "df") -> bytes:
 
 
 def key(word: str) -> int:
-    return murmur64a(word.encode())
+    return murmur64a(word.encode(errors="surrogatepass"))
 
 
 def write_vocab(folder: Path, matrix: np.ndarray, row_of: dict[int, int], strings: list) -> Path:

@@ -421,7 +421,7 @@ def test_a_path_that_is_too_long_for_one_is_refused(tmp_path: Path) -> None:
     kind = "sentence_transformers.models.StaticEmbedding"
     modules = [{"idx": 0, "name": "0", "path": "9" * 999, "type": kind}]
     (tmp_path / "modules.json").write_text(json.dumps(modules))
-    refused(tmp_path, "modules.json: expected the path of a folder, found '999")
+    refused(tmp_path, "modules.json: expected the path of a folder, found 999")
 
 
 @pytest.mark.parametrize("library", ["safetensors", "tokenizers"])
