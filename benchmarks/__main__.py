@@ -77,7 +77,9 @@ def main() -> None:
         "--recipe-epochs", type=int, help="of plain skorch, in training; default: 1"
     )
     parser.add_argument(
-        "--skip", help="rows of training whose name holds one of these, a,b,c", default=None
+        "--skip",
+        help="rows of training or smaller whose name holds one of these, a,b,c",
+        default=None,
     )
     parser.add_argument(
         "--quick", action="store_true", help="try, on little data; nothing is written"
