@@ -86,8 +86,9 @@ def accuracies(table: str, kind: str, data: Labelled) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def main(*, limit: int | None = None, repeats: int = 3, skip: str | None = None) -> str:
-    kinds = [kind for kind in KINDS if not any(part in kind for part in (skip or "-").split(","))]
+def main(*, limit: int | None = None, repeats: int = 3, skip: str = "") -> str:
+    left = [kind for kind in KINDS if any(part in kind for part in skip.split(",") if part)]
+    kinds = [kind for kind in KINDS if kind not in left]
     sets = {"20 Newsgroups": load_20newsgroups().head(limit), "MR": load_mr().head(limit)}
     rows: list[list[Any]] = []
     left_out = ""
@@ -112,6 +113,6 @@ def main(*, limit: int | None = None, repeats: int = 3, skip: str | None = None)
             rows.append(row)
     header = ["table", "MB", "texts/s"]
     header += [f"{name}, {how}" for name in sets for how in ("frozen", "fine-tuned")]
-    if skip:
-        left_out += f"\n\nLeft out on request: {', '.join(set(KINDS) - set(kinds))}."
+    if left:
+        left_out += f"\n\nLeft out on request: {'; '.join(left)}."
     return markdown_table(header, rows) + left_out

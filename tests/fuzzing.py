@@ -35,7 +35,14 @@ from typing import Any
 import naive
 import numpy as np
 from mutants import Odd, mutate_tree
-from tiny_files import FORMATS, fresh, load_tree, other_contents, save_tree
+from tiny_files import (
+    FORMATS,
+    check_well_formed,
+    fresh,
+    load_tree,
+    other_contents,
+    save_tree,
+)
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
@@ -87,17 +94,6 @@ def _time_limit() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def check_well_formed(table: Table) -> None:
-    """What holds for every table, wherever it comes from."""
-    words = list(table.words)
-    assert len(words) > 0
-    assert len(set(words)) == len(words), "repeated words"
-    assert table.words.find(words).tolist() == list(range(len(words))), "words are not found"
-    vectors = table.vectors(np.arange(len(words)))
-    assert vectors.shape == (len(words), table.dim)
-    assert np.isfinite(vectors).all(), "values that are not finite"
 
 
 def _records(path: Path, table: Table) -> dict[str, bytes]:

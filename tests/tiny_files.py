@@ -118,6 +118,19 @@ FORMATS: dict[str, Make] = {
 }
 
 
+def check_well_formed(table: Table) -> None:
+    """What holds for every table, wherever it comes from."""
+    words = list(table.words)
+    assert len(words) > 0
+    assert len(set(words)) == len(words), "repeated words"
+    assert table.words.find(words).tolist() == list(range(len(words))), "words are not found"
+    if table.rows is None:
+        assert len(table.matrix) == len(words)
+    vectors = table.vectors(np.arange(len(words)))
+    assert vectors.shape == (len(words), table.dim)
+    assert np.isfinite(vectors).all(), "values that are not finite"
+
+
 def fresh(folder: Path) -> Path:
     """An empty folder."""
     shutil.rmtree(folder, ignore_errors=True)

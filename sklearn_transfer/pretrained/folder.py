@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError
-from .files import map_array, open_member, written_folder
+from .files import open_member, written_folder
+from .mapping import map_array
 from .table import Reading, Table, check_finite
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
@@ -30,6 +31,7 @@ _INDEX = ("text", "offsets", "hashes", "order")
 _OPTIONAL = {"rows": "<i4", "scales": "<f4"}
 _MATRICES = ("matrix", "subwords")
 _TOKENIZER = "tokenizer.json"
+_NAMES = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in (*_INDEX, *_OPTIONAL, *_MATRICES))}
 _DTYPES = ("<f4", "<f2", "|i1")
 _INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 
@@ -209,8 +211,6 @@ def write(table: Table, path: Path) -> None:
     FileExistsError
         If a file, or a folder that holds anything else, is there.
     """
-    path = path.resolve()
-    _check_replaceable(path)
     arrays: dict[str, NDArray[Any]] = {**table.words.arrays(), "matrix": table.matrix}
     about: dict[str, Any] = {
         "format": _FORMAT,
@@ -226,7 +226,7 @@ def write(table: Table, path: Path) -> None:
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with written_folder(path) as new, ThreadPoolExecutor(1) as thread:
+    with written_folder(path, _NAMES, _has_metadata) as new, ThreadPoolExecutor(1) as thread:
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
@@ -247,13 +247,5 @@ def write(table: Table, path: Path) -> None:
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def _check_replaceable(path: Path) -> None:
-    if not path.exists():
-        return
-    ours = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in (*_INDEX, *_OPTIONAL, *_MATRICES))}
-    found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
-    if found and not (METADATA in found and found <= ours):
-        raise FileExistsError(
-            f"{path} holds something else than vectors of this package; it is not overwritten. "
-            f"Choose a new folder, or remove it yourself."
-        )
+def _has_metadata(path: Path) -> bool:
+    return (path / METADATA).exists()

@@ -98,19 +98,7 @@ def _scale(table: Table) -> float:
 
 
 def _find_pieces(table: Table, tokenizer: TableTokenizer, words: Sequence[str]) -> csr_array:
-    """The tokens of each word that a table has.
-
-    Parameters
-    ----------
-    table : Table
-    tokenizer : TableTokenizer
-    words : sequence of str, length n
-
-    Returns
-    -------
-    csr_array of float32, shape (n, n_words)
-        A 1 for each token, in their order; a token that occurs twice has two.
-    """
+    """The tokens of each word that the table has, in order, as ones: shape (n, n_words)."""
     split = list(tokenizer.split_all(words))
     lengths = np.fromiter(map(len, split), np.int64, len(split))
     position = table.words.find([token for tokens in split for token in tokens])
@@ -123,20 +111,7 @@ def _find_pieces(table: Table, tokenizer: TableTokenizer, words: Sequence[str]) 
 def _mean_of_pieces(
     table: Table, tokenizer: TableTokenizer, words: Sequence[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """The mean of the vectors of each word's tokens.
-
-    Parameters
-    ----------
-    table : Table
-    tokenizer : TableTokenizer
-    words : sequence of str, length n
-
-    Returns
-    -------
-    found : ndarray of bool, shape (n,)
-        Whether a word has a token that the table knows.
-    vectors : ndarray of float32, shape (n_found, dim)
-    """
+    """Whether the table knows a token of each word, (n,); means of the vectors of such tokens."""
     pieces = _find_pieces(table, tokenizer, words)
     lengths = np.diff(pieces.indptr)
     used, column = np.unique(pieces.indices, return_inverse=True)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, levels_to_caller
-from .files import map_array, open_member
+from .files import open_member
+from .mapping import map_array
 from .table import Matrix, Reading, Table
 from .vocabulary import Vocabulary, pack, ragged_arange
 

@@ -109,10 +109,9 @@ def write_sentence_transformers(table: Table, path: Path) -> None:
 @contextmanager
 def _written(path: Path, name: str, config: Mapping[str, Any], *, module: str) -> Iterator[Path]:
     """A new folder with its configuration, that takes its place when the body has succeeded."""
-    path = path.resolve()
-    _check_replaceable(path, name)
+    names = (name, MODULES, WEIGHTS, TOKENIZER, SUBFOLDER)
     modules = [{"idx": 0, "name": "0", "path": module, "type": _STATIC_EMBEDDING}]
-    with written_folder(path) as new:
+    with written_folder(path, names, lambda folder: _is_ours(folder, name)) as new:
         yield new
         for file, content in ((name, {**config, **_OURS}), (MODULES, modules)):
             (new / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -122,20 +121,12 @@ def _written(path: Path, name: str, config: Mapping[str, Any], *, module: str) -
                     os.fsync(content_file.fileno())
 
 
-def _check_replaceable(path: Path, name: str) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    ours = {name, MODULES, WEIGHTS, TOKENIZER, SUBFOLDER}
+def _is_ours(path: Path, name: str) -> bool:
+    """Whether the configuration of a folder says that this package wrote it."""
     try:
-        config = json.loads((path / name).read_bytes())
-        if config.items() >= _OURS.items() and {entry.name for entry in path.iterdir()} <= ours:
-            return
+        return bool(json.loads((path / name).read_bytes()).items() >= _OURS.items())
     except (OSError, ValueError, AttributeError, RecursionError):
-        pass
-    raise FileExistsError(
-        f"{path} holds something else than a model that this package wrote; it is not "
-        f"overwritten. Choose a new folder, or remove it yourself."
-    )
+        return False
 
 
 def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:

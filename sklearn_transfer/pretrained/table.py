@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import VectorFormatError, levels_to_caller
-from .files import take_rows
+from .mapping import take_rows
 from .tokenizer import TableTokenizer
 from .unknown import Subwords
 from .vocabulary import Vocabulary

@@ -97,15 +97,14 @@ class PretrainedVectors:
             raise ValueError(
                 f"matrix must have shape (n_words, dim) with dim >= 1, got shape {rows.shape}."
             )
-        if not isinstance(words, Vocabulary):
-            words = as_list_of_words(words)
-        if len(words) != len(rows):
+        listed = words if isinstance(words, Vocabulary) else as_list_of_words(words)
+        if len(listed) != len(rows):
             raise ValueError(
-                f"words and matrix must belong together: got {len(words)} words and "
-                f"{len(rows)} rows."
+                f"words and matrix must belong together: got {len(listed)} words and {len(rows)} "
+                f"rows."
             )
         check_finite(rows, name or "matrix")
-        vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
+        vocabulary = listed if isinstance(listed, Vocabulary) else Vocabulary(listed)
         self._set(Table(vocabulary, np.ascontiguousarray(rows)), name=name)
 
     def _set(self, table: Table, *, name: str | None = None, origin: Origin | None = None) -> None:
@@ -118,7 +117,7 @@ class PretrainedVectors:
 
     @classmethod
     def _wrap(
-        cls, table: Table, *, name: str | None = None, origin: Origin | None = None
+        cls, table: Table, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
         vectors = cls.__new__(cls)
         vectors._set(table, name=name, origin=origin)
@@ -476,10 +475,8 @@ class PretrainedVectors:
     def __repr__(self) -> str:
         where = f"from {self.path}" if self.path else "in memory"
         name = f" {self.name!r}" if self.name else ""
-        return (
-            f"<PretrainedVectors{name}: {len(self)} words x {self.dim}, {self.matrix.dtype}, "
-            f"{where}>"
-        )
+        size = f"{len(self)} words x {self.dim}, {self.matrix.dtype}"
+        return f"<PretrainedVectors{name}: {size}, {where}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedVectors:
         return self
@@ -487,17 +484,12 @@ class PretrainedVectors:
     def __copy__(self) -> PretrainedVectors:
         return self
 
-    def __sklearn_clone__(self) -> PretrainedVectors:
-        return self
+    __sklearn_clone__ = __copy__
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._origin is not None:
             return _reopen, (tuple(self._origin), self._name)
-        return _rebuild, (self._table, self._name)
-
-
-def _rebuild(table: Table, name: str | None) -> PretrainedVectors:
-    return PretrainedVectors._wrap(table, name=name)
+        return self._wrap, (self._table, self._name)
 
 
 def _reopen(origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._validation import VectorFormatError, import_optional
-from .files import map_array
+from .mapping import map_array
 from .parquet import packed_strings
 from .table import Reading, Table
 from .vocabulary import Vocabulary

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tiny_files import check_well_formed
 
 from sklearn_transfer._validation import VectorFormatError
 from sklearn_transfer.pretrained import formats
@@ -43,19 +43,6 @@ def mutants(content: bytes) -> Iterator[bytes]:
                 + content[start:],
             ]
         )
-
-
-def check_well_formed(table: Table) -> None:
-    """What holds for every table, wherever it comes from."""
-    words = list(table.words)
-    assert len(set(words)) == len(words) > 0
-    if table.rows is None:
-        assert len(table.matrix) == len(words)
-    else:
-        assert table.rows.shape == (len(words),)
-        assert 0 <= table.rows.min() <= table.rows.max() < len(table.matrix)
-    assert table.words.find(words).tolist() == list(range(len(words)))
-    assert np.isfinite(table.matrix).all()
 
 
 @pytest.fixture

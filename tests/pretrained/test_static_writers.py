@@ -174,7 +174,7 @@ def test_a_folder_of_somebody_else_is_not_overwritten(
 ) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / name).write_text(json.dumps({"normalize": True}))
-    with pytest.raises(FileExistsError, match="t holds something else than a model that this pack"):
+    with pytest.raises(FileExistsError, match="t holds something else than what this"):
         words.write(tmp_path / "t", format=format)
     assert [path.name for path in (tmp_path / "t").iterdir()] == [name]
 
