@@ -41,7 +41,7 @@ clean:  ## remove .venv and everything that a tool left behind
 
 # One stamp a set of extras, in one .venv.
 $(VENV)/.demo: EXTRAS := glove,plot
-$(VENV)/.dev: EXTRAS := dev,glove,plot,static
+$(VENV)/.dev: EXTRAS := contextual,dev,glove,plot,static
 $(VENV)/.bench: EXTRAS := bench
 
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -15,10 +15,13 @@ from . import (
     adaptation,
     all_labels,
     continued,
+    distilled,
     embedding,
+    encoded,
     encoders,
     epochs,
     few_labels,
+    few_sentences,
     fuzz,
     imagenet,
     images,
@@ -31,6 +34,7 @@ from . import (
     sharing,
     smaller,
     sounds,
+    top_layers,
     training,
     unknown_words,
     upstream,
@@ -56,6 +60,10 @@ SCRIPTS = {
     "imagenet": imagenet,
     "sounds": sounds,
     "scaling": scaling,
+    "encoded": encoded,
+    "few_sentences": few_sentences,
+    "top_layers": top_layers,
+    "distilled": distilled,
     "ablation": ablation,
     "encoders": encoders,
     "epochs": epochs,
@@ -78,7 +86,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--skip",
-        help="rows of training or smaller whose name holds one of these, a,b,c",
+        help="rows of training, smaller or few_sentences whose name holds one of these, a,b,c",
         default=None,
     )
     parser.add_argument(

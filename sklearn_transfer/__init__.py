@@ -7,6 +7,7 @@ from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
 from ._validation import MissingDependencyError, VectorFormatError
 from .pretrained.cache import cache_info, clear_cache
+from .pretrained.contextual import ContextualModel
 from .pretrained.sources import load_pretrained
 from .pretrained.vectors import PretrainedVectors
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ContextualModel",
     "ContinuedVectors",
     "FineTunedClassifier",
     "MissingDependencyError",

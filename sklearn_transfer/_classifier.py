@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import (
     ClassifierMixin,
@@ -41,8 +40,11 @@ class FineTunedClassifier(
     pretrained : str, path, object, list of these, or nn.Module, default=None
         See :func:`load_pretrained` for what gives vectors (an object may be a `PretrainedVectors`,
         a gensim one, a pair of words and matrix, or a frame); X is texts. What several sources know
-        is concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. With a
-        torch module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained,
+        is concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. A
+        contextual model (a `ContextualModel`, its name on a hub, its folder, or a
+        `SentenceTransformer`) reads texts as a whole; a copy of it is trained, in which
+        `adaptation` says what moves. In a list, it gives features and stays as it is. With a torch
+        module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained,
         in which `adaptation` says what moves, whatever `requires_grad` was. With None, X is a
         matrix of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
@@ -63,19 +65,26 @@ class FineTunedClassifier(
         Share of the features that are dropped before each layer of the head, in mini-batches.
     token_dropout : float, default=0.0
         Share of the tokens that are dropped from each text, in mini-batches.
-    adaptation : {"frozen", "full", "gradual", "discriminative", "lp-ft", "auto"}, default="full"
+    adaptation : {"frozen", "full", "top-1", "top-2", "top-3", "gradual", "discriminative", \
+            "lp-ft", "contrastive", "auto"}, default="full"
         How what is pretrained is adapted. "frozen" leaves it as it is and trains the head; "full"
         trains all: with the solver "newton" every token of the training texts gets an offset of its
-        own. "gradual" begins with the head and adds a layer an epoch, from the top (Howard & Ruder
-        2018); "discriminative" divides the rate by 2.6 a layer (the same); "lp-ft" trains the head
-        until it has converged, and then all for `max_epochs` (Kumar et al. 2022). "auto" fits
-        "frozen" and "full", and for modules and encoders other than "mean" also "lp-ft" and
-        "gradual", on parts of the training samples, and takes the most accurate on the rest. It
-        may also be an object with a method ``rates(epoch, n_layers, history)``, see
+        own. "top-1" trains the head and the highest layer, and so on: of a contextual model, what
+        the layers below give is computed once. "gradual" begins with the head and adds a layer an
+        epoch, from the top (Howard & Ruder 2018); "discriminative" divides the rate by 2.6 a layer
+        (the same); "lp-ft" trains the head until it has converged, and then all for `max_epochs`
+        (Kumar et al. 2022). "contrastive", for few labels, first trains a contextual model or a
+        torch module so that samples of one class are alike, and then the head on what it gives
+        (Tunstall et al. 2022; see :class:`~sklearn_transfer.nn.adaptation.Contrastive`). "auto"
+        fits "frozen" and "full", and for modules and encoders other than "mean" also "lp-ft" and
+        "gradual", on parts of the training samples, and takes the most accurate on the rest; of a
+        contextual model "frozen" and, below 1,000 labels, "contrastive", else "top-2". It may also
+        be an object with a method ``rates(epoch, n_layers, history)``, see
         :class:`~sklearn_transfer.nn.adaptation.Adaptation`. `history_` has the rate of each layer.
     layer_groups : list, default=None
         The layers of a torch module that a policy tells apart, lowest first: names of its modules,
-        or lists of names. None takes its children.
+        or lists of names. None takes its children; of a contextual model, the embeddings and each
+        layer.
     l2_sp : float or "auto", default="auto"
         Strength of the pull of the offsets to zero or, in mini-batches, of the pretrained layers to
         where they started (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
@@ -104,18 +113,19 @@ class FineTunedClassifier(
         Pretrained part of words without a vector: none, the mean of their n-grams' vectors, which
         are fitted to the words where the vectors came without, a random vector.
     max_tokens : int, default=None
-        Read only the first tokens of a text.
-    max_epochs : int, default=20
+        Read only the first tokens of a text. A contextual model has a limit of its own beside.
+    max_epochs : int or "auto", default="auto"
         Passes over the training data; with the solver "newton", steps, of which it takes fewer
-        when it has converged.
+        when it has converged. "auto" is 3 where layers of a contextual model are trained, and 20
+        elsewhere.
     batch_size : int or "auto", default="auto"
         Samples of a mini-batch at most; "auto" is a sixteenth of the training samples, but at least
         8 and at most 128. The solver "newton" takes all.
     lr : float, default=0.01
         Learning rate, in mini-batches.
     embedding_lr : float, default=None
-        Learning rate of what is pretrained. None is `lr` for vectors, and a tenth of it for a torch
-        module.
+        Learning rate of what is pretrained. None is `lr` for vectors, a tenth of it for a torch
+        module, and a two-hundredth, 5e-5, for a contextual model.
     schedule : {"constant", "linear", "cosine", "one-cycle"}, default="constant"
         How the rates fall over `max_epochs`, in mini-batches.
     warmup : float, default=0.0
@@ -128,7 +138,8 @@ class FineTunedClassifier(
     optimizer : {"auto", "newton", "adam", "adamw", "sgd"} or torch class, default="auto"
         "auto" is "newton" where the model is linear in what is learned and the criterion convex and
         given by name: a linear head on features, on the mean of vectors, or on a frozen module. It
-        is "adam" elsewhere, which moves only the rows of the words of a batch.
+        is "adamw" where layers of a contextual model are trained, and "adam" elsewhere, which moves
+        only the rows of the words of a batch.
     criterion : {"auto", "squared_hinge", "cross_entropy", "focal"} or torch class, default="auto"
         "auto" is "squared_hinge", one class against the rest, for the solver "newton", and
         "cross_entropy" elsewhere. "focal" is that of Lin et al. 2017, in mini-batches.
@@ -138,7 +149,8 @@ class FineTunedClassifier(
         Weights of the classes in the loss.
     calibrate : bool, default=True
         With the solver "newton", find the temperature of the probabilities on training samples
-        that are left out in turn, from the solution a few steps each. All rows train the model.
+        that are left out in turn, from the solution a few steps each. All rows train the model. Not
+        after a contrastive stage, which has seen the labels of all.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the training data, stratified, stop when its loss has not
         improved for `n_iter_no_change` epochs, and keep the best weights. Off, every row trains.
@@ -148,6 +160,10 @@ class FineTunedClassifier(
         In epochs.
     callbacks : list of skorch callbacks, default=None
         For the training loop; they are cloned.
+    distill_from : fitted classifier, default=None
+        A teacher with `classes_` and `predict_proba`, for instance with a contextual model: `fit`
+        takes its labels, each weighted by its probability, and does not look at y, so that X may
+        be texts without labels. Clones share it.
     checkpoint : path, default=None
         A folder where `fit` writes its state after every epoch, in mini-batches. A fit that was
         stopped, started again with the same data and parameters, goes on from there, and ends with
@@ -184,11 +200,11 @@ class FineTunedClassifier(
         Epochs trained.
     temperature_ : float
         What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
-    pretrained_ : PretrainedVectors, list of them, or None
-        The vectors, as `pretrained` names one, several or none.
+    pretrained_ : PretrainedVectors, ContextualModel, list of them, or None
+        As `pretrained` names one, several or none.
     coverage_ : float or None
         Share of the tokens of the training texts that have a pretrained vector; of the first ones,
-        with `partial_fit`. None for numeric X.
+        with `partial_fit`. None for numeric X. Of a contextual model, the share that it reads.
     n_features_in_ : int
         Number of features, for numeric X; of an array of more dimensions, the length of the second.
     feature_names_in_ : ndarray of str
@@ -221,6 +237,7 @@ class FineTunedClassifier(
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = FINE_TUNING
+    _shared = ("distill_from",)
 
     def __init__(
         self,
@@ -244,7 +261,7 @@ class FineTunedClassifier(
         lowercase: Any = "auto",
         oov: OutOfVocabulary = "ignore",
         max_tokens: int | None = None,
-        max_epochs: int = 20,
+        max_epochs: Any = "auto",
         batch_size: Any = "auto",
         lr: float = 0.01,
         embedding_lr: float | None = None,
@@ -261,6 +278,7 @@ class FineTunedClassifier(
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         callbacks: Any = None,
+        distill_from: Any = None,
         checkpoint: Any = None,
         mixed_precision: bool = False,
         compile: Any = False,
@@ -305,6 +323,7 @@ class FineTunedClassifier(
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.callbacks = callbacks
+        self.distill_from = distill_from
         self.checkpoint = checkpoint
         self.mixed_precision = mixed_precision
         self.compile = compile
@@ -315,7 +334,13 @@ class FineTunedClassifier(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
     ) -> FineTunedClassifier:
         """Train on texts, or features, and labels.
 
@@ -325,7 +350,7 @@ class FineTunedClassifier(
             Texts with `pretrained`; an array of shape (n_samples, ...) where that is a torch
             module; numbers without.
         y : array-like of shape (n_samples,)
-            Labels of any kind that scikit-learn takes.
+            Labels of any kind that scikit-learn takes. None only with `distill_from`.
         sample_weight : array-like of shape (n_samples,), default=None
             A sample of weight 2 counts as two, one of weight 0 as none.
         X_val, y_val : like X and y, default=None
@@ -343,6 +368,7 @@ class FineTunedClassifier(
         TypeError
             If something among the texts is not a string; its position is named.
         """
+        y, sample_weight = self._ask_teacher(X, y, sample_weight)
         X, y, weight = self._check_training(X, y, sample_weight)
         validation, seed = self._check_validation(X_val, y_val), self._find_seed()
         self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
@@ -465,13 +491,7 @@ class FineTunedClassifier(
             features and, for texts, what the offsets of the tokens add to each logit.
         """
         check_is_fitted(self)
-        inputs = self._features.transform(self._check_X(X))
-        self.module_.eval()
-        with torch.no_grad():
-            batches = self.net_.get_iterator(self.net_.get_dataset(inputs), training=False)
-            return np.concatenate(
-                [self.module_.features(**batch.tensors).cpu().numpy() for batch, _ in batches]
-            )
+        return self.net_.features(self._features.transform(self._check_X(X)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

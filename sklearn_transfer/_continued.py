@@ -182,6 +182,11 @@ class ContinuedVectors(VectorsEstimator):
         if self.unlabelled is not None:
             texts = texts + check_texts(self.unlabelled, estimator=f"{name}.unlabelled")
         source = load_pretrained(self.pretrained)
+        if not isinstance(source, PretrainedVectors):
+            raise TypeError(
+                f"{name} trains word vectors further, got a contextual model: {source!r}. Train it "
+                f"with labels (FineTunedClassifier), or distil it first (ContextualModel.distill)."
+            )
         how = Continuation(
             epochs=self.epochs,
             pull=self.pull,

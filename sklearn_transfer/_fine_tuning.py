@@ -28,7 +28,16 @@ from ._validation import (
     levels_to_caller,
     looks_like_texts,
 )
-from .nn.adaptation import POLICIES, Adaptation, Frozen, Full, Layer, check_policy, find_layers
+from .nn.adaptation import (
+    POLICIES,
+    Adaptation,
+    Contrastive,
+    Frozen,
+    Full,
+    Layer,
+    check_policy,
+    find_layers,
+)
 from .nn.batches import Arrays, Batches, Inputs, Samples, find_device
 from .nn.calibration import assign_folds, fit_temperature
 from .nn.checkpoints import Checkpoint, stored_seed
@@ -37,12 +46,21 @@ from .nn.encoders import check_reader, make_text_encoder
 from .nn.features import ModuleFeatures, ModuleInputs
 from .nn.linear import LinearBag, make_linear_bag
 from .nn.nets import TransferNet
-from .nn.networks import ArrayEncoder, Network, make_head, measure_width
+from .nn.networks import Network, make_head, measure_width
 from .nn.newton import NewtonNet
 from .nn.optimizers import is_row_wise, replace_parameter
 from .nn.seeds import seeded
+from .nn.sentences import SentenceInputs
 from .nn.training import build_net
-from .pretrained.sources import are_several, load_sources
+from .pretrained.contextual import ContextualModel, is_library_model
+from .pretrained.sequences import Sequences
+from .pretrained.sources import (
+    are_several,
+    find_contextual,
+    find_tables,
+    is_contextual,
+    load_sources,
+)
 from .text.design import Design
 from .text.features import BagFeatures
 from .text.rows import WordRows
@@ -54,13 +72,19 @@ _Labelled = tuple[Any, Target, NDArray[np.float64]]
 # Without offsets there is no block of words to stand beside: a scale that suits the solver's C = 1.
 _FROZEN_STRENGTH = 3.0
 # Layers of a pretrained module move more slowly than a head that is new.
-_PRETRAINED_SHARE = 0.1
+_PRETRAINED_SHARE, _CONTEXTUAL_SHARE = 0.1, 0.005
+# What max_epochs="auto" is; a contextual model is trained for a few (Devlin et al. 2019, A.3).
+_EPOCHS, _CONTEXTUAL_EPOCHS = 20, 3
+# From so many labels on, layers of a contextual model are trained with the head, not before it.
+_MANY_LABELS = 1000
 # Batches an epoch has at least, and the fewest and most samples of one.
 _BATCHES, _SMALLEST, _LARGEST = 16, 8, 128
 # Criteria of which the linear model has one optimum.
 _CONVEX = ("auto", "squared_hinge", "cross_entropy")
 # What a fit does not depend on.
-_INCIDENTAL = {"pretrained", "checkpoint", "device", "random_state", "verbose", "callbacks"}
+_INCIDENTAL = {
+    *("pretrained", "distill_from", "checkpoint", "device", "random_state", "verbose", "callbacks"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +97,7 @@ class _Steps:
     policy: Adaptation
     device: torch.device
     l2_sp: float
+    max_epochs: int
     seed: int
 
 
@@ -85,7 +110,13 @@ class FineTuning(CloneSharesPretrained):
     @property
     def _reads_arrays(self) -> bool:
         """Whether what is pretrained is a torch module, so that X is an array of any shape."""
-        return isinstance(self.pretrained, torch.nn.Module)
+        given = self.pretrained
+        return isinstance(given, torch.nn.Module) and not is_library_model(given)
+
+    @property
+    def _reads_sentences(self) -> bool:
+        """Whether what is pretrained is one contextual model."""
+        return is_contextual(self.pretrained)
 
     def _resolve(self, adaptation: Any, seed: int, *, stream: bool = False) -> _Steps:
         """Turn "auto" into choices, and refuse those that do not go together."""
@@ -106,6 +137,8 @@ class FineTuning(CloneSharesPretrained):
         policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
         if self.pretrained is None:
             check_policy([Layer("head", ())], policy)
+        if isinstance(policy, Contrastive):
+            self._check_contrastive(stream)
         optimizer, criterion = self.optimizer, self.criterion
         convex = isinstance(criterion, str) and criterion in _CONVEX
         solvable = not hidden and convex and self._is_linear(policy)
@@ -117,7 +150,8 @@ class FineTuning(CloneSharesPretrained):
                 "once (fit). Use optimizer='auto' or 'adam'."
             )
         if optimizer == "auto":
-            optimizer = "newton" if solvable and not stream else "adam"
+            others = "adamw" if self._reads_sentences else "adam"
+            optimizer = "newton" if solvable and not stream else others
         newton = optimizer == "newton"
         if newton and self.checkpoint is not None:
             raise ValueError(
@@ -143,25 +177,48 @@ class FineTuning(CloneSharesPretrained):
             policy=policy,
             device=find_device(self.device),
             l2_sp=(1.0 if newton else 0.0) if self.l2_sp == "auto" else float(self.l2_sp),
+            max_epochs=self._find_max_epochs(newton),
             seed=seed,
         )
 
     def _check_encoder(self) -> None:
         """Refuse an encoder where there are no token vectors to read, or with strange settings."""
-        if self.encoder != "mean" and (self.pretrained is None or self._reads_arrays):
+        has_layers = self._reads_arrays or self._reads_sentences
+        if self.encoder != "mean" and (self.pretrained is None or has_layers):
             raise ValueError(
                 f"encoder={self.encoder!r} reads the pretrained vectors of texts; with "
-                f"pretrained=None or a torch module it must stay 'mean'."
+                f"pretrained=None, a torch module or a contextual model it must stay 'mean'."
             )
-        if self.layer_groups is not None and not self._reads_arrays:
-            raise ValueError("layer_groups name the layers of a torch module given as pretrained.")
+        if self.layer_groups is not None and not has_layers:
+            raise ValueError(
+                "layer_groups name the layers of a torch module or a contextual model given as "
+                "pretrained."
+            )
+        if self.token_dropout and self._reads_sentences:
+            raise ValueError(
+                "token_dropout leaves out word vectors; with a contextual model it must be 0."
+            )
         check_reader(self.encoder, self.encoder_params)
+
+    def _find_max_epochs(self, newton: bool) -> int:
+        if self.max_epochs != "auto":
+            return int(self.max_epochs)
+        return _CONTEXTUAL_EPOCHS if self._reads_sentences and not newton else _EPOCHS
+
+    def _check_contrastive(self, stream: bool) -> None:
+        if not (self._reads_arrays or self._reads_sentences):
+            raise ValueError(
+                "adaptation='contrastive' trains an encoder: give one contextual model or a torch "
+                "module as pretrained. Word vectors are adapted with adaptation='full'."
+            )
+        if stream:
+            raise ValueError("adaptation='contrastive' needs all samples at once (fit).")
 
     def _is_linear(self, policy: Adaptation) -> bool:
         """Whether the logits are linear in what a fit with this policy learns."""
         if self.pretrained is None:
             return True
-        if self._reads_arrays:
+        if self._reads_arrays or self._reads_sentences:
             return isinstance(policy, Frozen)
         return self.encoder == "mean" and isinstance(policy, Frozen | Full)
 
@@ -172,6 +229,19 @@ class FineTuning(CloneSharesPretrained):
             if seed is not None:
                 return seed
         return draw_seed(self.random_state)
+
+    def _ask_teacher(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Labels and weights: what is given or, with a teacher, what that says."""
+        teacher = self.distill_from
+        if teacher is None:
+            return y, sample_weight
+        check_is_fitted(teacher)
+        probability = np.asarray(teacher.predict_proba(X))
+        if not np.allclose(probability.sum(axis=1), 1):  # each label is a yes or no of its own
+            return (probability > 0.5).astype(int), sample_weight
+        sure = probability.max(axis=1)
+        labels = np.asarray(teacher.classes_)[probability.argmax(axis=1)]
+        return labels, sure if sample_weight is None else sure * np.asarray(sample_weight)
 
     def _check_training(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
@@ -220,8 +290,12 @@ class FineTuning(CloneSharesPretrained):
             return Choice("full", reason="X is features: nothing pretrained is adapted")
         if self._reads_arrays and not any(True for _ in self.pretrained.parameters()):
             return Choice("frozen", reason="the module has no parameters to adapt")
-        light = not self._reads_arrays and self.encoder == "mean"
-        candidates = ["frozen", "full"] if light else ["frozen", "lp-ft", "gradual", "full"]
+        if self._reads_sentences:
+            candidates = ["frozen", "contrastive" if len(labelled[1]) < _MANY_LABELS else "top-2"]
+        elif self._reads_arrays or self.encoder != "mean":
+            candidates = ["frozen", "lp-ft", "gradual", "full"]
+        else:
+            candidates = ["frozen", "full"]
         return choose_adaptation(self, candidates, labelled, validation, seed)
 
     def _check_validation(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
@@ -256,6 +330,11 @@ class FineTuning(CloneSharesPretrained):
         self._labels, self.classes_ = labels, labels.classes
         by_texts = self.pretrained is not None and not self._reads_arrays
         self._sources = load_sources(self.pretrained, X) if by_texts else []
+        if self.max_tokens is not None:  # what splits words heeds it on its own
+            self._sources = [
+                source.cut(self.max_tokens) if isinstance(source, ContextualModel) else source
+                for source in self._sources
+            ]
         several = are_several(self.pretrained)
         self.pretrained_ = self._sources if several else next(iter(self._sources), None)
         self._features = self._make_features(steps)
@@ -275,8 +354,8 @@ class FineTuning(CloneSharesPretrained):
             return make_linear_bag(inputs, *by_output, n_outputs, steps.criterion)
         encoder: torch.nn.Module | None = None
         pulled = steps.l2_sp > 0
-        if isinstance(inputs, Arrays):
-            encoder = ArrayEncoder(self.pretrained, pulled=pulled)
+        if isinstance(inputs, Arrays | Sequences):
+            encoder = self._features.make_encoder(inputs[:2], pulled=pulled)
         elif isinstance(self._features, WordRows):
             encoder = make_text_encoder(
                 torch.from_numpy(self._features.rows),
@@ -301,16 +380,29 @@ class FineTuning(CloneSharesPretrained):
     def _make_features(self, steps: _Steps) -> Any:
         """How X becomes inputs."""
         newton = steps.optimizer == "newton"
-        if self._reads_arrays:
-            if newton:
-                return ModuleFeatures(self.pretrained, self.strength, steps.device)
-            return ModuleInputs(self.pretrained)
+        frozen = isinstance(steps.policy, Frozen)
+        tuning = steps.policy if isinstance(steps.policy, Contrastive) else None
+        if self._reads_arrays or (self._reads_sentences and (tuning or not frozen)):
+            inputs = (
+                ModuleInputs(self.pretrained)
+                if self._reads_arrays
+                else SentenceInputs(*find_contextual(self._sources))
+            )
+            if tuning or newton:
+                return ModuleFeatures(inputs, self.strength, steps.device, tuning, steps.seed)
+            return inputs
         if not self._sources:
             return ArrayFeatures(self.strength)
         splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
-        frozen = isinstance(steps.policy, Frozen)
         if not newton and not (frozen and self.encoder == "mean"):
-            return WordRows(self._sources, splitting, weighting=self.weighting, oov=self.oov)
+            tables = find_tables(self._sources)
+            if len(tables) < len(self._sources):
+                raise ValueError(
+                    "Among several sources a contextual model gives features and stays as it is: "
+                    "use encoder='mean' with a linear head, or adaptation='frozen'. To train it, "
+                    "give it alone."
+                )
+            return WordRows(tables, splitting, weighting=self.weighting, oov=self.oov)
         return BagFeatures(
             self._sources,
             splitting,
@@ -341,6 +433,8 @@ class FineTuning(CloneSharesPretrained):
         encoder_lr = self.embedding_lr
         if encoder_lr is None and self._reads_arrays:
             encoder_lr = _PRETRAINED_SHARE * self.lr
+        if encoder_lr is None and self._reads_sentences:
+            encoder_lr = _CONTEXTUAL_SHARE * self.lr
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(n_samples // _BATCHES, _SMALLEST), _LARGEST)
@@ -350,7 +444,7 @@ class FineTuning(CloneSharesPretrained):
             optimizer=steps.optimizer,
             lr=self.lr,
             batch_size=batch_size,
-            max_epochs=self.max_epochs,
+            max_epochs=steps.max_epochs,
             device=steps.device,
             token_dropout=self.token_dropout,
             valid=valid,
@@ -412,7 +506,7 @@ class FineTuning(CloneSharesPretrained):
         self.temperature_ = self._find_temperature(labelled[0], train, valid)
         if self.net_.ran_out:
             warnings.warn(
-                f"The solver has not converged in max_epochs={self.max_epochs} steps. Raise "
+                f"The solver has not converged in max_epochs={steps.max_epochs} steps. Raise "
                 f"max_epochs, scale the features, or raise l2_sp.",
                 ConvergenceWarning,
                 stacklevel=levels_to_caller(),
@@ -423,7 +517,9 @@ class FineTuning(CloneSharesPretrained):
         """From validation data, or from training samples left out in turn."""
         if valid is not None:
             return fit_temperature(self.net_.logits(valid.X), valid.y, valid.weight)
-        if not self.calibrate or not isinstance(self.net_, NewtonNet):
+        # A contrastive stage has seen the labels of all samples, also of those left out.
+        tuned = isinstance(self._features, ModuleFeatures) and self._features.losses
+        if not self.calibrate or tuned or not isinstance(self.net_, NewtonNet):
             return 1.0
         groups = np.zeros(len(train), dtype=np.int64) if self._labels.multilabel else train.y
         folds = assign_folds(_content_keys(X), groups)

@@ -21,9 +21,11 @@ from ._labels import check_labels
 from ._transferability import h_score, logme, nearest_class_mean
 from ._transformer import PretrainedEmbeddingTransformer
 from ._validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
-from .nn.features import encode_arrays
-from .nn.networks import ArrayEncoder
+from .nn.batches import Arrays
+from .nn.features import encode_inputs
+from .nn.networks import ArrayEncoder, as_array
 from .nn.seeds import seeded
+from .pretrained.contextual import is_library_model
 from .pretrained.sources import load_pretrained
 
 SCORES = ("logme", "h_score", "nearest_class_mean")
@@ -131,7 +133,8 @@ def rank_pretrained(
         and position. A candidate is
 
         - what a :class:`PretrainedEmbeddingTransformer` takes as `pretrained`: a name, a path, a
-          `PretrainedVectors`, a gensim object, a `ContinuedVectors`, or a list of these. Its
+          `PretrainedVectors`, a gensim object, a `ContinuedVectors`, a `ContextualModel` or a
+          `SentenceTransformer`, or a list of these. Its
           features are those of that transformer;
         - a scikit-learn transformer, which is cloned and fitted on X, without y: features that have
           seen the labels would look better than they are. One that shall stay as it was fitted goes
@@ -279,7 +282,7 @@ def _blamed(name: str, candidate: Any) -> Iterator[None]:
 
 def _extract(candidate: Any, X: Any, seed: int) -> Any:
     """The features of a candidate for X, unchecked."""
-    if isinstance(candidate, torch.nn.Module):
+    if isinstance(candidate, torch.nn.Module) and not is_library_model(candidate):
         return _run(candidate, X, seed)
     if hasattr(candidate, "fit") and hasattr(candidate, "transform"):
         return _fit_transform(candidate, X, seed)
@@ -300,7 +303,8 @@ def _run(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.float32]:
     tensors = (*module.parameters(), *module.buffers())
     device = tensors[0].device if tensors else torch.device("cpu")
     with seeded(seed, device):
-        return encode_arrays(ArrayEncoder(module).eval(), values, device)
+        encoder = ArrayEncoder(module).eval()
+        return encode_inputs(encoder, Arrays(as_array(values, encoder)), device)
 
 
 def _fit_transform(transformer: Any, X: Any, seed: int) -> Any:

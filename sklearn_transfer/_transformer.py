@@ -15,9 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._validation import CloneSharesPretrained, check_texts
 from .pretrained.lookup import OutOfVocabulary
-from .pretrained.sources import are_several, load_sources
+from .pretrained.sources import (
+    are_several,
+    find_contextual,
+    find_tables,
+    is_contextual,
+    load_sources,
+)
+from .pretrained.vectors import PretrainedVectors
 from .pretrained.vocabulary import Vocabulary
-from .text.coverage import find_known, measure_coverage
+from .text.coverage import find_known, measure_coverage, measure_reading
 from .text.pooling import Pooling, common_components, pool, remove_components
 from .text.tokens import TOKEN_PATTERN, Splitting, TokenIds
 from .text.weights import TokenWeights, Weighting
@@ -28,18 +35,21 @@ _POOLINGS = ("mean", "sum", "max", "min")
 class PretrainedEmbeddingTransformer(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained
 ):
-    r"""Raw texts to features with pretrained word vectors.
+    r"""Raw texts to features with pretrained word vectors, or a pretrained sentence encoder.
 
     Each text is split into words, each word takes its pretrained vector, and the vectors of a text
-    are pooled into one.
+    are pooled into one. A contextual model reads the text as a whole.
 
     Parameters
     ----------
     pretrained : str, path, PretrainedVectors, gensim object, pair (words, matrix), frame, \
-            ContinuedVectors, or list of these, default="glove-wiki-gigaword-50"
+            ContinuedVectors, ContextualModel, SentenceTransformer, or list of these, \
+            default="glove-wiki-gigaword-50"
         See :func:`load_pretrained`. Opened in `fit`, once in a process; clones share it. What
         several sources know of a text is concatenated (meta-embeddings, Yin & Schuetze 2016). Of a
-        `ContinuedVectors` a clone is fitted on the texts of `fit`.
+        `ContinuedVectors` a clone is fitted on the texts of `fit`. A contextual model, for instance
+        ``"sentence-transformers/all-MiniLM-L6-v2"``, splits, weights and pools on its own: for it,
+        parameters from `pooling` to `oov` play no part, but for `remove_components` and `norm`.
     pooling : {"mean", "sum", "max", "min"} or tuple of them, default="mean"
         How the vectors of a text become one. The results of a tuple are concatenated.
     weighting : {"idf", "sif"} or None, default=None
@@ -68,12 +78,13 @@ class PretrainedEmbeddingTransformer(
         Type of the features.
     n_jobs : int, default=None
         Processes among which the texts of a call are shared. None is one, unless in a
-        :class:`joblib.parallel_config`; -1 is all processors.
+        :class:`joblib.parallel_config`; -1 is all processors. A contextual model uses the threads
+        of torch instead.
 
     Attributes
     ----------
-    pretrained_ : PretrainedVectors or list of them
-        The vectors, as `pretrained` names one or several.
+    pretrained_ : PretrainedVectors, ContextualModel, or list of them
+        As `pretrained` names one or several.
     vocabulary_ : Vocabulary, length n_seen
         The tokens of the training texts; with `weighting`.
     idf_ : ndarray of float32, shape (n_seen,)
@@ -82,7 +93,8 @@ class PretrainedEmbeddingTransformer(
         The common directions, orthonormal; fewer rows where there were fewer training texts.
     coverage_ : float
         Share of the tokens of the training texts that have a pretrained vector, in any source; 0
-        without tokens.
+        without tokens. Of contextual models alone, the share of tokens that were read: what is
+        longer than their `max_tokens` is cut off.
     n_features_out_ : int
         Number of features: the dimension of the vectors, summed over the sources, times the number
         of poolings.
@@ -212,12 +224,17 @@ class PretrainedEmbeddingTransformer(
         several = are_several(self.pretrained)
         self.pretrained_ = self._sources if several else self._sources[0]
         tokens, token_ids = self._split(texts)
-        known = find_known(tokens, self._sources, **self._looking_up)
-        self.coverage_ = measure_coverage(tokens, token_ids, known, self.oov)
+        if self._tables:
+            known = find_known(tokens, self._tables, **self._looking_up)
+            self.coverage_ = measure_coverage(tokens, token_ids, known, self.oov)
+        else:
+            self.coverage_ = measure_reading(texts, find_contextual(self._sources))
         self._learn_weights(tokens, token_ids)
-        self.n_features_out_ = len(poolings) * sum(source.dim for source in self._sources)
+        n_blocks = [1 if is_contextual(source) else len(poolings) for source in self._sources]
+        widths = [source.dim for source in self._sources]
+        self.n_features_out_ = int(np.dot(n_blocks, widths))
         self._n_features_out = self.n_features_out_
-        pooled = self._pool(tokens, token_ids)
+        pooled = self._pool(texts, tokens, token_ids)
         self.components_ = common_components(pooled, self.remove_components)
         return pooled
 
@@ -236,8 +253,8 @@ class PretrainedEmbeddingTransformer(
         check_is_fitted(self)
         texts = check_texts(X, estimator=type(self).__name__)
         n_jobs = min(effective_n_jobs(self.n_jobs), len(texts))
-        if n_jobs == 1:
-            return self._finish(self._pool(*self._split(texts)))
+        if n_jobs == 1 or len(self._tables) < len(self._sources):
+            return self._finish(self._pool(texts, *self._split(texts)))
         parts = Parallel(n_jobs=n_jobs)(
             delayed(_transform_part)(self, texts[part])
             for part in gen_even_slices(len(texts), n_jobs)
@@ -272,21 +289,26 @@ class PretrainedEmbeddingTransformer(
         return poolings
 
     @property
+    def _tables(self) -> list[PretrainedVectors]:
+        """The sources that know words."""
+        return find_tables(self._sources)
+
+    @property
     def _splitting(self) -> Splitting:
         return Splitting(self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True)
 
     @property
     def _folds_case(self) -> bool:
-        return self._splitting.folds_case(self._sources)
+        return self._splitting.folds_case(self._tables)
 
     @property
     def _looking_up(self) -> dict[str, bool]:
         """How tokens are looked up."""
-        own = self._splitting.tokenizer_of(self._sources)
+        own = self._splitting.tokenizer_of(self._tables)
         return {"fold_case": self._folds_case, "are_tokens": own is not None}
 
     def _split(self, texts: list[str]) -> tuple[list[str], TokenIds]:
-        return self._splitting(texts, self._sources)
+        return self._splitting(texts if self._tables else [], self._tables)
 
     def _learn_weights(self, tokens: list[str], token_ids: TokenIds) -> None:
         self._token_weights = None
@@ -295,10 +317,15 @@ class PretrainedEmbeddingTransformer(
                 self.weighting, Vocabulary(tokens), token_ids, np.ones(len(token_ids))
             )
 
-    def _pool(self, tokens: list[str], token_ids: TokenIds) -> NDArray[np.float32]:
-        """Token ids to the used rows of each matrix to one vector a text."""
+    def _pool(
+        self, texts: list[str], tokens: list[str], token_ids: TokenIds
+    ) -> NDArray[np.float32]:
+        """Token ids to the used rows of each matrix to one vector a text; or texts to one each."""
         blocks = []
         for source in self._sources:
+            if not isinstance(source, PretrainedVectors):
+                blocks.append(source.encode(texts))
+                continue
             index, vectors = source.look_up(tokens, oov=self.oov, **self._looking_up)
             weights = None
             if self._token_weights is not None:
@@ -332,4 +359,4 @@ class PretrainedEmbeddingTransformer(
 def _transform_part(
     transformer: PretrainedEmbeddingTransformer, texts: list[str]
 ) -> NDArray[np.floating]:
-    return transformer._finish(transformer._pool(*transformer._split(texts)))
+    return transformer._finish(transformer._pool(texts, *transformer._split(texts)))

@@ -55,6 +55,38 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
         ) from error
 
 
+def resolve_device(device: str) -> str:
+    """The device of a name.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the device is not there.
+    """
+    torch = importlib.import_module("torch")  # by those that have imported it
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used: {str(error).splitlines()[0]} "
+            f"Use 'auto', 'cpu', or a device that torch can reach."
+        ) from error
+    return device
+
+
 def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
     """Validate raw texts.
 

@@ -228,7 +228,7 @@ def test_a_policy_without_rates_is_refused(numbers):
         FineTunedClassifier(adaptation=object()).fit(*numbers)
 
 
-@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"frozen", "full"}))
+@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"frozen", "full", "contrastive"}))
 def test_features_have_no_layers_to_tell_apart(numbers, policy):
     with pytest.raises(ValueError, match="moves pretrained layers at different times or rates"):
         FineTunedClassifier(adaptation=policy).fit(*numbers)
@@ -241,7 +241,7 @@ def test_layer_groups_name_the_layers(fit):
 
 
 def test_layer_groups_of_texts_are_refused(fit):
-    with pytest.raises(ValueError, match="layer_groups name the layers of a torch module given as"):
+    with pytest.raises(ValueError, match="layer_groups name the layers of a torch module or a"):
         fit("mean", layer_groups=["rows"])
 
 
@@ -284,7 +284,7 @@ def test_max_epochs_may_be_passed_by_partial_fit():
             {"pretrained": None, "encoder": "cnn"},
             "encoder='cnn' reads the pretrained vectors",
         ),
-        ({"encoder": "rnn"}, "or a torch module it must stay 'mean'"),
+        ({"encoder": "rnn"}, "a torch module or a contextual model it must stay 'mean'"),
         ({"encoder_params": {"units": 3}}, "encoder='mean' has no parameter 'units'"),
         ({"optimizer": "newton"}, "for a torch module adaptation='frozen'"),
     ],

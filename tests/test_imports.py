@@ -8,7 +8,7 @@ import pytest
 
 import sklearn_transfer
 
-HEAVY = ("torch", "skorch", "gensim", "matplotlib")
+HEAVY = ("torch", "skorch", "gensim", "matplotlib", "transformers", "sentence_transformers")
 
 
 def modules_after(code: str) -> set[str]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .._validation import resolve_device
+from ..pretrained.sequences import Sequences
 from ..text.design import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
@@ -37,7 +39,29 @@ class Arrays:
         return Arrays(self.values[rows])
 
 
-Inputs = Design | Bags | Arrays
+Inputs = Design | Bags | Arrays | Sequences
+
+# So many batches of sequences are drawn at a time, and put together by length.
+_DRAWN_TOGETHER = 16
+
+
+def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
+    """Inputs in the order in which batches need little padding, and what restores theirs.
+
+    Parameters
+    ----------
+    inputs : Inputs, length n_samples
+
+    Returns
+    -------
+    inputs : Inputs, length n_samples
+    back : ndarray of int64, shape (n_samples,), or slice
+        ``results[back]`` are in the order of the inputs.
+    """
+    if not isinstance(inputs, Sequences):
+        return inputs, slice(None)
+    order = np.argsort(-inputs.lengths, kind="stable")
+    return inputs[order], np.argsort(order)
 
 
 def find_device(device: str) -> torch.device:
@@ -57,19 +81,7 @@ def find_device(device: str) -> torch.device:
     ValueError
         If the name is unknown, or the device is not there.
     """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={device!r} cannot be used: {str(error).splitlines()[0]} "
-            f"Use 'auto', 'cpu', or a device that torch can reach."
-        ) from error
-    return found
+    return torch.device(resolve_device(device))
 
 
 class Samples(Dataset[Any]):
@@ -77,7 +89,7 @@ class Samples(Dataset[Any]):
 
     Parameters
     ----------
-    inputs : Design, Bags or Arrays, length n_samples
+    inputs : Design, Bags, Arrays or Sequences, length n_samples
     target : ndarray or None, length n_samples
         Class codes, int64, or an indicator, float32.
     weight : ndarray of float, shape (n_samples,), or None
@@ -159,13 +171,31 @@ class Batches:
         order = np.arange(n_samples)
         if self.generator is not None and not whole:
             self.generator.shuffle(order)
-        for part in np.array_split(order, len(self)):
+        parts = np.array_split(order, len(self))
+        if self.generator is not None and isinstance(self.samples.X, Sequences):
+            parts = self._of_similar_length(order, self.samples.X.lengths)
+        for part in parts:
             rows = slice(None) if whole else part
             tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
             weight = self._move(self.samples.weight[rows]).to(_floating(tensors))
             yield Batch(tensors, weight), self._move(self.samples.y[rows])
 
+    def _of_similar_length(
+        self, order: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> list[NDArray[np.int64]]:
+        """As many batches, of samples that are drawn at random and lie together by length."""
+        parts: list[NDArray[np.int64]] = []
+        together = _DRAWN_TOGETHER * self.batch_size
+        for drawn in np.split(order, np.arange(together, len(order), together)):
+            drawn = drawn[np.argsort(lengths[drawn], kind="stable")]
+            parts += np.array_split(drawn, -(-len(drawn) // self.batch_size))
+        self.generator.shuffle(parts)  # type: ignore[union-attr]
+        return parts
+
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
+        if isinstance(inputs, Sequences):
+            padded = {name: self._move(array) for name, array in inputs.padded().items()}
+            return padded if inputs.states is None else {**padded, "level": inputs.level}
         if isinstance(inputs, Arrays):
             return {"x": self._move(inputs.values.copy())}  # a module may write into its input
         if isinstance(inputs, Bags):

@@ -1,4 +1,4 @@
-"""Arrays through a pretrained module: as they are, or as the features that it gives."""
+"""Samples through a pretrained module: as they are, or as the features that it gives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from ..text.design import Design, dense_design
-from .batches import Arrays
-from .networks import ArrayEncoder, as_array
+from .batches import Arrays, Batches, Inputs, Samples, by_length
+from .contrastive import Contrastive, tune
+from .networks import ArrayEncoder, PretrainedModule, as_array
+from .sentences import SentenceInputs
 
 # Samples that are encoded at a time, and the norm of the features beside an intercept of 1.
 _TOGETHER, _STRENGTH = 256, 3.0
@@ -46,68 +48,93 @@ class ModuleInputs:
         """X, shape (n_samples, ...), for the module."""
         return Arrays(as_array(X, self.module))
 
+    def make_encoder(self, example: Arrays, *, pulled: bool) -> ArrayEncoder:
+        """A copy of the module that can be trained; see `ArrayEncoder`."""
+        return ArrayEncoder(self.module, pulled=pulled)
+
 
 class ModuleFeatures:
-    """What a module that stays as it is gives, as the columns of a linear model.
+    """What a module gives, as the columns of a linear model.
 
     Parameters
     ----------
-    module : nn.Module
-        It is copied.
+    inputs : ModuleInputs or SentenceInputs
+        How X becomes what the module takes.
     strength : float or "auto"
         Root mean square of the norm of a training sample's features; "auto" is 3.
     device : torch.device
+    tuning : Contrastive or None, default=None
+        A stage that trains the module first; None leaves it as it is.
+    seed : int, default=0
+        Of that stage.
 
     Attributes
     ----------
-    coverage : None
-        Numbers have no tokens.
+    coverage : float or None
+        That of `inputs`.
+    losses : list of float
+        Of the stage, by its steps.
 
     Notes
     -----
     Features are centred and divided by one number, both learned from the training samples.
     """
 
-    coverage = None
-
-    def __init__(self, module: nn.Module, strength: Any, device: torch.device) -> None:
-        self.encoder = ArrayEncoder(module).eval()
+    def __init__(
+        self,
+        inputs: ModuleInputs | SentenceInputs,
+        strength: Any,
+        device: torch.device,
+        tuning: Contrastive | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.inputs = inputs
         self.strength = _STRENGTH if strength == "auto" else float(strength)
-        self.device = device
+        self.device, self.tuning, self.seed = device, tuning, seed
 
     def fit_transform(
-        self, X: NDArray[Any], membership: csr_array | None, sample_weight: NDArray[np.floating]
+        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
     ) -> Design:
-        """Learn centre and scale from X, shape (n_samples, ...); its design matrix."""
-        features = self._encode(X)
+        """Train the module if it is to be, and learn centre and scale; the design matrix of X."""
+        inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
+        self.coverage, self.losses = self.inputs.coverage, list[float]()
+        self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
+        if self.tuning is not None and membership is not None:
+            self.losses = tune(
+                self.encoder,
+                inputs,
+                membership,
+                sample_weight,
+                self.tuning,
+                device=self.device,
+                seed=self.seed,
+            )
+        features = encode_inputs(self.encoder, inputs, self.device)
         self.mean = np.average(features, axis=0, weights=sample_weight).astype(np.float32)
         squares = np.square(features - self.mean).sum(axis=1)
         spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
         self.scale = np.float32(self.strength / spread if spread > 0 else 1.0)
         return self._design(features)
 
-    def transform(self, X: NDArray[Any]) -> Design:
-        """The design matrix of X, shape (n_samples, ...)."""
-        return self._design(self._encode(X))
+    def transform(self, X: Any) -> Design:
+        """The design matrix of X."""
+        return self._design(encode_inputs(self.encoder, self.inputs.transform(X), self.device))
 
     def _design(self, features: NDArray[np.float32]) -> Design:
         return dense_design((features - self.mean) * self.scale)
 
-    def _encode(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        return encode_arrays(self.encoder, X, self.device)
-
 
 @torch.no_grad()
-def encode_arrays(
-    encoder: ArrayEncoder, X: NDArray[Any], device: torch.device
+def encode_inputs(
+    encoder: PretrainedModule, inputs: Inputs, device: torch.device
 ) -> NDArray[np.float32]:
-    """What an encoder gives for arrays, in batches.
+    """What an encoder gives, in batches.
 
     Parameters
     ----------
-    encoder : ArrayEncoder
+    encoder : PretrainedModule
         In the mode in which it is used; it is moved to `device`.
-    X : ndarray, shape (n_samples, ...)
+    inputs : Arrays or Sequences, length n_samples
     device : torch.device
 
     Returns
@@ -120,13 +147,11 @@ def encode_arrays(
         If it refuses X, or what it gives is not (n_samples, d) or not finite.
     """
     encoder = encoder.to(device)
-    values = as_array(X, encoder)
-    # Batches are copied: a module that works in place would otherwise write into X.
-    parts = [
-        encoder(torch.from_numpy(values[start : start + _TOGETHER].copy()).to(device)).cpu()
-        for start in range(0, len(values), _TOGETHER)
-    ]
-    features: NDArray[np.float32] = torch.cat(parts).float().numpy()
+    inputs, back = by_length(inputs)
+    together = getattr(encoder, "together", _TOGETHER)
+    batches = Batches(Samples(inputs), together, device)
+    parts = [encoder(**batch.tensors).cpu() for batch, _ in batches]
+    features: NDArray[np.float32] = torch.cat(parts).float().numpy()[back]
     if not np.isfinite(features).all():
         raise ValueError(
             f"The module {type(encoder.module).__name__} gives NaN or infinite features for "

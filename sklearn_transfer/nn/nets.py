@@ -15,13 +15,14 @@ from torch import Tensor
 
 from ..text.design import Design, dense_design
 from .adaptation import RATES, Adaptation, Full, Layer, find_layers
-from .batches import Batch, Batches, Inputs, Samples
+from .batches import Batch, Batches, Inputs, Samples, by_length
 from .checkpoints import Checkpoint
 from .criteria import per_sample
 from .networks import Network
 from .optimizers import clip_gradients
 from .schedules import rate_at
 from .seeds import derive_seed, seeded
+from .sentences import SentenceEncoder
 
 
 @contextmanager
@@ -143,7 +144,7 @@ class TransferNet(NeuralNet):
         self._rates = self._base_rates
         self._still: list[Layer] = []
         self._average: dict[str, Tensor] = {}
-        self._rest: dict[str, Samples] = {}
+        self._rest: dict[str, tuple[int, Samples]] = {}
         return self
 
     def fit_loop(
@@ -322,15 +323,26 @@ class TransferNet(NeuralNet):
 
     def _lightened(self, iterator: Batches, prefix: str) -> Batches:
         """Batches of what the encoder gives, as long as that does not change."""
-        inputs = iterator.samples.X
-        if isinstance(inputs, Design) or iterator.token_dropout or not self._at_rest():
+        samples = iterator.samples
+        level = None if isinstance(samples.X, Design) or iterator.token_dropout else self._level()
+        if level is None:
             self._rest = {}
             return iterator
-        if prefix not in self._rest:
-            features = self.encode(inputs)
-            samples = iterator.samples
-            self._rest[prefix] = Samples(dense_design(features), samples.y, samples.weight)
-        return iterator.over(self._rest[prefix])
+        if prefix not in self._rest or self._rest[prefix][0] != level:
+            self._rest.pop(prefix, None)  # before more memory is needed
+            kept: Inputs = dense_design(self.encode(samples.X)) if not level else samples.X
+            if level:
+                device = torch.device(self.device)
+                kept = self.module_.encoder.with_states(samples.X, level, device)
+            self._rest[prefix] = level, Samples(kept, samples.y, samples.weight)
+        return iterator.over(self._rest[prefix][1])
+
+    def _level(self) -> int | None:
+        """The lowest layer of the encoder that moves: 0 where none does, None for the first."""
+        if self._at_rest():
+            return 0
+        encoder = self.module_.encoder
+        return (encoder.n_still() if isinstance(encoder, SentenceEncoder) else 0) or None
 
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> NDArray[np.float32]:
@@ -338,10 +350,20 @@ class TransferNet(NeuralNet):
         module: Network = self.module_
         training = module.training
         module.eval()
+        inputs, back = by_length(inputs)
         batches = self.get_iterator(self.get_dataset(inputs), training=False)
         found = [module.encode(**batch.tensors).cpu().numpy() for batch, _ in batches]
         module.train(training)
-        return np.concatenate(found)
+        return np.concatenate(found)[back]
+
+    @torch.no_grad()
+    def features(self, inputs: Inputs) -> NDArray[np.float32]:
+        """What the last, linear layer sees, shape (n_samples, n_features)."""
+        self.module_.eval()
+        inputs, back = by_length(inputs)
+        batches = self.get_iterator(self.get_dataset(inputs), training=False)
+        found = [self.module_.features(**batch.tensors).cpu().numpy() for batch, _ in batches]
+        return np.concatenate(found)[back]
 
     # ---- afterwards ----
 
@@ -360,7 +382,9 @@ class TransferNet(NeuralNet):
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """Logits of inputs, shape (n_samples, n_outputs)."""
-        return np.concatenate([batch.detach().cpu().numpy() for batch in self.forward_iter(inputs)])
+        inputs, back = by_length(inputs)
+        found = [batch.detach().cpu().numpy() for batch in self.forward_iter(inputs)]
+        return np.concatenate(found)[back]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Softmax of the logits, or sigmoid of a single one, shape (n_samples, n_classes)."""

@@ -64,30 +64,20 @@ def make_head(
     return nn.Sequential(*layers)
 
 
-class ArrayEncoder(nn.Module):
-    """A copy of a module of the user's, over arrays.
+class PretrainedModule(nn.Module):
+    """A pretrained module, and where its parameters started.
 
     Parameters
     ----------
     module : nn.Module
-        From (n_samples, ...) to (n_samples, d).
+        It is trained; it should be a copy.
     pulled : bool, default=False
         Whether to remember where its parameters started, for :meth:`squared_distance`.
-
-    Raises
-    ------
-    ValueError
-        If parameters of the module are lazy.
     """
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         super().__init__()
-        if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
-            raise ValueError(
-                f"The module {type(module).__name__} has lazy parameters, which have no shape yet: "
-                f"call it once on some samples before it is given as pretrained."
-            )
-        self.module = copy.deepcopy(module)
+        self.module = module
         self._pulled = [name for name, _ in self.module.named_parameters()] if pulled else []
         for i, name in enumerate(self._pulled):
             start = self.module.get_parameter(name).detach().clone()
@@ -102,6 +92,31 @@ class ArrayEncoder(nn.Module):
             for i, name in enumerate(self._pulled)
         )
         return torch.stack([change.square().sum() for change in moved]).sum()
+
+
+class ArrayEncoder(PretrainedModule):
+    """A copy of a module of the user's, over arrays.
+
+    Parameters
+    ----------
+    module : nn.Module
+        From (n_samples, ...) to (n_samples, d).
+    pulled : bool, default=False
+        See `PretrainedModule`.
+
+    Raises
+    ------
+    ValueError
+        If parameters of the module are lazy.
+    """
+
+    def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
+        if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
+            raise ValueError(
+                f"The module {type(module).__name__} has lazy parameters, which have no shape yet: "
+                f"call it once on some samples before it is given as pretrained."
+            )
+        super().__init__(copy.deepcopy(module), pulled=pulled)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode samples.
@@ -192,7 +207,7 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def measure_width(encoder: ArrayEncoder | TextEncoder, example: dict[str, Tensor]) -> int:
+def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Tensor]) -> int:
     """The number of features that an encoder gives.
 
     Parameters
@@ -210,13 +225,15 @@ def measure_width(encoder: ArrayEncoder | TextEncoder, example: dict[str, Tensor
     ValueError
         If what it gives is not (n_samples, d) or not finite, or if it changes its own parameters.
     """
-    module = encoder.module if isinstance(encoder, ArrayEncoder) else encoder.reader
+    module = encoder.module if isinstance(encoder, PretrainedModule) else encoder.reader
     module = getattr(module, "module", module)
     versions = [parameter._version for parameter in module.parameters()]
     training = encoder.training
     encoded = encoder.eval()(**example)
     encoder.train(training)
-    n_samples = len(example["x"]) if "x" in example else len(example["offsets"]) - 1
+    n_samples = len(next(example[name] for name in ("x", "ids") if name in example))
+    if "offsets" in example:
+        n_samples = len(example["offsets"]) - 1
     _check_encoded(encoded, n_samples, type(module).__name__)
     if versions != [parameter._version for parameter in module.parameters()]:
         raise ValueError(

@@ -18,6 +18,13 @@ from .newton import NewtonNet
 from .optimizers import OPTIMIZERS
 
 
+def _at_a_time(module: nn.Module) -> int:
+    """Samples that are predicted at a time."""
+    if is_light(module):
+        return _PREDICTED_TOGETHER
+    return int(getattr(module.encoder, "together", _ENCODED_TOGETHER))
+
+
 class _EarlyStopping(EarlyStopping):
     """Early stopping that begins to count where `max_epochs` does."""
 
@@ -104,7 +111,7 @@ def build_net(
         iterator_train__linear=linear,
         iterator_valid=Batches,
         iterator_valid__device=device,
-        iterator_valid__batch_size=_PREDICTED_TOGETHER if is_light(module) else _ENCODED_TOGETHER,
+        iterator_valid__batch_size=_at_a_time(module),
         iterator_valid__linear=linear,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=[*own, *callbacks],

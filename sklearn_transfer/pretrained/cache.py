@@ -2,6 +2,7 @@
 
 An entry is a folder in our own format, called by a digest of what it was made from. There are two
 kinds: tables that were converted from a slow format, and n-gram models that were fitted to tables.
+The features that contextual models have given lie beside them; `encodings` writes and reads those.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from .table import Reading, Table
 VARIABLE = "SKLEARN_TRANSFER_CACHE"
 
 # The numbers grow whenever another table or model comes to be made of the same content.
-TABLES, KNOWN, MODELS = "tables-1", "known-1", "subwords-1"
-_PARTS = (TABLES, KNOWN, MODELS)
+TABLES, KNOWN, MODELS, ENCODINGS = "tables-1", "known-1", "subwords-1", "encodings-1"
+_PARTS = (TABLES, KNOWN, MODELS, ENCODINGS)
 
 # Longer than any conversion takes: then a lock is taken for broken.
 _PATIENCE = 3600.0  # seconds
@@ -32,7 +33,7 @@ _PATIENCE = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What the cache of converted tables and fitted n-gram models holds.
+    """What the cache of converted tables, fitted n-gram models and encoded texts holds.
 
     Attributes
     ----------
@@ -43,26 +44,30 @@ class CacheInfo:
         Of all that is in it.
     n_models : int, default=0
         The n-gram models that were fitted to tables for ``oov="subword"``.
+    n_encoders : int, default=0
+        Contextual models, by their settings, of which features of texts are kept.
     """
 
     folder: Path | None
     n_tables: int
     n_bytes: int
     n_models: int = 0
+    n_encoders: int = 0
 
 
 def cache_info() -> CacheInfo:
-    """Where converted vector tables and fitted n-gram models are kept, how many and how large.
+    """Where converted vector tables, fitted models and encoded texts are kept, and how large.
 
     Vectors that come in a slow format are converted once into a form that opens memory-mapped in
     milliseconds, and so is the n-gram model that ``oov="subword"`` fits to vectors without n-grams.
+    The features of texts are kept for a :class:`ContextualModel` with ``cache="disk"``.
     They lie in the platform's cache folder, or where the environment variable
     ``SKLEARN_TRANSFER_CACHE`` points; empty, it switches the cache off.
 
     Returns
     -------
     CacheInfo
-        With the attributes `folder`, `n_tables`, `n_bytes` and `n_models`.
+        With the attributes `folder`, `n_tables`, `n_bytes`, `n_models` and `n_encoders`.
 
     Examples
     --------
@@ -83,11 +88,12 @@ def cache_info() -> CacheInfo:
     n_tables, n_models = (
         len(list((root / part).glob(f"[!.]*/{folder.METADATA}"))) for part in (TABLES, MODELS)
     )
-    return CacheInfo(root, n_tables, n_bytes, n_models)
+    n_encoders = len(list((root / ENCODINGS).glob("*/")))
+    return CacheInfo(root, n_tables, n_bytes, n_models, n_encoders)
 
 
 def clear_cache() -> None:
-    """Remove all converted vector tables and fitted models; those that are open stay usable.
+    """Remove all converted tables, fitted models and encoded texts; what is open stays usable.
 
     Raises
     ------

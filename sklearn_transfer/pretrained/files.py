@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import hashlib
 import os
 import shutil
 import stat
@@ -12,11 +13,13 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from .._validation import VectorFormatError
 
@@ -26,6 +29,8 @@ Writer = BufferedWriter | gzip.GzipFile
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
 _PATIENCE = 2.0  # seconds without a progress bar
+# What of a file tells whether it is the same: so many blocks, in bytes.
+_N_BLOCKS, _BLOCK = 64, 4096
 
 # What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
 # method of compression that is not known.
@@ -200,6 +205,30 @@ def content_size(path: Path) -> int:
         while block := file.read(1 << 20):
             size += len(block)
     return size
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """Tell whether files are the same as before, without reading all of them.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Regular files, in a fixed order.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits: BLAKE2b of the size and of 64 blocks of 4 kB, evenly spaced, of each.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(b"%d " % size)
+        with path.open("rb") as content:
+            for start in np.linspace(0, max(size - _BLOCK, 0), _N_BLOCKS, dtype=np.int64).tolist():
+                content.seek(start)
+                digest.update(content.read(_BLOCK))
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from .._validation import VectorFormatError
 from . import (
@@ -24,7 +21,7 @@ from . import (
     wheel,
 )
 from .conversions import read_converted
-from .files import check_readable, open_member, opened
+from .files import check_readable, digest_files, open_member, opened
 from .table import Reading, Table
 
 _READERS: dict[str, Callable[[Path, Reading], Table]] = {
@@ -60,7 +57,6 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
 }
 
 _SAMPLE = 1 << 16
-_N_BLOCKS, _BLOCK = 64, 4096
 
 # A pickle of protocol 2 to 5 begins with these two bytes.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -225,15 +221,7 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     found = kind(path)
-    digest = hashlib.blake2b(digest_size=16)
-    for file in _files(path, found):
-        size = file.stat().st_size
-        digest.update(b"%d " % size)
-        with file.open("rb") as content:
-            for start in np.linspace(0, max(size - _BLOCK, 0), _N_BLOCKS, dtype=np.int64).tolist():
-                content.seek(start)
-                digest.update(content.read(_BLOCK))
-    return digest.hexdigest()
+    return digest_files(_files(path, found))
 
 
 def _files(path: Path, found: str) -> list[Path]:

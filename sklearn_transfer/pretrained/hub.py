@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .._validation import import_optional
 from .folder import METADATA
-from .static_models import CONFIGS, MODULES, SUBFOLDER, TOKENIZER, WEIGHTS
+from .static_models import MODULES, SUBFOLDER, TOKENIZER, WEIGHTS
 
 _PREFIX = "hf://"
 _PART = r"[A-Za-z0-9][\w.-]*"
@@ -23,9 +23,7 @@ _PATTERNS = [
     METADATA,
     "*.npy",
     _FASTTEXT,
-    *(f"{folder}{name}" for folder in ("", f"{SUBFOLDER}/") for name in (WEIGHTS, TOKENIZER)),
-    MODULES,
-    *CONFIGS,
+    *("*.safetensors", "*.json", "*.txt", "*.model"),
 ]
 
 
@@ -135,4 +133,6 @@ def _vectors_in(folder: Path) -> Path | None:
     for inner in (folder, folder / SUBFOLDER):
         if (inner / WEIGHTS).exists() and (inner / TOKENIZER).exists():
             return folder
+    if (folder / MODULES).exists() and any(folder.glob("*.safetensors")):
+        return folder  # of a contextual model, whose tokenizer may lie in other files
     return folder / _FASTTEXT if (folder / _FASTTEXT).exists() else None

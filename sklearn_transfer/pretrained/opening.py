@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
@@ -65,10 +65,10 @@ class Opened(Generic[_Vectors]):
 
     def __init__(self, n_recent: int) -> None:
         self._n_recent = n_recent
-        self._held: WeakValueDictionary[Origin, _Vectors] = WeakValueDictionary()
-        self._recent: OrderedDict[Origin, _Vectors] = OrderedDict()
+        self._held: WeakValueDictionary[Hashable, _Vectors] = WeakValueDictionary()
+        self._recent: OrderedDict[Hashable, _Vectors] = OrderedDict()
 
-    def get(self, origin: Origin, make: Callable[[], _Vectors]) -> _Vectors:
+    def get(self, origin: Hashable, make: Callable[[], _Vectors]) -> _Vectors:
         """The object of an origin, made where there is none."""
         found = self._held.get(origin)
         if found is None:
@@ -85,4 +85,4 @@ class Opened(Generic[_Vectors]):
 
     def __contains__(self, path: str) -> bool:
         """Whether something that was opened from a path is held by anybody."""
-        return any(origin.path == path for origin in self._held)
+        return any(getattr(origin, "path", None) == path for origin in self._held)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import levels_to_caller
+from ..pretrained.contextual import ContextualModel
 from ..pretrained.lookup import OutOfVocabulary
 from ..pretrained.vectors import PretrainedVectors
 from .tokens import TokenIds
@@ -86,3 +87,38 @@ def measure_coverage(
             stacklevel=levels_to_caller(),
         )
     return share
+
+
+def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> float:
+    """The share of the tokens of texts that contextual models read, the least of them.
+
+    Parameters
+    ----------
+    texts : sequence of str, length n_texts
+    models : sequence of ContextualModel, length 1 or more
+
+    Returns
+    -------
+    float
+        0 where there are no tokens.
+
+    Warns
+    -----
+    UserWarning
+        Under a half; says how many texts are cut off, and at which length.
+    """
+    shares = []
+    for model in models:
+        n_tokens = model.encode_and_count(texts)[1]
+        read = np.minimum(n_tokens, model.max_tokens)
+        shares.append(float(read.sum() / max(1, n_tokens.sum())))
+        if shares[-1] < _ENOUGH and n_tokens.sum():
+            warnings.warn(
+                f"Only {shares[-1]:.0%} of the tokens of the training texts are read: "
+                f"{np.count_nonzero(n_tokens > read)} of {len(texts)} texts have more than the "
+                f"{model.max_tokens} tokens of {model!r}, and what is beyond is cut off. Split "
+                f"long texts, or use a model that reads more.",
+                UserWarning,
+                stacklevel=levels_to_caller(),
+            )
+    return min(shares)

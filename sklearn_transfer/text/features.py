@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from ..pretrained.lookup import OutOfVocabulary
+from ..pretrained.sources import Source, find_contextual, find_tables
 from ..pretrained.vectors import PretrainedVectors
 from ..pretrained.vocabulary import Vocabulary, pack
-from .coverage import find_known, measure_coverage
+from .coverage import find_known, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency
 from .pooling import idf
@@ -39,7 +40,7 @@ class BagFeatures:
 
     Parameters
     ----------
-    sources : sequence of PretrainedVectors
+    sources : sequence of PretrainedVectors and ContextualModel
         Each gives a block of dense columns. None of them: only token columns.
     splitting : Splitting
     ngram_range : tuple of int (min_n, max_n)
@@ -89,7 +90,7 @@ class BagFeatures:
 
     def __init__(
         self,
-        sources: Sequence[PretrainedVectors],
+        sources: Sequence[Source],
         splitting: Splitting,
         *,
         ngram_range: tuple[int, int] = (1, 2),
@@ -101,6 +102,7 @@ class BagFeatures:
         oov: OutOfVocabulary = "ignore",
     ) -> None:
         self.sources, self.splitting = tuple(sources), splitting
+        self.tables = find_tables(self.sources)
         self.ngram_range, self.char_ngram_range = ngram_range, char_ngram_range
         self._strength, self.pull, self.offsets = strength, pull, offsets
         self.weighting, self.oov = weighting, oov
@@ -125,7 +127,7 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
-        tokens, token_ids = self.splitting(texts, self.sources)
+        tokens, token_ids = self._split(texts)
         self.vocabulary, word = Vocabulary.unique(*pack(self._words(tokens)))
         word_ids = token_ids.translate(word)
         self._n_texts = float(sample_weight.sum())
@@ -135,10 +137,12 @@ class BagFeatures:
         self._token_weights = TokenWeights(
             self.weighting, self.vocabulary, word_ids, sample_weight, words
         )
-        known = find_known(tokens, self.sources, fold_case=self._folds_case)
-        self.coverage = (
-            measure_coverage(tokens, token_ids, known, self.oov) if self.sources else 0.0
-        )
+        known = find_known(tokens, self.tables, fold_case=self._folds_case)
+        self.coverage = 0.0
+        if self.tables:
+            self.coverage = measure_coverage(tokens, token_ids, known, self.oov)
+        elif self.sources:
+            self.coverage = measure_reading(texts, find_contextual(self.sources))
         known = np.bincount(word[known], minlength=len(self.vocabulary)) > 0
         self.strength = self._find_strength(words, known, sample_weight)
         blocks = []
@@ -151,7 +155,7 @@ class BagFeatures:
                     column *= supervised_scale(block, membership, sample_weight)
                 self._columns.append((weight, column))
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        pooled = self._pool(tokens, counts, word)
+        pooled = self._pool(texts, tokens, counts, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
         ]
@@ -168,7 +172,7 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
-        tokens, token_ids = self.splitting(texts, self.sources)
+        tokens, token_ids = self._split(texts)
         word = self.vocabulary.find(self._words(tokens))
         counts = count_tokens(token_ids, len(tokens))
         blocks = []
@@ -176,11 +180,17 @@ class BagFeatures:
             counted = self._counts(tokens, token_ids, counts, word)
             for (weight, column), block in zip(self._columns, counted, strict=True):
                 blocks.append(_weigh(block, column, weight / np.sqrt(self.pull)))
-        return self._assemble(blocks, self._pool(tokens, counts, word))
+        return self._assemble(blocks, self._pool(texts, tokens, counts, word))
 
     @property
     def _folds_case(self) -> bool:
-        return self.splitting.folds_case(self.sources)
+        return self.splitting.folds_case(self.tables)
+
+    def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
+        if self.tables or self.offsets:
+            return self.splitting(texts, self.tables)
+        # Contextual models split on their own.
+        return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
 
     def _words(self, tokens: list[str]) -> list[str]:
         """Tokens as the vocabulary writes them."""
@@ -241,12 +251,19 @@ class BagFeatures:
         return float(np.clip(unseen / _HALF, _LEAST_STRENGTH, 1))
 
     def _pool(
-        self, tokens: list[str], counts: csr_array, word: NDArray[np.int64]
+        self,
+        texts: Sequence[str],
+        tokens: list[str],
+        counts: csr_array,
+        word: NDArray[np.int64],
     ) -> list[NDArray[np.float32]]:
-        """One block of row-normalised sums a source, each shape (n_texts, dim)."""
+        """One block a source, row-normalised, each shape (n_texts, dim)."""
         weighted = _weigh(counts.copy(), self._token_weights.values[word], None)
         blocks = []
         for source in self.sources:
+            if not isinstance(source, PretrainedVectors):
+                blocks.append(_normalize(source.encode(texts)))
+                continue
             index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
             known = np.flatnonzero(index >= 0)
             part = weighted if len(known) == len(index) else weighted[:, known]

@@ -20,7 +20,7 @@ def numbers(n: int = 9) -> np.ndarray:
 
 
 def fitted(X: np.ndarray, module: nn.Module | None = None, strength: object = "auto"):
-    features = ModuleFeatures(module or made(), strength, CPU)
+    features = ModuleFeatures(ModuleInputs(module or made()), strength, CPU)
     return features, features.fit_transform(X, None, np.ones(len(X)))
 
 
@@ -60,7 +60,7 @@ def test_the_norm_is_the_strength() -> None:
 
 def test_a_weight_of_two_counts_as_two_samples() -> None:
     X, twice = numbers(), np.repeat(np.arange(9), 1 + np.arange(9) % 2)
-    features = [ModuleFeatures(made(), "auto", CPU) for _ in range(2)]
+    features = [ModuleFeatures(ModuleInputs(made()), "auto", CPU) for _ in range(2)]
     features[0].fit_transform(X, None, 1.0 + np.arange(9) % 2)
     features[1].fit_transform(X[twice], None, np.ones(len(twice)))
     np.testing.assert_allclose(features[0].transform(X).dense, features[1].transform(X).dense, 1e-4)

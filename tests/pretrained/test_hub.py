@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import huggingface_hub
 from static_toys import numbers, save_model, save_modules, word_level
 
 from sklearn_transfer import (
+    ContextualModel,
     MissingDependencyError,
     PretrainedVectors,
     load_pretrained,
@@ -187,10 +189,19 @@ def test_what_is_not_there_is_downloaded_and_only_what_is_read(
     def download(repository: str, **options: Any) -> str:
         if options["local_files_only"]:
             return str(_real(repository, **options))
-        assert {"model.safetensors", "tokenizer.json"} <= set(options["allow_patterns"])
-        assert not any("pytorch" in pattern for pattern in options["allow_patterns"])
+        for file, wanted in {
+            "model.safetensors": True,
+            "tokenizer.json": True,
+            "1_Pooling/config.json": True,
+            "vocab.txt": True,
+            "pytorch_model.bin": False,
+            "modeling.py": False,
+        }.items():
+            patterns = options["allow_patterns"]
+            assert any(fnmatch(file, pattern) for pattern in patterns) == wanted
         assert options["revision"] == "v1"
-        return str(lay_out(Path(options["cache_dir"]), repository, model(tmp_path / "m")))
+        folder = model(tmp_path / "m")
+        return str(lay_out(Path(options["cache_dir"]), repository, folder, ref="v1"))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert load_pretrained("hf://org/name@v1").dim == 3
@@ -242,3 +253,15 @@ def test_a_missing_library_names_the_extra(cache: Path, monkeypatch: pytest.Monk
         "Looking up 'org/name', which is no path here, on the Hugging Face hub needs the package "
         "'huggingface_hub', which is not installed: pip install \"sklearn-transfer[static]\"."
     )
+
+
+def test_a_contextual_model_in_the_cache(cache: Path, tmp_path: Path, asked: list[Any]) -> None:
+    pytest.importorskip("sentence_transformers", reason="the extra contextual")
+    from contextual_toys import TEXTS, save_tiny
+
+    lay_out(cache, "org/encoder", save_tiny(tmp_path / "encoder"))
+    for name in ("org/encoder", "hf://org/encoder@main"):
+        found = load_pretrained(name)
+        assert isinstance(found, ContextualModel)
+        assert found.encode(TEXTS).shape == (len(TEXTS), 16)
+    assert not asked

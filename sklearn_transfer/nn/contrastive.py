@@ -1,0 +1,183 @@
+"""Contrastive fine-tuning: texts of one class are brought together, others driven apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..pretrained.sequences import Sequences
+from .adaptation import Contrastive, find_layers
+from .batches import Batches, Inputs, Samples
+from .networks import Network, PretrainedModule
+from .schedules import rate_at
+from .seeds import derive_seed, seeded
+from .sentences import SentenceEncoder
+
+_WARMUP = 0.1
+_WEIGHT_DECAY = 0.01
+# Texts of a batch whose lengths are alike are encoded together, at most so many tokens.
+_TOGETHER = 4096
+_ENOUGH = 2  # steps in a row below the tolerance
+
+
+def tune(
+    encoder: PretrainedModule,
+    inputs: Inputs,
+    membership: csr_array,
+    sample_weight: NDArray[np.floating],
+    how: Contrastive,
+    *,
+    device: torch.device,
+    seed: int,
+) -> list[float]:
+    """Train an encoder so that samples of one class are alike.
+
+    Parameters
+    ----------
+    encoder : PretrainedModule
+        Trained in place, on `device`; left in evaluation mode.
+    inputs : Arrays or Sequences, length n_samples
+    membership : csr_array, shape (n_samples, n_classes)
+        1 where a sample belongs to a class. Samples that share a class are a pair of it.
+    sample_weight : ndarray of float, shape (n_samples,)
+        A pair counts by the product.
+    how : Contrastive
+    device : torch.device
+    seed : int
+
+    Returns
+    -------
+    list of float
+        The loss of each step.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not finite.
+    """
+    network = Network(encoder.to(device), nn.Sequential())
+    layers = find_layers(network)[:-1]
+    moving = layers if how.n_layers is None else layers[-how.n_layers :]
+    encoder.requires_grad_(False)
+    parameters = [parameter for layer in moving for parameter in layer.parameters(network)]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    if not parameters:
+        return []
+    still = [layer for layer in layers if layer not in moving]
+    losses: list[float] = []
+    with seeded(seed, device):
+        if isinstance(inputs, Sequences) and how.max_tokens is not None:
+            inputs = replace(inputs, lengths=np.minimum(inputs.lengths, how.max_tokens))
+        if isinstance(encoder, SentenceEncoder) and (level := encoder.n_still()):
+            inputs = encoder.with_states(inputs, level, device)  # type: ignore[arg-type]
+        encoder.train()
+        for name, module in network.named_modules():
+            if any(layer.holds(name) for layer in still):
+                module.eval()
+        optimizer = torch.optim.AdamW(parameters, how.lr, weight_decay=_WEIGHT_DECAY)
+        generator = np.random.default_rng(derive_seed(seed, 0))
+        member = membership.toarray().astype(np.float32)
+        weight = sample_weight / sample_weight.mean()
+        for step in range(how.n_steps):
+            rows = draw_batch(member, how.batch_size, generator)
+            progress = (step + 0.5) / how.n_steps
+            optimizer.param_groups[0]["lr"] = how.lr * rate_at("linear", _WARMUP, progress)
+            encoded, order = _encode(encoder, inputs, rows, device)
+            rows = rows[order]
+            same, scale = (torch.from_numpy(a).to(device) for a in (member[rows], weight[rows]))
+            loss = contrastive_loss(encoded, same, scale.float())
+            if not torch.isfinite(loss):
+                raise ValueError(
+                    f"The loss of the contrastive stage is {loss.item()} in step {step + 1}. Lower "
+                    f"its rate: adaptation=Contrastive(lr={how.lr / 10:.2g})."
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+            if max(losses[-_ENOUGH:]) < how.tolerance and len(losses) >= _ENOUGH:
+                break
+    encoder.eval()
+    return losses
+
+
+def contrastive_loss(encoded: Tensor, member: Tensor, weight: Tensor) -> Tensor:
+    """The squared error of all cosines of a batch.
+
+    Parameters
+    ----------
+    encoded : Tensor, shape (n, d)
+    member : Tensor, shape (n, n_classes)
+        1 where a sample belongs to a class.
+    weight : Tensor, shape (n,)
+        Of the samples.
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    unit = F.normalize(encoded, dim=1)
+    cosine = unit @ unit.T
+    same = member @ member.T > 0
+    pair = weight[:, None] * weight
+    pair = pair * (1 - torch.eye(len(unit), device=unit.device))
+    loss = cosine.new_zeros(())
+    for chosen, goal in ((same, 1.0), (~same, 0.0)):
+        share = pair * chosen
+        total = share.sum()
+        if total > 0:
+            loss = loss + (share * (cosine - goal).square()).sum() / total
+    return loss
+
+
+def draw_batch(
+    member: NDArray[np.float32], size: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Samples of a batch: all, or as many of each class as there is room for.
+
+    Parameters
+    ----------
+    member : ndarray, shape (n_samples, n_classes)
+    size : int
+    generator : numpy Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Distinct; at least two of a class that is drawn, where it has two.
+    """
+    if len(member) <= size:
+        return np.arange(len(member))
+    classes = generator.permutation(np.flatnonzero(member.any(axis=0)))[: max(size // 2, 1)]
+    each = max(size // len(classes), 2)
+    drawn: list[NDArray[np.int64]] = [
+        generator.permutation(np.flatnonzero(member[:, code]))[:each] for code in classes.tolist()
+    ]
+    return np.unique(np.concatenate(drawn))
+
+
+def _encode(
+    encoder: PretrainedModule, inputs: Inputs, rows: NDArray[np.int64], device: torch.device
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """What the encoder gives for some samples, and in which order: by length, if any."""
+    from_inputs: Any = inputs[rows]
+    lengths = getattr(from_inputs, "lengths", None)
+    parts: Sequence[NDArray[np.int64]] = [np.arange(len(rows))]
+    if lengths is not None:
+        order, n_parts = np.argsort(-lengths, kind="stable"), -(-int(lengths.sum()) // _TOGETHER)
+        parts = np.array_split(order, max(n_parts, min(4, len(rows) // 8)) or 1)
+    encoded = []
+    for part in parts:
+        ((batch, _),) = Batches(Samples(from_inputs[part]), len(part), device)
+        encoded.append(encoder(**batch.tensors))
+    return torch.cat(encoded), np.concatenate(parts)

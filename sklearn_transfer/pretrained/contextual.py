@@ -1,0 +1,518 @@
+"""ContextualModel: a sentence encoder of sentence-transformers, opened on first use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import (
+    VectorFormatError,
+    check_texts,
+)
+from .cache import ENCODINGS, find_root
+from .catalog import locate
+from .contextual_files import OURS, check_folder
+from .distillation import distill
+from .encodings import Encodings, EncodingsInfo
+from .files import digest_files
+from .sentence_models import OpenModel, find_device, open_model, wrap_model
+from .sequences import Padding, Sequences
+from .vectors import PretrainedVectors
+
+# Tokens of a batch, padding included: more is no faster on a CPU, and takes memory.
+_BATCH_TOKENS = 4096
+_MEMORY = 256 << 20  # bytes
+_PRECISIONS = ("float32", "float16", "bfloat16")
+# Where a model knows no bounds.
+_LONGEST = 1 << 17
+_PROBES = "", "A text of several words, by which the encoder is tried."
+
+_opening = threading.RLock()
+
+
+class ContextualModel:
+    """A pretrained sentence encoder: a text's features depend on all of its words.
+
+    Any model of sentence-transformers. It never changes and is opened on first use, once in a
+    process: clones and estimators that name the same model share it, and the features of each
+    distinct text are computed once and kept.
+
+    Parameters
+    ----------
+    source : str, path or SentenceTransformer
+        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``,
+        ``"hf://org/name@revision"``; what lies in the hub's local cache is used without asking), a
+        folder, or an opened model, which must not be trained any more.
+    max_tokens : int, default=None
+        What is longer is cut off. None is the model's own maximum, which cannot be exceeded.
+    prompt : str, default=None
+        Put before every text. None is the model's own default, mostly none.
+    precision : {"float32", "float16", "bfloat16"}, default="float32"
+        Of weights and computations; features are float32.
+    device : str, default="auto"
+        "auto" is CUDA, else MPS, else the CPU.
+    batch_tokens : int, default=4096
+        Tokens that are encoded at a time, padding included. Halved where memory does not suffice.
+    cache : {"memory", "disk"}, path or None, default="memory"
+        Where features are kept: in the process; on disk as well, in the cache folder of the
+        platform (see :func:`cache_info`) or in a folder; or nowhere. Processes that share a folder
+        share the work.
+    cache_bytes : int, default=268_435_456
+        Of the features in memory at most.
+    hidden_dtype : {"float32", "float16"}, default="float32"
+        In fine-tuning, how the states below the lowest layer that is trained are kept.
+    trust_remote_code : bool, default=False
+        Let a model bring Python code of its own, which runs whatever its author put inside.
+    pickle_weights : bool, default=False
+        Whether a pickle holds the weights; otherwise the folder's path and its fingerprint.
+
+    Attributes
+    ----------
+    dim : int
+        Number of features.
+    n_layers : int
+        Layers of the encoder.
+    fingerprint : str
+        Of weights, configuration and vocabulary.
+
+    See Also
+    --------
+    PretrainedEmbeddingTransformer : Its features, in a pipeline.
+    FineTunedClassifier : Trains it further.
+
+    Notes
+    -----
+    Texts are split first, all at once, and batched by their number of tokens. Only weights in
+    safetensors are opened: other formats are pickles.
+
+    Examples
+    --------
+    Nothing is looked for before it is needed:
+
+    >>> from sklearn_transfer import ContextualModel
+    >>> ContextualModel("sentence-transformers/all-MiniLM-L6-v2", max_tokens=128)
+    <ContextualModel 'sentence-transformers/all-MiniLM-L6-v2', not opened>
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        max_tokens: int | None = None,
+        prompt: str | None = None,
+        precision: str = "float32",
+        device: str = "auto",
+        batch_tokens: int = _BATCH_TOKENS,
+        cache: str | os.PathLike[str] | None = "memory",
+        cache_bytes: int = _MEMORY,
+        hidden_dtype: str = "float32",
+        trust_remote_code: bool = False,
+        pickle_weights: bool = False,
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise ValueError(f"precision must be one of {_PRECISIONS}, got {precision!r}.")
+        if hidden_dtype not in _PRECISIONS[:2]:
+            raise ValueError(
+                f"hidden_dtype must be one of {_PRECISIONS[:2]}, got {hidden_dtype!r}."
+            )
+        if not isinstance(source, str | os.PathLike) and not is_library_model(source):
+            raise TypeError(
+                f"source must be a name, a folder or a SentenceTransformer, got "
+                f"{type(source).__name__}: {source!r:.80}"
+            )
+        for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be a positive number of tokens, got {value}.")
+        self.source, self._max_tokens, self.prompt = source, max_tokens, prompt
+        self.precision, self.device, self.batch_tokens = precision, device, batch_tokens
+        self.cache, self.cache_bytes = cache, cache_bytes
+        self.hidden_dtype = hidden_dtype
+        self.trust_remote_code, self.pickle_weights = trust_remote_code, pickle_weights
+        self._expected: str | None = None  # the fingerprint that a pickle refers to
+        self._held: OpenModel | None = None
+
+    # ---- what it knows of itself ----
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return int(self._library.get_embedding_dimension())
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal where weights, configuration and vocabulary are."""
+        return self._model.fingerprint
+
+    @property
+    def max_tokens(self) -> int:
+        """What of a text is longer is cut off, in tokens, special ones included."""
+        library = self._library
+        config = getattr(library[0], "config", None)
+        limits = (
+            self._max_tokens,
+            library.max_seq_length,
+            library.tokenizer.model_max_length,
+            getattr(config, "max_position_embeddings", None),
+        )  # the third is a huge number where it is not known
+        return int(min(limit for limit in (*limits, _LONGEST) if limit))
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the encoder."""
+        config = getattr(self._library[0], "config", None)
+        config = getattr(config, "get_text_config", lambda: config)()
+        return int(getattr(config, "num_hidden_layers", 0))
+
+    @property
+    def library_model(self) -> Any:
+        """The model of the library, as it was opened; to be read, not changed."""
+        return self._library
+
+    @property
+    def padding(self) -> Padding:
+        """How texts of several lengths are put side by side."""
+        tokenizer = self._tokenizer
+        return Padding(int(tokenizer.pad_token_id or 0), tokenizer.padding_side == "left")
+
+    # ---- texts to features ----
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The features of texts; each distinct text is encoded once, as long as it is kept.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+
+        Returns
+        -------
+        ndarray of float32, shape (n_texts, dim)
+            What ``SentenceTransformer.encode`` gives.
+
+        Warns
+        -----
+        UserWarning
+            If a batch was too large for the memory, once.
+        """
+        return self.encode_and_count(texts)[0]
+
+    def encode_and_count(
+        self, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The same, and how many tokens each text has.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+
+        Returns
+        -------
+        features : ndarray of float32, shape (n_texts, dim)
+        n_tokens : ndarray of int64, shape (n_texts,)
+            Those beyond `max_tokens` are counted too.
+        """
+        texts = check_texts(texts, estimator=type(self).__name__)
+        return self._encodings.get(texts, self._encode)
+
+    def split(self, texts: Sequence[str]) -> Sequences:
+        """Texts to the model's tokens.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+
+        Returns
+        -------
+        Sequences
+        """
+        prompt = self._prompt
+        # A lone surrogate is no character that the library could be given.
+        whole = [(prompt + text).encode(errors="replace").decode() for text in texts]
+        longest = self.max_tokens
+        found = self._tokenizer(
+            whole, truncation=True, max_length=longest, padding=False, verbose=False
+        )
+        lengths = np.array([len(ids) for ids in found["input_ids"]], dtype=np.int64)
+        n_special = self._tokenizer.num_special_tokens_to_add()
+        n_tokens = lengths.copy()
+        for text in np.flatnonzero(lengths >= longest).tolist():
+            rest = found.encodings[text].overflowing
+            n_tokens[text] += sum(len(part.ids) - n_special for part in rest)
+        ids = np.concatenate([np.array(ids, dtype=np.int32) for ids in found["input_ids"]])
+        return Sequences(ids, np.cumsum(lengths) - lengths, lengths, n_tokens, self.padding)
+
+    def cut(self, max_tokens: int) -> ContextualModel:
+        """The same model, which reads at most so many tokens of a text."""
+        if max_tokens >= self.max_tokens:
+            return self
+        other = ContextualModel(self.source, max_tokens=max_tokens, **self._settings)
+        other._expected, other._held = self._expected, self._held
+        return other
+
+    def encode_tokens(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The features of single tokens, each between the special tokens of a text.
+
+        Parameters
+        ----------
+        ids : ndarray of int64, shape (n_tokens,)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_tokens, dim)
+        """
+        around = np.array(self._tokenizer("")["input_ids"], dtype=np.int32)
+        before = (len(around) + 1) // 2  # an end without a beginning is rare
+        lines = np.empty((len(ids), len(around) + 1), dtype=np.int32)
+        lines[:, :before], lines[:, before], lines[:, before + 1 :] = (
+            around[:before],
+            ids,
+            around[before:],
+        )
+        lengths = np.full(len(ids), lines.shape[1])
+        starts = np.cumsum(lengths) - lengths
+        sequences = Sequences(lines.ravel(), starts, lengths, lengths, self.padding)
+        return self._run(sequences)
+
+    def distill(
+        self, words: Sequence[str] | None = None, *, n_components: int | None = 256
+    ) -> PretrainedVectors:
+        """Make static vectors of it: each token is encoded once, alone.
+
+        Parameters
+        ----------
+        words : sequence of str, default=None
+            None: the tokens of the model's own tokenizer, with which texts are then split (extra
+            ``static``). Words, the most frequent first; or texts, whose words are taken, in lower
+            case.
+        n_components : int, default=256
+            Dimensions that are kept, by a principal component analysis; None keeps all.
+
+        Returns
+        -------
+        PretrainedVectors
+            In memory; `scales` hold the weights of the tokens. See :mod:`.distillation`.
+
+        Raises
+        ------
+        ValueError
+            If there is no word, or `n_components` is not positive.
+
+        Notes
+        -----
+        The method of Model2Vec (Tulkens & van Dongen 2024), with weights by Zipf's law, or counted
+        in the texts.
+        """
+        return PretrainedVectors._wrap(
+            distill(self, words, n_components), name=f"distilled from {self._name}"
+        )
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer, as Hugging Face's ``tokenizer.json`` has it."""
+        return str(self._tokenizer.backend_tokenizer.to_str())
+
+    def cache_info(self) -> EncodingsInfo:
+        """What is kept of the texts that this process has encoded, and how often it was of use.
+
+        Returns
+        -------
+        EncodingsInfo
+            With the attributes `n_texts`, `n_bytes`, `n_hits`, `n_encoded`, `folder` and
+            `n_bytes_on_disk`.
+        """
+        return self._encodings.info()
+
+    def clear_cache(self) -> None:
+        """Let go of the features that are kept, in memory and on disk."""
+        self._encodings.clear()
+
+    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        sequences = self.split(texts)
+        return self._run(sequences), sequences.n_tokens
+
+    def _run(self, sequences: Sequences) -> NDArray[np.float32]:
+        """The features of texts that are split, shape (n_texts, dim)."""
+        return self._model.run(sequences, self.batch_tokens, self._n_prompt)
+
+    @property
+    def _n_prompt(self) -> int:
+        """Tokens of the prompt, with what begins a text; 0 without one."""
+        if not self._prompt:
+            return 0
+        n_special = int(self._tokenizer.num_special_tokens_to_add())
+        return len(self._tokenizer(self._prompt)["input_ids"]) - min(1, n_special)
+
+    def inputs(self, ids: Any, mask: Any) -> dict[str, Any]:
+        """What the modules of the library are called with.
+
+        Parameters
+        ----------
+        ids : Tensor of int64, shape (n_texts, length)
+        mask : Tensor of bool, shape (n_texts, length)
+
+        Returns
+        -------
+        dict of Tensor
+        """
+        return self._model.inputs(ids, mask, self._n_prompt)
+
+    # ---- what is opened ----
+
+    @property
+    def _name(self) -> str:
+        if isinstance(self.source, str | os.PathLike):
+            return repr(os.fspath(self.source))
+        return "of a SentenceTransformer"
+
+    @property
+    def _library(self) -> Any:
+        return self._model.library
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._library.tokenizer
+
+    @property
+    def _prompt(self) -> str:
+        if self.prompt is not None:
+            return self.prompt
+        library = self._library
+        return str(library.prompts.get(library.default_prompt_name or "", "") or "")
+
+    @property
+    def _encodings(self) -> Encodings:
+        model = self._model
+        folder = self._folder(model)
+        settings = f"{folder} {self.max_tokens} {self._prompt!r} {self.cache_bytes}"
+        if self.cache is None:
+            return Encodings(0)
+        with _opening:
+            if settings not in model.encodings:
+                model.encodings[settings] = Encodings(self.cache_bytes, folder)
+            return model.encodings[settings]
+
+    def _folder(self, model: OpenModel) -> Path | None:
+        """Where features are kept on disk: another one for all that changes them."""
+        if self.cache is None or self.cache == "memory":
+            return None
+        root = find_root() if self.cache == "disk" else Path(self.cache).expanduser().absolute()
+        if root is None:
+            return None
+        # Not the device, nor the batches: what they change is below the sixth digit.
+        settings = [model.fingerprint, self.max_tokens, self._prompt, self.precision]
+        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+        return root / ENCODINGS / digest
+
+    @property
+    def _model(self) -> OpenModel:
+        with _opening:
+            if self._held is None:
+                self._held = self._open()
+            return self._held
+
+    def _open(self) -> OpenModel:
+        if not isinstance(self.source, str | os.PathLike):
+            device = self.source.device if self.device == "auto" else find_device(self.device)
+            return wrap_model(self.source, str(device))
+        device = find_device(self.device)
+        path = locate(self.source)
+        files = check_folder(path, trust_remote_code=self.trust_remote_code)
+        fingerprint = digest_files(files)
+        if self._expected not in (None, fingerprint):
+            raise ValueError(
+                f"The pickle refers to the contextual model in {path}, which has changed since: "
+                f"expected the fingerprint {self._expected}, found {fingerprint}. Put the old "
+                f"files back, or fit again."
+            )
+        model = open_model(
+            path,
+            fingerprint,
+            precision=self.precision,
+            device=device,
+            trust_remote_code=self.trust_remote_code,
+        )
+        self._check(model, path)
+        return model
+
+    def _check(self, model: OpenModel, path: Path) -> None:
+        """Refuse a model that is not fed by the tokens of texts alone."""
+        if not getattr(getattr(model.library, "tokenizer", None), "is_fast", False):
+            raise VectorFormatError(
+                f"{path}: expected a model with a fast tokenizer (tokenizer.json), found "
+                f"{type(getattr(model.library, 'tokenizer', None)).__name__}."
+            )
+        self._held = model
+        try:
+            ours = self._run(self.split(_PROBES))
+        finally:
+            self._held = None
+        options = {} if self.prompt is None else {"prompt": self.prompt}
+        theirs = model.library.encode(list(_PROBES), show_progress_bar=False, **options)
+        tolerance = 1e-4 if self.precision == "float32" else 0.1
+        if self._max_tokens is None and not np.allclose(ours, theirs, atol=tolerance):
+            raise VectorFormatError(
+                f"{path}: this model needs more than the tokens of a text (its features differ "
+                f"from those that sentence-transformers finds by "
+                f"{np.abs(ours - theirs).max():.2g})."
+            )
+
+    # ---- shared, not copied ----
+
+    def __sklearn_clone__(self) -> ContextualModel:
+        return self
+
+    def __copy__(self) -> ContextualModel:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ContextualModel:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = {**self._settings, "max_tokens": self._max_tokens}
+        source, expected = self.source, None
+        if isinstance(source, str | os.PathLike):
+            if self.pickle_weights:
+                source = self._library
+            elif self._held is not None:
+                source, expected = os.fspath(locate(source)), self.fingerprint
+        return _unpickle, (source, settings, expected)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SETTINGS}
+
+    def __repr__(self) -> str:
+        name = self._name
+        if self._held is None:
+            return f"<ContextualModel {name}, not opened>"
+        return (
+            f"<ContextualModel {name}: {self.n_layers} layers, {self.dim} features, "
+            f"{self.max_tokens} tokens, {self.precision}, {self._held.device}>"
+        )
+
+
+_SETTINGS = (
+    *("prompt", "precision", "device", "batch_tokens", "cache", "cache_bytes", "hidden_dtype"),
+    *("trust_remote_code", "pickle_weights"),
+)
+
+
+def _unpickle(source: Any, settings: dict[str, Any], expected: str | None) -> ContextualModel:
+    model = ContextualModel(source, **settings)
+    model._expected = expected
+    return model
+
+
+def is_library_model(source: Any) -> bool:
+    """Whether this is a SentenceTransformer; the library is not imported."""
+    return any(
+        kind.__name__ == "SentenceTransformer" and kind.__module__.startswith(OURS)
+        for kind in type(source).__mro__
+    )

@@ -1,0 +1,448 @@
+"""Both estimators over a contextual model."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+pytest.importorskip("sentence_transformers", reason="the extra contextual")
+
+import torch
+from contextual_toys import DIM, MAX_TOKENS, N_LAYERS, open_library, save_tiny
+from torch import nn
+
+from sklearn_transfer import (
+    ContextualModel,
+    ContinuedVectors,
+    FineTunedClassifier,
+    PretrainedEmbeddingTransformer,
+    PretrainedVectors,
+    load_pretrained,
+    rank_pretrained,
+)
+from sklearn_transfer.nn.adaptation import Contrastive, LinearProbing, Top
+
+POLICIES = ["top-1", "top-2", "full", "gradual", "discriminative"]
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("contextual"))
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> ContextualModel:
+    """A model of which nothing is kept from another test."""
+    model = ContextualModel(tiny_model)
+    model.clear_cache()
+    return model
+
+
+@pytest.fixture(scope="module")
+def labelled() -> tuple[list[str], np.ndarray]:
+    generator = np.random.default_rng(0)
+    filler = ["the", "a", "film", "plot", "was", "and", "it"]
+    texts, labels = [], []
+    for i in range(24):
+        tone = ["good", "great"] if i % 2 else ["bad", "awful"]
+        n_words = int(generator.integers(1, 6))
+        texts.append(" ".join([*generator.choice(filler, n_words), *generator.choice(tone, 2)]))
+        labels.append("yes" if i % 2 else "no")
+    return texts, np.array(labels)
+
+
+# ---- features ----
+
+
+def test_transformer_gives_the_model_s_features(tiny_model: Path, model: ContextualModel, labelled):
+    texts, _ = labelled
+    for source in (str(tiny_model), tiny_model, model, open_library(tiny_model)):
+        embed = PretrainedEmbeddingTransformer(source).fit(texts)
+        np.testing.assert_allclose(embed.transform(texts), model.encode(texts), atol=1e-5)
+        assert (embed.n_features_out_, embed.coverage_) == (DIM, 1.0)
+        assert isinstance(embed.pretrained_, ContextualModel)
+    assert len(embed.get_feature_names_out()) == DIM
+
+
+def test_transformer_beside_vectors(model: ContextualModel, vectors: PretrainedVectors, labelled):
+    texts, _ = labelled
+    both = PretrainedEmbeddingTransformer([vectors, model], pooling=("mean", "max")).fit(texts)
+    alone = PretrainedEmbeddingTransformer(vectors, pooling=("mean", "max")).fit_transform(texts)
+    expected = np.concatenate([alone, model.encode(texts)], axis=1)
+    np.testing.assert_allclose(both.transform(texts), expected, atol=1e-6)
+    assert both.n_features_out_ == 2 * vectors.dim + DIM
+
+
+def test_components_and_norm_apply(model: ContextualModel, labelled):
+    texts, _ = labelled
+    embed = PretrainedEmbeddingTransformer(model, remove_components=1, norm="l2").fit(texts)
+    found = embed.transform(texts)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found @ embed.components_[0], 0, atol=1e-5)
+
+
+def test_what_is_not_read_is_reported(tiny_model: Path):
+    texts = ["the film was good " * 10, "a film"]
+    read = 2 * MAX_TOKENS
+    with pytest.warns(UserWarning, match=r"(?s)Only 35% of the tokens.*1 of 2 texts.*12 tokens"):
+        embed = PretrainedEmbeddingTransformer(tiny_model).fit(texts)
+    assert embed.coverage_ == pytest.approx((read - MAX_TOKENS + 4) / (42 + 4))
+
+
+def test_a_grid_encodes_each_text_once(model: ContextualModel, labelled):
+    texts, labels = labelled
+    pipeline = make_pipeline(PretrainedEmbeddingTransformer(model), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0]}
+    GridSearchCV(pipeline, grid, cv=3).fit(texts, labels)
+    frozen = FineTunedClassifier(model, adaptation="frozen", random_state=0)
+    GridSearchCV(frozen, {"strength": [1.0, 3.0]}, cv=3).fit(texts, labels)
+    assert model.cache_info().n_encoded == len(set(texts))
+
+
+def test_a_grid_on_two_processes_encodes_each_text_once(tiny_model: Path, tmp_path: Path, labelled):
+    texts, labels = labelled
+    model = ContextualModel(tiny_model, cache=tmp_path / "kept")
+    pipeline = make_pipeline(PretrainedEmbeddingTransformer(model), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1.0]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, refit=False).fit(texts, labels)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    features = model.encode(texts)
+    assert model.cache_info().n_encoded == 0  # the workers have left all of them
+    np.testing.assert_allclose(features, ContextualModel(tiny_model).encode(texts), atol=1e-5)
+
+
+# ---- frozen ----
+
+
+def test_frozen_is_a_linear_model_on_the_features(model: ContextualModel, labelled):
+    texts, labels = labelled
+    frozen = FineTunedClassifier(model, adaptation="frozen").fit(texts, labels)
+    assert frozen.score(texts, labels) > 0.9
+    assert frozen.transform(texts).shape == (len(texts), DIM)
+    assert frozen.coverage_ == 1
+    assert len(pickle.dumps(frozen)) < 50_000
+    again = pickle.loads(pickle.dumps(frozen))
+    np.testing.assert_array_equal(again.predict_proba(texts), frozen.predict_proba(texts))
+
+
+def test_in_a_list_it_stands_beside_words(model: ContextualModel, vectors, labelled):
+    texts, labels = labelled
+    both = FineTunedClassifier([vectors, model]).fit(texts, labels)
+    assert both.score(texts, labels) > 0.9
+    assert both.transform(texts).shape[1] == vectors.dim + DIM + 1
+    alone = FineTunedClassifier([model], adaptation="frozen").fit(texts, labels)
+    single = FineTunedClassifier(model, adaptation="frozen").fit(texts, labels)
+    np.testing.assert_allclose(alone.predict_proba(texts), single.predict_proba(texts), atol=1e-5)
+
+
+def test_max_tokens_cuts(model: ContextualModel, labelled):
+    texts, labels = labelled
+    short = FineTunedClassifier(model, adaptation="frozen", max_tokens=4).fit(texts, labels)
+    assert short.pretrained_.max_tokens == 4
+    assert short.coverage_ < 1
+
+
+# ---- trained ----
+
+
+def fit(source: Any, labelled: Any, **options: Any) -> FineTunedClassifier:
+    options = {"random_state": 0, "max_epochs": 3, "batch_size": 8, **options}
+    return FineTunedClassifier(source, **options).fit(*labelled)
+
+
+def moved(classifier: FineTunedClassifier, model: ContextualModel) -> set[str]:
+    """The layers of which a parameter is not what it was."""
+    before = dict(model.library_model.named_parameters())
+    found = set()
+    for name, parameter in classifier.module_.encoder.module.named_parameters():
+        if not torch.equal(parameter.detach(), before[name].detach()):
+            parts = name.split(".")
+            layer = parts[parts.index("layer") + 1] if "layer" in parts else "embeddings"
+            found.add(layer)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("top-1", {"2"}),
+        ("top-2", {"1", "2"}),
+        (Top(3), {"0", "1", "2"}),
+        ("full", {"embeddings", "0", "1", "2"}),
+        ("gradual", {"1", "2"}),
+        ("discriminative", {"embeddings", "0", "1", "2"}),
+    ],
+)
+def test_layers_that_move(model: ContextualModel, labelled, policy: Any, expected: set[str]):
+    classifier = fit(model, labelled, adaptation=policy)
+    assert moved(classifier, model) == expected
+    rates = classifier.history_[-1]["rates"]
+    assert list(rates) == ["embeddings", *(f"layer {i}" for i in range(N_LAYERS)), "head"]
+    assert rates["head"] == pytest.approx(0.01)
+    if policy != "discriminative":
+        assert rates["layer 2"] == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize("policy", ["top-1", "top-2", "gradual"])
+def test_layers_below_are_computed_once_and_that_changes_nothing(
+    model: ContextualModel, labelled, policy: str, monkeypatch: pytest.MonkeyPatch
+):
+    from sklearn_transfer.nn.sentences import SentenceEncoder
+
+    once = fit(model, labelled, adaptation=policy, lr=0.05, embedding_lr=0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceEncoder, "n_still", lambda self: 0)
+        anew = fit(model, labelled, adaptation=policy, lr=0.05, embedding_lr=0.01)
+    for one, other in zip(once.history_, anew.history_, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-4)
+    np.testing.assert_allclose(
+        once.decision_function(labelled[0]), anew.decision_function(labelled[0]), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "contrastive", LinearProbing(max_probing=5)])
+def test_fits_learn_repeat_and_pickle(model: ContextualModel, labelled, policy: Any):
+    texts, _ = labelled
+    options = {"adaptation": policy, "lr": 0.05, "embedding_lr": 1e-3, "max_epochs": 10}
+    classifier = fit(model, labelled, **options)
+    losses = [row["train_loss"] for row in classifier.history_]
+    assert min(losses) < losses[0]
+    np.testing.assert_array_equal(
+        fit(model, labelled, **options).predict_proba(texts), classifier.predict_proba(texts)
+    )
+    np.testing.assert_allclose(
+        classifier.predict_proba(texts[::-1])[::-1], classifier.predict_proba(texts), atol=1e-5
+    )
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    assert classifier.transform(texts).shape == (len(texts), DIM)
+    assert clone(classifier).pretrained is model
+
+
+def test_the_model_itself_stays_as_it_was(model: ContextualModel, labelled):
+    before = model.encode(labelled[0])
+    for policy in ("full", "contrastive"):
+        fit(model, labelled, adaptation=policy, embedding_lr=0.01, max_epochs=20)
+    model.clear_cache()
+    np.testing.assert_array_equal(model.encode(labelled[0]), before)
+
+
+def test_the_pull_keeps_it_near(model: ContextualModel, labelled):
+    def distance(l2_sp: float) -> float:
+        classifier = fit(model, labelled, embedding_lr=0.01, l2_sp=l2_sp, max_epochs=6)
+        before = dict(model.library_model.named_parameters())
+        after = classifier.module_.encoder.module.named_parameters()
+        return sum(float((p - before[name]).detach().square().sum()) for name, p in after)
+
+    free, pulled = distance(0), distance(10.0)
+    assert 0 < pulled < free
+
+
+def test_checkpoints_go_on(model: ContextualModel, labelled, tmp_path: Path):
+    class Stop(Exception):
+        pass
+
+    from skorch.callbacks import Callback
+
+    class StopAfter(Callback):
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            if len(net.history) == 2 and not (tmp_path / "stopped").exists():
+                (tmp_path / "stopped").write_text("")
+                raise Stop
+
+    whole = fit(model, labelled, adaptation="top-1", embedding_lr=0.01)
+    options = {"adaptation": "top-1", "embedding_lr": 0.01, "checkpoint": tmp_path / "state"}
+    with pytest.raises(Stop):
+        fit(model, labelled, callbacks=[StopAfter()], **options)
+    resumed = fit(model, labelled, **options)
+    np.testing.assert_array_equal(
+        resumed.predict_proba(labelled[0]), whole.predict_proba(labelled[0])
+    )
+
+
+def test_early_stopping_schedules_and_mixed_precision(model: ContextualModel, labelled):
+    classifier = fit(
+        model,
+        labelled,
+        adaptation="top-1",
+        early_stopping=True,
+        validation_fraction=0.25,
+        schedule="linear",
+        warmup=0.1,
+        max_grad_norm=1.0,
+        mixed_precision=True,
+        class_weight="balanced",
+    )
+    assert all("valid_loss" in row for row in classifier.history_)
+
+
+def test_partial_fit(model: ContextualModel, labelled):
+    texts, labels = labelled
+    classifier = FineTunedClassifier(model, adaptation="top-1", random_state=0)
+    for part in (slice(0, 12), slice(12, 24)):
+        classifier.partial_fit(texts[part], labels[part], classes=["no", "yes"])
+    assert set(classifier.predict(texts)) <= {"no", "yes"}
+
+
+def test_indicators(model: ContextualModel, labelled):
+    texts, labels = labelled
+    indicator = np.stack([labels == "yes", np.arange(24) % 3 == 0], axis=1).astype(int)
+    for policy in ("frozen", "contrastive", "top-1"):
+        classifier = fit(model, (texts, indicator), adaptation=policy, max_epochs=20)
+        assert classifier.predict(texts).shape == (24, 2)
+
+
+def test_auto_compares_and_says_why(model: ContextualModel, labelled):
+    texts, labels = labelled
+    classifier = FineTunedClassifier(model, adaptation="auto", random_state=0).fit(texts, labels)
+    assert set(classifier.adaptation_.scores) == {"frozen", "contrastive"}
+    assert classifier.adaptation_.reason.startswith("most accurate on 5 folds")
+
+
+def test_auto_epochs(model: ContextualModel, labelled):
+    texts, labels = labelled
+    assert FineTunedClassifier(model, adaptation="top-1").fit(texts, labels).n_iter_ == 3
+
+
+def test_contrastive_on_arrays():
+    generator = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    X = generator.standard_normal((60, 8)).astype(np.float32)
+    X[np.arange(60), y] += 2
+    module = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 8))
+    classifier = FineTunedClassifier(
+        module, adaptation=Contrastive(n_steps=30, lr=0.01), random_state=0
+    ).fit(X[:30], y[:30])
+    frozen = FineTunedClassifier(module, adaptation="frozen").fit(X[:30], y[:30])
+    assert classifier.score(X[:30], y[:30]) >= frozen.score(X[:30], y[:30])
+    assert not np.allclose(classifier.transform(X), frozen.transform(X))
+    assert classifier.temperature_ == 1
+
+
+def test_weights_of_zero_and_of_two(model: ContextualModel, labelled):
+    texts, labels = labelled
+    weight = np.ones(24)
+    weight[20:] = 0
+    weighted = FineTunedClassifier(model, adaptation="frozen").fit(texts, labels, weight)
+    fewer = FineTunedClassifier(model, adaptation="frozen").fit(texts[:20], labels[:20])
+    np.testing.assert_allclose(weighted.predict_proba(texts), fewer.predict_proba(texts), atol=1e-6)
+
+
+def test_a_fitted_classifier_survives_the_move_of_its_folder(
+    tiny_model: Path, tmp_path: Path, labelled
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    whole = ContextualModel(folder, pickle_weights=True)
+    classifier = fit(whole, labelled, adaptation="top-1")
+    expected = classifier.predict_proba(labelled[0])
+    content = pickle.dumps(classifier)
+    shutil.rmtree(folder)
+    np.testing.assert_allclose(
+        pickle.loads(content).predict_proba(labelled[0]), expected, atol=1e-6
+    )
+
+
+# ---- a teacher ----
+
+
+@pytest.mark.parametrize("policy", ["frozen", "top-1"])
+def test_a_student_learns_the_teacher_s_labels(model, vectors, labelled, policy: str):
+    texts, labels = labelled
+    teacher = fit(model, labelled, adaptation=policy, max_epochs=20)
+    student = FineTunedClassifier(vectors, distill_from=teacher)
+    assert clone(student).distill_from is teacher
+    student.fit(texts)
+    probability = teacher.predict_proba(texts)
+    expected = FineTunedClassifier(vectors).fit(
+        texts, teacher.predict(texts), sample_weight=probability.max(axis=1)
+    )
+    np.testing.assert_array_equal(student.predict_proba(texts), expected.predict_proba(texts))
+    upside_down = np.where(labels == "yes", "no", "yes")
+    again = clone(student).fit(texts, upside_down)  # y is not looked at
+    np.testing.assert_array_equal(again.predict_proba(texts), student.predict_proba(texts))
+
+
+def test_a_teacher_of_several_labels(model: ContextualModel, vectors, labelled):
+    texts, labels = labelled
+    indicator = np.stack([labels == "yes", np.arange(24) % 3 == 0], axis=1).astype(int)
+    teacher = FineTunedClassifier(model, adaptation="frozen").fit(texts, indicator)
+    student = FineTunedClassifier(vectors, distill_from=teacher).fit(texts)
+    assert student.predict(texts).shape == (24, 2)
+
+
+def test_a_teacher_must_be_fitted_and_know_probabilities(model, vectors, labelled):
+    with pytest.raises(NotFittedError):
+        FineTunedClassifier(vectors, distill_from=FineTunedClassifier(model)).fit(labelled[0])
+    with pytest.raises(ValueError, match="'distill_from' parameter"):
+        FineTunedClassifier(vectors, distill_from=3).fit(*labelled)
+    with pytest.raises(ValueError, match="y"):
+        FineTunedClassifier(vectors).fit(labelled[0])
+
+
+# ---- refused ----
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "cnn"}, "a contextual model it must stay 'mean'"),
+        ({"token_dropout": 0.1}, "token_dropout leaves out word vectors"),
+        ({"optimizer": "newton"}, "optimizer='newton' needs a linear model"),
+        ({"layer_groups": ["no.such.module"]}, "which the pretrained module does not have"),
+    ],
+)
+def test_options_that_do_not_go_with_it(
+    model: ContextualModel, labelled, options: dict[str, Any], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        FineTunedClassifier(model, **options).fit(*labelled)
+
+
+def test_contrastive_needs_an_encoder_and_all_samples(model, vectors, labelled):
+    for source in (vectors, [vectors, model]):
+        with pytest.raises(ValueError, match="'contrastive' trains an encoder"):
+            FineTunedClassifier(source, adaptation="contrastive").fit(*labelled)
+    with pytest.raises(ValueError, match="needs all samples at once"):
+        FineTunedClassifier(model, adaptation="contrastive").partial_fit(
+            *labelled, classes=["no", "yes"]
+        )
+
+
+def test_several_sources_are_not_trained_together(model, vectors, labelled):
+    with pytest.raises(ValueError, match="contextual model gives features and stays as it is"):
+        FineTunedClassifier([vectors, model], adaptation="gradual").fit(*labelled)
+
+
+def test_it_is_no_table_of_words(model: ContextualModel, labelled):
+    with pytest.raises(TypeError, match="trains word vectors further, got a contextual model"):
+        ContinuedVectors(model).fit(labelled[0])
+
+
+def test_numbers_are_refused(model: ContextualModel):
+    with pytest.raises(ValueError, match="reads texts, got a matrix"):
+        FineTunedClassifier(model).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_load_pretrained_tells_tables_from_models(tiny_model: Path, tmp_path: Path, model):
+    assert isinstance(load_pretrained(tiny_model), ContextualModel)
+    model.distill(n_components=4).write(tmp_path / "static", format="model2vec")
+    assert isinstance(load_pretrained(tmp_path / "static"), PretrainedVectors)
+
+
+def test_ranked_beside_vectors(model: ContextualModel, vectors, labelled):
+    library = model.library_model
+    ranking = rank_pretrained({"words": vectors, "model": model, "library": library}, *labelled)
+    rows = {row.name: row for row in ranking.rows}
+    assert rows["words"].dim == vectors.dim
+    assert rows["model"].dim == rows["library"].dim == DIM
+    assert rows["model"].logme == pytest.approx(rows["library"].logme, abs=1e-4)
