@@ -256,29 +256,9 @@ class ContextualModel:
         other._expected, other._held = self._expected, self._held
         return other
 
-    def encode_tokens(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The features of single tokens, each between the special tokens of a text.
-
-        Parameters
-        ----------
-        ids : ndarray of int64, shape (n_tokens,)
-
-        Returns
-        -------
-        ndarray of float32, shape (n_tokens, dim)
-        """
-        around = np.array(self._tokenizer("")["input_ids"], dtype=np.int32)
-        before = (len(around) + 1) // 2  # an end without a beginning is rare
-        lines = np.empty((len(ids), len(around) + 1), dtype=np.int32)
-        lines[:, :before], lines[:, before], lines[:, before + 1 :] = (
-            around[:before],
-            ids,
-            around[before:],
-        )
-        lengths = np.full(len(ids), lines.shape[1])
-        starts = np.cumsum(lengths) - lengths
-        sequences = Sequences(lines.ravel(), starts, lengths, lengths, self.padding)
-        return self._run(sequences)
+    def run(self, sequences: Sequences) -> NDArray[np.float32]:
+        """The features of texts that are split, shape (n_texts, dim); nothing is kept."""
+        return self._model.run(sequences, self.batch_tokens, self._n_prompt)
 
     def distill(
         self, words: Sequence[str] | None = None, *, n_components: int | None = 256
@@ -335,11 +315,7 @@ class ContextualModel:
 
     def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         sequences = self.split(texts)
-        return self._run(sequences), sequences.n_tokens
-
-    def _run(self, sequences: Sequences) -> NDArray[np.float32]:
-        """The features of texts that are split, shape (n_texts, dim)."""
-        return self._model.run(sequences, self.batch_tokens, self._n_prompt)
+        return self.run(sequences), sequences.n_tokens
 
     @property
     def _n_prompt(self) -> int:
@@ -450,7 +426,7 @@ class ContextualModel:
             )
         self._held = model
         try:
-            ours = self._run(self.split(_PROBES))
+            ours = self.run(self.split(_PROBES))
         finally:
             self._held = None
         options = {} if self.prompt is None else {"prompt": self.prompt}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .sequences import Sequences
 from .smaller import reduce
 from .table import Table
 from .tokenizer import TableTokenizer
@@ -66,7 +67,7 @@ def distill(model: ContextualModel, words: Sequence[str] | None, n_components: i
         unknown = tokenizer.unknown
         tokenizer = tokenizer.skipping([] if unknown is None else [unknown])
         tokens, share = list(names.values()), _zipf(len(names))
-        matrix = model.encode_tokens(np.fromiter(names, np.int64, len(names)))
+        matrix = model.run(_alone(model, np.fromiter(names, np.int32, len(names))))
     else:
         tokens, share = _count(words)
         matrix = model.encode(tokens)
@@ -75,6 +76,18 @@ def distill(model: ContextualModel, words: Sequence[str] | None, n_components: i
         table = reduce(table, n_components)
     weights = (_SMOOTHING / (_SMOOTHING + share)).astype(np.float32)
     return Table(table.words, table.matrix, scales=weights, tokenizer=tokenizer)
+
+
+def _alone(model: ContextualModel, ids: NDArray[np.int32]) -> Sequences:
+    """Tokens as texts of their own, each between the special tokens of a text."""
+    around = model.split([""]).ids
+    before = (len(around) + 1) // 2  # an end without a beginning is rare
+    line = np.insert(around, before, 0)
+    lines = np.tile(line, (len(ids), 1))
+    lines[:, before] = ids
+    lengths = np.full(len(ids), len(line))
+    starts = np.cumsum(lengths) - lengths
+    return Sequences(lines.ravel(), starts, lengths, lengths, model.padding)
 
 
 def _zipf(n_tokens: int) -> NDArray[np.float64]:
