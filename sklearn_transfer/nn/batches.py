@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .._validation import resolve_device
-from ..pretrained.sequences import Sequences
+from ..pretrained.sequences import Sequences, batches_by_length
 from ..text.design import Design
 from ..text.rows import Bags
 from .columns import SparseColumns
@@ -41,6 +41,8 @@ class Arrays:
 
 Inputs = Design | Bags | Arrays | Sequences
 
+# Sequences that are predicted may have so many tokens in the mean of a batch.
+_MEAN_LENGTH = 32
 # So many batches of sequences are drawn at a time, and put together by length.
 _DRAWN_TOGETHER = 16
 
@@ -126,6 +128,8 @@ class Batches:
     """Iterates over samples in batches, without a Python step for each sample.
 
     Batches differ in length by one at most, so that none is of a single sample unless all are.
+    Sequences that are not shuffled come in the order of their lengths, the longest first, and by
+    tokens rather than by samples.
 
     Parameters
     ----------
@@ -172,8 +176,12 @@ class Batches:
         if self.generator is not None and not whole:
             self.generator.shuffle(order)
         parts = np.array_split(order, len(self))
-        if self.generator is not None and isinstance(self.samples.X, Sequences):
-            parts = self._of_similar_length(order, self.samples.X.lengths)
+        if isinstance(self.samples.X, Sequences):
+            lengths = self.samples.X.lengths
+            if self.generator is not None:
+                parts = self._of_similar_length(order, lengths)
+            elif not whole:
+                parts = list(batches_by_length(lengths, _MEAN_LENGTH * self.batch_size))
         for part in parts:
             rows = slice(None) if whole else part
             tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])

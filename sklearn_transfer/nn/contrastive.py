@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..pretrained.sequences import Sequences
+from ..pretrained.sentence_models import CPU_TOKENS
+from ..pretrained.sequences import Sequences, batches_by_length
 from .adaptation import Contrastive, find_layers
 from .batches import Batches, Inputs, Samples
 from .networks import Network, PretrainedModule
@@ -23,8 +24,6 @@ from .sentences import SentenceEncoder
 
 _WARMUP = 0.1
 _WEIGHT_DECAY = 0.01
-# Texts of a batch whose lengths are alike are encoded together, at most so many tokens.
-_TOGETHER = 4096
 _ENOUGH = 2  # steps in a row below the tolerance
 
 
@@ -174,8 +173,7 @@ def _encode(
     lengths = getattr(from_inputs, "lengths", None)
     parts: Sequence[NDArray[np.int64]] = [np.arange(len(rows))]
     if lengths is not None:
-        order, n_parts = np.argsort(-lengths, kind="stable"), -(-int(lengths.sum()) // _TOGETHER)
-        parts = np.array_split(order, max(n_parts, min(4, len(rows) // 8)) or 1)
+        parts = list(batches_by_length(lengths, CPU_TOKENS))
     encoded = []
     for part in parts:
         ((batch, _),) = Batches(Samples(from_inputs[part]), len(part), device)

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from .._validation import levels_to_caller
 from ..pretrained.contextual import ContextualModel
+from ..pretrained.sentence_models import CPU_TOKENS
 from ..pretrained.sequences import Sequences, batches_by_length
 from .batches import Batches, Samples
 from .networks import PretrainedModule
 
 # Below this, what two ways of computing the same give is equal.
 _TOLERANCE = 1e-4
-# Tokens that are read at a time where nothing is learned.
-_TOGETHER = 4096
 # Bytes of states that are kept.
 _MOST = 4 << 30
 
@@ -169,7 +168,7 @@ class SentenceEncoder(PretrainedModule):
         inputs = replace(inputs, states=None)
         kept = None
         with _evaluating(self):
-            for rows in batches_by_length(inputs.lengths, _TOGETHER):
+            for rows in batches_by_length(inputs.lengths, CPU_TOKENS):
                 places, mask = inputs[rows].places()
                 ((batch, _),) = Batches(Samples(inputs[rows]), len(rows), device)
                 states = self.states(batch.tensors["ids"], batch.tensors["mask"], level).cpu()

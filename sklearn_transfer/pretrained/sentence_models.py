@@ -26,6 +26,8 @@ from .sequences import Sequences, batches_by_length
 
 EXTRA = "contextual"
 
+# Tokens of a batch: on a CPU what is computed of them should stay in its caches.
+CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
 _PATIENCE = 2.0  # seconds without a progress bar
 
 
@@ -82,14 +84,16 @@ class OpenModel:
             found["token_type_ids"] = ids.new_zeros(ids.shape)
         return {**found, "prompt_length": n_prompt} if n_prompt else found
 
-    def run(self, sequences: Sequences, batch_tokens: int, n_prompt: int) -> NDArray[np.float32]:
+    def run(
+        self, sequences: Sequences, batch_tokens: int | None, n_prompt: int
+    ) -> NDArray[np.float32]:
         """The features of texts, in batches of similar length; a bar after two seconds.
 
         Parameters
         ----------
         sequences : Sequences, length n_texts
-        batch_tokens : int
-            Tokens of a batch, padding included.
+        batch_tokens : int or None
+            Tokens of a batch, padding included; None is what suits the device.
         n_prompt : int
             See `inputs`.
 
@@ -112,7 +116,8 @@ class OpenModel:
         features = np.empty((len(sequences), self.dim), dtype=np.float32)
         bar = tqdm(total=len(sequences), desc="texts", delay=_PATIENCE, leave=False, disable=None)
         with bar:
-            for rows in batches_by_length(sequences.lengths, batch_tokens):
+            together = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
+            for rows in batches_by_length(sequences.lengths, together):
                 for part, found in self._forward(sequences, rows, n_prompt):
                     features[part] = found
                     bar.update(len(part))
