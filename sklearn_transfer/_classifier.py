@@ -368,7 +368,7 @@ class FineTunedClassifier(
         TypeError
             If something among the texts is not a string; its position is named.
         """
-        y, sample_weight = self._ask_teacher(X, y, sample_weight)
+        X, y, sample_weight = self._ask_teacher(X, y, sample_weight)
         X, y, weight = self._check_training(X, y, sample_weight)
         validation, seed = self._check_validation(X_val, y_val), self._find_seed()
         self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
@@ -418,6 +418,7 @@ class FineTunedClassifier(
         first = not hasattr(self, "net_")
         if first and classes is None:
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
+        X, y, sample_weight = self._ask_teacher(X, y, sample_weight)
         X, y, weight = self._check_training(X, y, sample_weight, reset=first)
         labels = Labels(_stand_in(classes, y)) if first else self._labels
         if classes is not None and not np.array_equal(labels.classes, np.unique(classes)):

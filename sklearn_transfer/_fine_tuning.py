@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
@@ -78,18 +79,20 @@ class FineTuning(Choices):
     net_: TransferNet
     module_: LinearBag | Network
 
-    def _ask_teacher(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Labels and weights: what is given or, with a teacher, what that says."""
+    def _ask_teacher(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """X, labels and weights: those given or, with a teacher, what that says."""
         teacher = self.distill_from
         if teacher is None:
-            return y, sample_weight
+            return X, y, sample_weight
         check_is_fitted(teacher)
+        if isinstance(X, Iterator):  # both read it
+            X = list(X)
         probability = np.asarray(teacher.predict_proba(X))
         if not np.allclose(probability.sum(axis=1), 1):  # each label is a yes or no of its own
-            return (probability > 0.5).astype(int), sample_weight
+            return X, (probability > 0.5).astype(int), sample_weight
         sure = probability.max(axis=1)
         labels = np.asarray(teacher.classes_)[probability.argmax(axis=1)]
-        return labels, sure if sample_weight is None else sure * np.asarray(sample_weight)
+        return X, labels, sure if sample_weight is None else sure * np.asarray(sample_weight)
 
     def _check_training(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
@@ -199,7 +202,8 @@ class FineTuning(Choices):
         if isinstance(inputs, Design):
             width = inputs.sparse.shape[1] + inputs.dense.shape[1]
         else:
-            ((few, _),) = Batches(Samples(inputs[:2]), 2, torch.device("cpu"))
+            device = next(iter(encoder.parameters()), torch.empty(0)).device  # type: ignore[union-attr]
+            ((few, _),) = Batches(Samples(inputs[:2]), 2, device)
             width = measure_width(encoder, few.tensors)  # type: ignore[arg-type]
         head = make_head(
             width, steps.hidden, n_outputs, activation=self.activation, dropout=self.dropout
@@ -221,7 +225,9 @@ class FineTuning(Choices):
                 else SentenceInputs(*find_contextual(self._sources))
             )
             if tuning or newton:
-                return ModuleFeatures(inputs, self.strength, steps.device, tuning, steps.seed)
+                return ModuleFeatures(
+                    inputs, self.strength, steps.device, tuning, self.layer_groups, steps.seed
+                )
             return inputs
         if not self._sources:
             return ArrayFeatures(self.strength)
@@ -267,6 +273,7 @@ class FineTuning(Choices):
             encoder_lr = _PRETRAINED_SHARE * self.lr
         if encoder_lr is None and self._reads_sentences:
             encoder_lr = _CONTEXTUAL_SHARE * self.lr
+        has_layers = getattr(self.module_, "encoder", None) is not None
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(n_samples // _BATCHES, _SMALLEST), _LARGEST)
@@ -285,7 +292,7 @@ class FineTuning(Choices):
             verbose=int(self.verbose),
             seed=steps.seed,
             adaptation=steps.policy,
-            layer_groups=self.layer_groups,
+            layer_groups=self.layer_groups if has_layers else None,
             encoder_lr=encoder_lr,
             l2_sp=steps.l2_sp,
             schedule=self.schedule,

@@ -64,6 +64,8 @@ def choose_adaptation(
         The most accurate; among equals the one with the lower logarithmic loss.
     """
     settings = {"checkpoint": None, "callbacks": None, "verbose": 0, "random_state": seed}
+    if hasattr(estimator, "distill_from"):  # the teacher has spoken
+        settings["distill_from"] = None
     settings["warm_start"] = False  # what a fold has trained on, the next one tests on
     splits = list(_splits(labelled, validation, seed))
     if not splits:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast, MPNetConfig, MPNetModel
 
 WORDS = [
     *("the", "a", "cat", "dog", "sat", "ran", "on", "mat", "film", "plot", "good", "bad"),
@@ -27,28 +27,35 @@ TEXTS = [
 ]
 
 
-def save_tiny(folder: Path, *, seed: int = 0, layers: int = N_LAYERS) -> Path:
-    """A BERT of 16 features and 3 layers over twenty words, as sentence-transformers saves it."""
+def save_tiny(folder: Path, *, seed: int = 0, architecture: str = "bert") -> Path:
+    """An encoder of 16 features and 3 layers over twenty words, as sentence-transformers saves it.
+
+    "bert", or "mpnet", in which a module beside the layers acts in each of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pieces = folder / "pieces"
     pieces.mkdir()
     (pieces / "vocab.txt").write_text("\n".join([*SPECIAL, *WORDS, "##s"]))
+    make = {"bert": (BertConfig, BertModel), "mpnet": (MPNetConfig, MPNetModel)}[architecture]
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
-    model = BertModel(
-        BertConfig(
+    model = make[1](
+        make[0](
             vocab_size=len(SPECIAL) + len(WORDS) + 1,
             hidden_size=DIM,
-            num_hidden_layers=layers,
+            num_hidden_layers=N_LAYERS,
             num_attention_heads=2,
             intermediate_size=32,
             max_position_embeddings=64,
             initializer_range=0.5,
+            pad_token_id=0,
         )
     )
     torch.set_rng_state(before)
     model.save_pretrained(pieces)
-    BertTokenizerFast(str(pieces / "vocab.txt"), model_max_length=64).save_pretrained(pieces)
+    names = {} if architecture == "bert" else {"model_input_names": ["input_ids", "attention_mask"]}
+    tokenizer = BertTokenizerFast(str(pieces / "vocab.txt"), model_max_length=60, **names)
+    tokenizer.save_pretrained(pieces)
     transformer = Transformer(str(pieces), max_seq_length=MAX_TOKENS)
     whole = SentenceTransformer(
         modules=[transformer, Pooling(DIM, pooling_mode="mean"), Normalize()], device="cpu"

@@ -31,6 +31,7 @@ from sklearn_transfer import (
     rank_pretrained,
 )
 from sklearn_transfer.nn.adaptation import Contrastive, LinearProbing, Top
+from sklearn_transfer.nn.sentences import SentenceEncoder
 
 POLICIES = ["top-1", "top-2", "full", "gradual", "discriminative"]
 
@@ -38,6 +39,11 @@ POLICIES = ["top-1", "top-2", "full", "gradual", "discriminative"]
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("contextual"))
+
+
+@pytest.fixture(scope="module")
+def tiny_mpnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("contextual"), architecture="mpnet")
 
 
 @pytest.fixture
@@ -193,12 +199,17 @@ def test_layers_that_move(model: ContextualModel, labelled, policy: Any, expecte
         assert rates["layer 2"] == pytest.approx(5e-5)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
 @pytest.mark.parametrize("policy", ["top-1", "top-2", "gradual"])
 def test_layers_below_are_computed_once_and_that_changes_nothing(
-    model: ContextualModel, labelled, policy: str, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path,
+    tiny_mpnet: Path,
+    labelled,
+    policy: str,
+    architecture: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    from sklearn_transfer.nn.sentences import SentenceEncoder
-
+    model = ContextualModel(tiny_model if architecture == "bert" else tiny_mpnet)
     once = fit(model, labelled, adaptation=policy, lr=0.05, embedding_lr=0.01)
     with monkeypatch.context() as patch:
         patch.setattr(SentenceEncoder, "n_still", lambda self: 0)
@@ -208,6 +219,10 @@ def test_layers_below_are_computed_once_and_that_changes_nothing(
     np.testing.assert_allclose(
         once.decision_function(labelled[0]), anew.decision_function(labelled[0]), atol=1e-3
     )
+    below = dict(model.library_model.named_parameters())
+    for name, parameter in once.module_.encoder.module.named_parameters():
+        if "relative_attention_bias" in name or "embeddings" in name:
+            assert torch.equal(parameter.detach(), below[name].detach())
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, "contrastive", LinearProbing(max_probing=5)])
@@ -368,8 +383,10 @@ def test_a_student_learns_the_teacher_s_labels(model, vectors, labelled, policy:
     )
     np.testing.assert_array_equal(student.predict_proba(texts), expected.predict_proba(texts))
     upside_down = np.where(labels == "yes", "no", "yes")
-    again = clone(student).fit(texts, upside_down)  # y is not looked at
+    again = clone(student).fit(iter(texts), upside_down)  # y is not looked at
     np.testing.assert_array_equal(again.predict_proba(texts), student.predict_proba(texts))
+    chosen = clone(student).set_params(adaptation="auto", random_state=0).fit(texts)
+    assert chosen.adaptation_.policy in ("frozen", "full")
 
 
 def test_a_teacher_of_several_labels(model: ContextualModel, vectors, labelled):
@@ -406,6 +423,31 @@ def test_options_that_do_not_go_with_it(
 ):
     with pytest.raises(ValueError, match=message):
         FineTunedClassifier(model, **options).fit(*labelled)
+
+
+def test_layer_groups_of_its_modules(model: ContextualModel, labelled):
+    names = [name for name, _ in model.library_model.named_parameters()]
+    top = [name for name in names if ".layer.2." in name]
+    groups = [[name for name in names if name not in top], top]
+    for policy in (Contrastive(n_steps=2, n_layers=1), "top-1", "frozen"):
+        classifier = FineTunedClassifier(
+            model, adaptation=policy, layer_groups=groups, max_epochs=20, random_state=0
+        ).fit(*labelled)
+        assert set(classifier.predict(labelled[0])) == {"no", "yes"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_layers": 0}, "n_layers of at least 1"),
+        ({"n_steps": 0}, "n_steps of at least 1"),
+        ({"batch_size": 1}, "batch_size of at least 2"),
+        ({"lr": 0.0}, "a positive lr"),
+    ],
+)
+def test_settings_of_the_contrastive_stage(settings: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        Contrastive(**settings)
 
 
 def test_contrastive_needs_an_encoder_and_all_samples(model, vectors, labelled):

@@ -196,6 +196,14 @@ class Contrastive(Frozen):
     tolerance: float = 0.02
     max_tokens: int | None = 128
 
+    def __post_init__(self) -> None:
+        for name, least in (("n_steps", 1), ("batch_size", 2), ("n_layers", 1), ("max_tokens", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"Contrastive needs {name} of at least {least}, got {value!r}.")
+        if not self.lr > 0:
+            raise ValueError(f"Contrastive needs a positive lr, got {self.lr!r}.")
+
 
 POLICIES: dict[str, Callable[[], Adaptation]] = {
     "frozen": Frozen,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..pretrained.sentence_models import CPU_TOKENS
-from ..pretrained.sequences import Sequences, batches_by_length
+from ..pretrained.sequences import batches_by_length
 from .adaptation import Contrastive, find_layers
 from .batches import Batches, Inputs, Samples
 from .networks import Network, PretrainedModule
@@ -34,6 +33,7 @@ def tune(
     sample_weight: NDArray[np.floating],
     how: Contrastive,
     *,
+    layer_groups: Sequence[Any] | None = None,
     device: torch.device,
     seed: int,
 ) -> list[float]:
@@ -49,6 +49,8 @@ def tune(
     sample_weight : ndarray of float, shape (n_samples,)
         A pair counts by the product.
     how : Contrastive
+    layer_groups : sequence or None, default=None
+        See :func:`sklearn_transfer.nn.adaptation.find_layers`.
     device : torch.device
     seed : int
 
@@ -63,8 +65,8 @@ def tune(
         If the loss is not finite.
     """
     network = Network(encoder.to(device), nn.Sequential())
-    layers = find_layers(network)[:-1]
-    moving = layers if how.n_layers is None else layers[-how.n_layers :]
+    layers = find_layers(network, layer_groups)[:-1]
+    moving = layers if how.n_layers is None else layers[max(0, len(layers) - how.n_layers) :]
     encoder.requires_grad_(False)
     parameters = [parameter for layer in moving for parameter in layer.parameters(network)]
     for parameter in parameters:
@@ -74,8 +76,6 @@ def tune(
     still = [layer for layer in layers if layer not in moving]
     losses: list[float] = []
     with seeded(seed, device):
-        if isinstance(inputs, Sequences) and how.max_tokens is not None:
-            inputs = replace(inputs, lengths=np.minimum(inputs.lengths, how.max_tokens))
         if isinstance(encoder, SentenceEncoder) and (level := encoder.n_still()):
             inputs = encoder.with_states(inputs, level, device)  # type: ignore[arg-type]
         encoder.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ class ModuleInputs:
         """X, shape (n_samples, ...), for the module."""
         return Arrays(as_array(X, self.module))
 
+    def cut(self, max_tokens: int | None) -> ModuleInputs:
+        """The same: arrays have no tokens."""
+        return self
+
     def make_encoder(self, example: Arrays, *, pulled: bool) -> ArrayEncoder:
         """A copy of the module that can be trained; see `ArrayEncoder`."""
         return ArrayEncoder(self.module, pulled=pulled)
@@ -65,6 +70,8 @@ class ModuleFeatures:
     device : torch.device
     tuning : Contrastive or None, default=None
         A stage that trains the module first; None leaves it as it is.
+    layer_groups : sequence or None, default=None
+        The layers that the stage tells apart; None: what the module has.
     seed : int, default=0
         Of that stage.
 
@@ -86,11 +93,13 @@ class ModuleFeatures:
         strength: Any,
         device: torch.device,
         tuning: Contrastive | None = None,
+        layer_groups: Sequence[Any] | None = None,
         seed: int = 0,
     ) -> None:
         self.inputs = inputs
         self.strength = _STRENGTH if strength == "auto" else float(strength)
         self.device, self.tuning, self.seed = device, tuning, seed
+        self.layer_groups = layer_groups
 
     def fit_transform(
         self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
@@ -102,10 +111,11 @@ class ModuleFeatures:
         if self.tuning is not None and membership is not None:
             self.losses = tune(
                 self.encoder,
-                inputs,
+                self.inputs.cut(self.tuning.max_tokens).transform(X),
                 membership,
                 sample_weight,
                 self.tuning,
+                layer_groups=self.layer_groups,
                 device=self.device,
                 seed=self.seed,
             )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .._validation import levels_to_caller
 from ..pretrained.contextual import ContextualModel
-from ..pretrained.sentence_models import CPU_TOKENS
+from ..pretrained.sentence_models import CPU_TOKENS, inputs_of
 from ..pretrained.sequences import Sequences, batches_by_length
 from .batches import Batches, Samples
 from .networks import PretrainedModule
@@ -73,7 +73,7 @@ class SentenceEncoder(PretrainedModule):
 
     def __init__(self, model: ContextualModel, *, pulled: bool = False) -> None:
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
-        self._inputs, self._dtype = model.inputs, np.dtype(model.hidden_dtype)
+        self._n_prompt, self._dtype = model.n_prompt, np.dtype(model.hidden_dtype)
         self._path, self.depth = _find_stack(self.module)
         self.gives_tuple = False
 
@@ -89,8 +89,10 @@ class SentenceEncoder(PretrainedModule):
                 found: list[Any] = []
                 layer = next(iter(self._stack()))
                 hook = layer.register_forward_hook(lambda _, __, given: found.append(given))
-                whole = self(ids, mask)
-                hook.remove()
+                try:
+                    whole = self(ids, mask)
+                finally:
+                    hook.remove()
                 self.gives_tuple = isinstance(found[0], tuple)
                 for level in {1, self.depth - 1} if self.depth > 1 else ():
                     states = self.states(ids, mask, level)
@@ -101,18 +103,17 @@ class SentenceEncoder(PretrainedModule):
             self.depth = 0
 
     def n_still(self) -> int:
-        """The layers from below, of those that can be passed by, of which no parameter moves."""
+        """The layers from below, of those that can be passed by, of which no parameter moves.
+
+        0 where what is below all layers moves, too.
+        """
         if self.depth < 2:
             return 0
-        layers = [id(p) for layer in self._stack() for p in layer.parameters()]
-        inside, above = set(layers), False
-        for parameter in self.module.parameters():  # embeddings come before the stack
-            above = above or id(parameter) in inside
-            if parameter.requires_grad and not above:
-                return 0
-        for level, layer in enumerate(self._stack()):
-            if any(parameter.requires_grad for parameter in layer.parameters()):
-                return level
+        moving = {name for name, p in self.module.named_parameters() if p.requires_grad}
+        for level, (_, members) in enumerate(self.layer_members()):
+            if any(name == m or name.startswith(f"{m}.") for m in members for name in moving):
+                below = level - 1 if self.has_below else level
+                return min(max(below, 0), self.depth - 1)
         return self.depth - 1
 
     def states(self, ids: Tensor, mask: Tensor, level: int) -> Tensor:
@@ -177,6 +178,11 @@ class SentenceEncoder(PretrainedModule):
                     if kept is None:
                         break
                 kept[places[mask]] = states.numpy()[mask]
+        if kept is not None and not np.isfinite(kept).all():
+            raise ValueError(
+                f"The states below layer {level} are not finite as {kept.dtype}. Use "
+                f"ContextualModel(hidden_dtype='float32'), or look at the weights."
+            )
         return replace(inputs, states=kept, level=level)
 
     def _room_for(self, n_rows: int, width: int) -> NDArray[np.floating] | None:
@@ -218,6 +224,9 @@ class SentenceEncoder(PretrainedModule):
         encoded: Tensor = found["sentence_embedding"]
         return encoded.float()
 
+    def _inputs(self, ids: Tensor, mask: Tensor) -> dict[str, Any]:
+        return inputs_of(self.module, ids, mask, self._n_prompt)
+
     def _stack(self) -> nn.ModuleList:
         return self.module.get_submodule(self._path)  # type: ignore[return-value]
 
@@ -249,10 +258,11 @@ class SentenceEncoder(PretrainedModule):
         above: list[str] = []
         place, steps = "", self._path.split(".")
         for i, step in enumerate(steps):  # from the whole down to the stack
-            found = below
+            found, beside = below, i == len(steps) - 1
             for name, _ in self.module.get_submodule(place).named_children():
                 if name == step:
-                    found = above
+                    # What stands beside the stack may act in each of its layers, wherever it is.
+                    found = below if beside else above
                 else:
                     found.append(f"{place}.{name}".lstrip("."))
             own = self.module.get_submodule(place).named_parameters(recurse=False)
@@ -262,6 +272,11 @@ class SentenceEncoder(PretrainedModule):
         layers: list[tuple[str, Sequence[str]]] = [("embeddings", below)] if below else []
         layers += [(f"layer {i}", [name]) for i, name in enumerate(inside[:-1])]
         return [*layers, (f"layer {len(inside) - 1}", [inside[-1], *above])]
+
+    @property
+    def has_below(self) -> bool:
+        """Whether anything is below the layers."""
+        return self.layer_members()[0][0] == "embeddings"
 
 
 @contextmanager
@@ -306,6 +321,10 @@ class SentenceInputs:
     def transform(self, texts: Sequence[str]) -> Sequences:
         """The tokens of texts."""
         return self.model.split(texts)
+
+    def cut(self, max_tokens: int | None) -> SentenceInputs:
+        """The same, of at most so many tokens of a text."""
+        return self if max_tokens is None else SentenceInputs(self.model.cut(max_tokens))
 
     def make_encoder(self, example: Sequences, *, pulled: bool) -> SentenceEncoder:
         """A copy of the model that can be trained, tried on some texts; see `SentenceEncoder`."""

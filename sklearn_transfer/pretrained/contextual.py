@@ -17,12 +17,12 @@ from .._validation import (
     VectorFormatError,
     check_texts,
 )
+from . import hub
 from .cache import ENCODINGS, find_root
 from .catalog import locate
-from .contextual_files import OURS, check_folder
+from .contextual_files import OURS, check_folder, digest_model
 from .distillation import distill
 from .encodings import Encodings, EncodingsInfo
-from .files import digest_files
 from .sentence_models import OpenModel, find_device, open_model, wrap_model
 from .sequences import Padding, Sequences
 from .vectors import PretrainedVectors
@@ -48,13 +48,14 @@ class ContextualModel:
     source : str, path or SentenceTransformer
         A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``,
         ``"hf://org/name@revision"``; what lies in the hub's local cache is used without asking), a
-        folder, or an opened model, which must not be trained any more.
+        folder, or an opened model, which must not be trained any more; it is put in evaluation
+        mode and, if `device` is named, moved there.
     max_tokens : int, default=None
         What is longer is cut off. None is the model's own maximum, which cannot be exceeded.
     prompt : str, default=None
         Put before every text. None is the model's own default, mostly none.
     precision : {"float32", "float16", "bfloat16"}, default="float32"
-        Of weights and computations; features are float32.
+        Of weights and computations; features are float32. An opened model keeps its own.
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU.
     batch_tokens : int, default=None
@@ -69,9 +70,11 @@ class ContextualModel:
     hidden_dtype : {"float32", "float16"}, default="float32"
         In fine-tuning, how the states below the lowest layer that is trained are kept.
     trust_remote_code : bool, default=False
-        Let a model bring Python code of its own, which runs whatever its author put inside.
+        Let a model in a folder bring Python code of its own, which runs whatever its author put
+        inside. From a hub no code is downloaded.
     pickle_weights : bool, default=False
-        Whether a pickle holds the weights; otherwise the folder's path and its fingerprint.
+        Whether a pickle holds the weights; otherwise the name on the hub, or the folder's path, and
+        the fingerprint, if it has been opened.
 
     Attributes
     ----------
@@ -130,6 +133,13 @@ class ContextualModel:
         for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be a positive number of tokens, got {value}.")
+        if cache_bytes < 0:
+            raise ValueError(f"cache_bytes must not be negative, got {cache_bytes}.")
+        if is_library_model(source) and precision != "float32":
+            raise ValueError(
+                f"precision={precision!r} is for models that are opened here; a "
+                f"SentenceTransformer keeps its own: convert it first, for instance with .half()."
+            )
         self.source, self._max_tokens, self.prompt = source, max_tokens, prompt
         self.precision, self.device, self.batch_tokens = precision, device, batch_tokens
         self.cache, self.cache_bytes = cache, cache_bytes
@@ -153,10 +163,13 @@ class ContextualModel:
     @property
     def max_tokens(self) -> int:
         """What of a text is longer is cut off, in tokens, special ones included."""
+        return self._find_max_tokens(self._max_tokens)
+
+    def _find_max_tokens(self, wanted: int | None) -> int:
         library = self._library
         config = getattr(library[0], "config", None)
         limits = (
-            self._max_tokens,
+            wanted,
             library.max_seq_length,
             library.tokenizer.model_max_length,
             getattr(config, "max_position_embeddings", None),
@@ -200,25 +213,8 @@ class ContextualModel:
         UserWarning
             If a batch was too large for the memory, once.
         """
-        return self.encode_and_count(texts)[0]
-
-    def encode_and_count(
-        self, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The same, and how many tokens each text has.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        features : ndarray of float32, shape (n_texts, dim)
-        n_tokens : ndarray of int64, shape (n_texts,)
-            Those beyond `max_tokens` are counted too.
-        """
         texts = check_texts(texts, estimator=type(self).__name__)
-        return self._encodings.get(texts, self._encode)
+        return self._encodings.get(texts, lambda missing: self.run(self.split(missing)))
 
     def split(self, texts: Sequence[str]) -> Sequences:
         """Texts to the model's tokens.
@@ -231,15 +227,18 @@ class ContextualModel:
         -------
         Sequences
         """
-        prompt = self._prompt
+        return self._split(texts, self.max_tokens)
+
+    def _split(self, texts: Sequence[str], longest: int) -> Sequences:
+        prompt, tokenizer = self._prompt, self._tokenizer
         # A lone surrogate is no character that the library could be given.
         whole = [(prompt + text).encode(errors="replace").decode() for text in texts]
-        longest = self.max_tokens
-        found = self._tokenizer(
-            whole, truncation=True, max_length=longest, padding=False, verbose=False
-        )
+        with self._model.splitting:  # the length at which texts are cut is set in the tokenizer
+            found = tokenizer(
+                whole, truncation=True, max_length=longest, padding=False, verbose=False
+            )
         lengths = np.array([len(ids) for ids in found["input_ids"]], dtype=np.int64)
-        n_special = self._tokenizer.num_special_tokens_to_add()
+        n_special = tokenizer.num_special_tokens_to_add()
         n_tokens = lengths.copy()
         for text in np.flatnonzero(lengths >= longest).tolist():
             rest = found.encodings[text].overflowing
@@ -255,9 +254,10 @@ class ContextualModel:
         other._expected, other._held = self._expected, self._held
         return other
 
-    def run(self, sequences: Sequences) -> NDArray[np.float32]:
+    def run(self, sequences: Sequences, *, prompted: bool = True) -> NDArray[np.float32]:
         """The features of texts that are split, shape (n_texts, dim); nothing is kept."""
-        return self._model.run(sequences, self.batch_tokens, self._n_prompt)
+        n_prompt = self.n_prompt if prompted else 0
+        return self._model.run(sequences, self.batch_tokens, n_prompt)
 
     def distill(
         self, words: Sequence[str] | None = None, *, n_components: int | None = 256
@@ -312,31 +312,26 @@ class ContextualModel:
         """Let go of the features that are kept, in memory and on disk."""
         self._encodings.clear()
 
-    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        sequences = self.split(texts)
-        return self.run(sequences), sequences.n_tokens
+    def special_tokens(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The ids that begin every text, without a prompt, and those that end it."""
+        with self._model.splitting:
+            inner = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+            whole = self._tokenizer("a")["input_ids"]
+        before = next(
+            i for i in range(len(whole)) if whole[i : i + len(inner)] == inner or not inner
+        )
+        ids = np.array(whole, dtype=np.int32)
+        return ids[:before], ids[before + len(inner) :]
 
     @property
-    def _n_prompt(self) -> int:
+    def n_prompt(self) -> int:
         """Tokens of the prompt, with what begins a text; 0 without one."""
         if not self._prompt:
             return 0
         n_special = int(self._tokenizer.num_special_tokens_to_add())
-        return len(self._tokenizer(self._prompt)["input_ids"]) - min(1, n_special)
-
-    def inputs(self, ids: Any, mask: Any) -> dict[str, Any]:
-        """What the modules of the library are called with.
-
-        Parameters
-        ----------
-        ids : Tensor of int64, shape (n_texts, length)
-        mask : Tensor of bool, shape (n_texts, length)
-
-        Returns
-        -------
-        dict of Tensor
-        """
-        return self._model.inputs(ids, mask, self._n_prompt)
+        with self._model.splitting:
+            found = self._tokenizer(self._prompt)["input_ids"]
+        return len(found) - min(1, n_special)
 
     # ---- what is opened ----
 
@@ -365,12 +360,11 @@ class ContextualModel:
     def _encodings(self) -> Encodings:
         model = self._model
         folder = self._folder(model)
-        settings = f"{folder} {self.max_tokens} {self._prompt!r} {self.cache_bytes}"
-        if self.cache is None:
-            return Encodings(0)
+        max_bytes = 0 if self.cache is None else self.cache_bytes
+        settings = f"{folder} {self.max_tokens} {self._prompt!r} {max_bytes}"
         with _opening:
             if settings not in model.encodings:
-                model.encodings[settings] = Encodings(self.cache_bytes, folder)
+                model.encodings[settings] = Encodings(max_bytes, folder)
             return model.encodings[settings]
 
     def _folder(self, model: OpenModel) -> Path | None:
@@ -395,11 +389,13 @@ class ContextualModel:
     def _open(self) -> OpenModel:
         if not isinstance(self.source, str | os.PathLike):
             device = self.source.device if self.device == "auto" else find_device(self.device)
-            return wrap_model(self.source, str(device))
+            model = wrap_model(self.source, str(device))
+            self._check(model, "The SentenceTransformer")
+            return model
         device = find_device(self.device)
         path = locate(self.source)
         files = check_folder(path, trust_remote_code=self.trust_remote_code)
-        fingerprint = digest_files(files)
+        fingerprint = digest_model(path, files)
         if self._expected not in (None, fingerprint):
             raise ValueError(
                 f"The pickle refers to the contextual model in {path}, which has changed since: "
@@ -413,27 +409,29 @@ class ContextualModel:
             device=device,
             trust_remote_code=self.trust_remote_code,
         )
-        self._check(model, path)
+        self._check(model, str(path))
         return model
 
-    def _check(self, model: OpenModel, path: Path) -> None:
+    def _check(self, model: OpenModel, name: str) -> None:
         """Refuse a model that is not fed by the tokens of texts alone."""
-        if not getattr(getattr(model.library, "tokenizer", None), "is_fast", False):
+        tokenizer = getattr(model.library, "tokenizer", None)
+        if not getattr(tokenizer, "is_fast", False):
             raise VectorFormatError(
-                f"{path}: expected a model with a fast tokenizer (tokenizer.json), found "
-                f"{type(getattr(model.library, 'tokenizer', None)).__name__}."
+                f"{name}: expected a model with a fast tokenizer (tokenizer.json), found "
+                f"{type(tokenizer).__name__}."
             )
         self._held = model
         try:
-            ours = self.run(self.split(_PROBES))
+            whole = self._split(_PROBES, self._find_max_tokens(None))
+            ours = self.run(whole)
         finally:
             self._held = None
         options = {} if self.prompt is None else {"prompt": self.prompt}
         theirs = model.library.encode(list(_PROBES), show_progress_bar=False, **options)
-        tolerance = 1e-4 if self.precision == "float32" else 0.1
-        if self._max_tokens is None and not np.allclose(ours, theirs, atol=tolerance):
+        tolerance = 1e-4 if next(model.library.parameters()).element_size() == 4 else 0.1
+        if not np.allclose(ours, theirs, atol=tolerance):
             raise VectorFormatError(
-                f"{path}: this model needs more than the tokens of a text (its features differ "
+                f"{name}: this model needs more than the tokens of a text (its features differ "
                 f"from those that sentence-transformers finds by "
                 f"{np.abs(ours - theirs).max():.2g})."
             )
@@ -456,7 +454,9 @@ class ContextualModel:
             if self.pickle_weights:
                 source = self._library
             elif self._held is not None:
-                source, expected = os.fspath(locate(source)), self.fingerprint
+                expected = self.fingerprint
+                if not (isinstance(source, str) and hub.parse(source)):
+                    source = os.fspath(locate(source))
         return _unpickle, (source, settings, expected)
 
     @property
@@ -469,7 +469,7 @@ class ContextualModel:
             return f"<ContextualModel {name}, not opened>"
         return (
             f"<ContextualModel {name}: {self.n_layers} layers, {self.dim} features, "
-            f"{self.max_tokens} tokens, {self.precision}, {self._held.device}>"
+            f"{self.max_tokens} tokens, {self._held.dtype}, {self._held.device}>"
         )
 
 

@@ -67,7 +67,8 @@ def distill(model: ContextualModel, words: Sequence[str] | None, n_components: i
         unknown = tokenizer.unknown
         tokenizer = tokenizer.skipping([] if unknown is None else [unknown])
         tokens, share = list(names.values()), _zipf(len(names))
-        matrix = model.run(_alone(model, np.fromiter(names, np.int32, len(names))))
+        alone = _alone(model, np.fromiter(names, np.int32, len(names)))
+        matrix = model.run(alone, prompted=False)
     else:
         tokens, share = _count(words)
         matrix = model.encode(tokens)
@@ -80,12 +81,10 @@ def distill(model: ContextualModel, words: Sequence[str] | None, n_components: i
 
 def _alone(model: ContextualModel, ids: NDArray[np.int32]) -> Sequences:
     """Tokens as texts of their own, each between the special tokens of a text."""
-    around = model.split([""]).ids
-    before = (len(around) + 1) // 2  # an end without a beginning is rare
-    line = np.insert(around, before, 0)
-    lines = np.tile(line, (len(ids), 1))
-    lines[:, before] = ids
-    lengths = np.full(len(ids), len(line))
+    before, after = model.special_tokens()
+    lines = np.tile(np.concatenate([before, [0], after]).astype(np.int32), (len(ids), 1))
+    lines[:, len(before)] = ids
+    lengths = np.full(len(ids), lines.shape[1])
     starts = np.cumsum(lengths) - lengths
     return Sequences(lines.ravel(), starts, lengths, lengths, model.padding)
 

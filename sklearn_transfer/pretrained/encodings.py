@@ -8,10 +8,12 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -19,10 +21,10 @@ from numpy.typing import NDArray
 
 from .._validation import levels_to_caller
 
-# A text's features, float32, and its number of tokens.
-Encoding = tuple[NDArray[np.float32], int]
-# Gives the features of texts, shape (n_texts, dim), and how many tokens each has.
-Encode = Callable[[Sequence[str]], tuple[NDArray[np.float32], NDArray[np.int64]]]
+# A text's features, float32, shape (dim,).
+Row = NDArray[np.float32]
+# Gives the features of texts, float32, shape (n_texts, dim).
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 # In a folder, texts lie in so many parts by their digest; a process that makes one has its lock.
 _N_PARTS = 8
@@ -31,7 +33,7 @@ _N_FILES = 16
 _KEY = 16  # bytes
 # Longer than any process takes for its share of a part: then a lock is taken for broken.
 _PATIENCE = 3600.0  # seconds
-_SUFFIX = ".encodings"
+_SUFFIX, _UNFINISHED = ".encodings", "unfinished-"
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,17 @@ class Encodings:
     Notes
     -----
     In the folder a text belongs to one of 8 parts by its digest. A process that finds texts missing
-    takes the lock of a part, reads what is there, encodes what is not, and adds one file,
+    takes the lock of a part, looks at what is there, encodes what is not, and adds one file,
     atomically; a part whose lock another process has comes last. So processes that need the same
-    texts share the work, and each text is encoded once. A file that is damaged is removed, and its
-    texts are encoded again.
+    texts share the work, and each text is encoded once. A file is checked when it is first seen,
+    and mapped; one that is damaged is removed, and its texts are encoded again.
     """
 
     def __init__(self, max_bytes: int, folder: Path | None = None) -> None:
         self._max_bytes, self.folder = max_bytes, folder
         self._lock = threading.RLock()
-        self._kept: OrderedDict[bytes, Encoding] = OrderedDict()
+        self._kept: OrderedDict[bytes, Row] = OrderedDict()
+        self._stored: dict[Path, _File] = {}
         self._n_bytes = self._n_hits = self._n_encoded = 0
         self._warned = False
 
@@ -104,13 +107,12 @@ class Encodings:
         """Let go of all features, in memory and in the folder; counts begin anew."""
         with self._lock:
             self._kept.clear()
+            self._stored.clear()
             self._n_bytes = self._n_hits = self._n_encoded = 0
-            for path in self._files():
+            for path in (*self._files(), *self._files(f"{_UNFINISHED}*")):
                 path.unlink(missing_ok=True)
 
-    def get(
-        self, texts: Sequence[str], encode: Encode
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def get(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
         """The features of texts; those that are not kept are made.
 
         Parameters
@@ -122,8 +124,7 @@ class Encodings:
 
         Returns
         -------
-        features : ndarray of float32, shape (n_texts, dim)
-        n_tokens : ndarray of int64, shape (n_texts,)
+        ndarray of float32, shape (n_texts, dim)
         """
         keys = [_key(text) for text in texts]
         with self._lock:  # threads take turns: a model uses all processors
@@ -137,83 +138,112 @@ class Encodings:
                 found |= self._make(missing, encode)
             self._n_hits += len(texts) - (self._n_encoded - before)
             self._keep(found)
-        features = np.stack([found[key][0] for key in keys])
-        return features, np.array([found[key][1] for key in keys], dtype=np.int64)
+        return np.stack([found[key] for key in keys])
 
-    def _make(self, missing: Mapping[bytes, str], encode: Encode) -> dict[bytes, Encoding]:
-        features, n_tokens = encode(list(missing.values()))
+    def _make(self, missing: Mapping[bytes, str], encode: Encode) -> dict[bytes, Row]:
+        features = encode(list(missing.values()))
         self._n_encoded += len(missing)
-        rows = (row.copy() for row in features)  # a view would hold all of them
-        return dict(zip(missing, zip(rows, n_tokens.tolist(), strict=True), strict=True))
+        # Copies: a view would hold all of them.
+        return {key: row.copy() for key, row in zip(missing, features, strict=True)}
 
-    def _keep(self, found: Mapping[bytes, Encoding]) -> None:
-        for key, encoding in found.items():
+    def _keep(self, found: Mapping[bytes, Row]) -> None:
+        for key, row in found.items():
             if key not in self._kept:
-                self._n_bytes += encoding[0].nbytes
-            self._kept[key] = encoding
+                self._n_bytes += row.nbytes
+            self._kept[key] = row
             self._kept.move_to_end(key)
         while self._n_bytes > self._max_bytes:
-            _, (row, _) = self._kept.popitem(last=False)
-            self._n_bytes -= row.nbytes
+            self._n_bytes -= self._kept.popitem(last=False)[1].nbytes
 
     # ---- on disk ----
 
-    def _files(self) -> list[Path]:
-        return [] if self.folder is None else sorted(self.folder.glob(f"*{_SUFFIX}"))
+    def _files(self, pattern: str = f"*{_SUFFIX}") -> list[Path]:
+        return [] if self.folder is None else sorted(self.folder.glob(pattern))
 
     def _share(
         self, folder: Path, missing: Mapping[bytes, str], encode: Encode
-    ) -> dict[bytes, Encoding]:
+    ) -> dict[bytes, Row]:
         """What the folder has, and what it lacks, by parts."""
-        found: dict[bytes, Encoding] = {}
+        found: dict[bytes, Row] = {}
         parts: dict[int, dict[bytes, str]] = {}
         for key, text in missing.items():
             parts.setdefault(key[0] % _N_PARTS, {})[key] = text
+        waits = False
+        while parts:
+            before = len(parts)
+            for part in list(parts):
+                try:
+                    with self._locked(folder, part, waits):
+                        found |= self._complete(folder, part, parts[part], encode)
+                except Timeout:
+                    if waits:
+                        raise
+                    continue
+                del parts[part]
+                waits = False
+            waits = len(parts) == before  # other processes are at all that is left
+        return found
+
+    @contextmanager
+    def _locked(self, folder: Path, part: int, waits: bool) -> Iterator[None]:
+        """The lock of a part, where the folder can have one."""
+        lock: Any = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            waits = False
-            while parts:
-                before = len(parts)
-                for part in list(parts):
-                    lock = FileLock(folder / f"{part}.lock", timeout=_PATIENCE if waits else 0)
-                    try:
-                        with lock:
-                            found |= self._complete(folder, part, parts[part], encode)
-                    except Timeout:
-                        if waits:
-                            raise
-                        continue
-                    del parts[part]
-                    waits = False
-                waits = len(parts) == before  # other processes are at all that is left
-        except (OSError, NotImplementedError) as error:  # a folder of which nothing can be had
+            lock = FileLock(folder / f"{part}.lock", timeout=_PATIENCE if waits else 0)
+            lock.acquire()
+        except Timeout:
+            raise
+        except (OSError, NotImplementedError) as error:
             self._warn(folder, error)
-            rest = {key: text for texts in parts.values() for key, text in texts.items()}
-            if rest:
-                found |= self._make(rest, encode)
-        return found
+            lock = None
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
 
     def _complete(
         self, folder: Path, part: int, wanted: Mapping[bytes, str], encode: Encode
-    ) -> dict[bytes, Encoding]:
+    ) -> dict[bytes, Row]:
         """The features of one part's texts; what is missing is made and added."""
-        paths = sorted(folder.glob(f"{part}-*{_SUFFIX}"))
-        stored = [_read(path) for path in paths]
-        there = {key: encoding for contents in stored for key, encoding in contents.items()}
-        found = {key: there[key] for key in wanted if key in there}
+        files = self._look(folder, part)
+        found: dict[bytes, Row] = {}
+        for file in files:
+            found |= {key: file.row(key) for key in wanted if key in file.places}
         missing = {key: text for key, text in wanted.items() if key not in found}
-        if missing:
-            made = self._make(missing, encode)
-            found |= made
-            together = len(paths) >= _N_FILES
-            try:
-                _write(folder, part, there | made if together else made)
-            except OSError as error:
-                self._warn(folder, error)
-            else:
-                for path in paths if together else ():
-                    path.unlink(missing_ok=True)
-        return found
+        if not missing:
+            return found
+        made = self._make(missing, encode)
+        together = len(files) >= _N_FILES
+        everything = {key: file.row(key) for file in files for key in file.places if together}
+        try:
+            _write(folder, part, everything | made)
+        except OSError as error:
+            self._warn(folder, error)
+        else:
+            for file in files if together else ():
+                file.path.unlink(missing_ok=True)
+        return found | made
+
+    def _look(self, folder: Path, part: int) -> list[_File]:
+        """The files of a part; those that are new are checked."""
+        paths = sorted(folder.glob(f"{part}-*{_SUFFIX}"))
+        for path in paths:
+            if path not in self._stored:
+                try:
+                    opened = _open(path)
+                except FileNotFoundError:  # another process has cleared the folder
+                    continue
+                except OSError as error:
+                    self._warn(folder, error)
+                    continue
+                if opened is not None:
+                    self._stored[path] = opened
+        gone = [path for path in self._stored if path.name.startswith(f"{part}-")]
+        for path in set(gone) - set(paths):
+            del self._stored[path]
+        return [self._stored[path] for path in paths if path in self._stored]
 
     def _warn(self, folder: Path, error: Exception) -> None:
         if not self._warned:
@@ -226,8 +256,26 @@ class Encodings:
             )
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of features, mapped, and where in it each text is."""
+
+    path: Path
+    table: NDArray[Any]
+    places: dict[bytes, int]
+
+    def row(self, key: bytes) -> Row:
+        """A copy: a view would hold the mapping."""
+        found: Row = self.table["row"][self.places[key]].copy()
+        return found
+
+
 def _key(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY).digest()
+    return _digest(text.encode("utf-8", "surrogatepass"))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_KEY).digest()
 
 
 def _size(path: Path) -> int:
@@ -237,35 +285,35 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _write(folder: Path, part: int, made: Mapping[bytes, Encoding]) -> None:
-    """Add a file of features; it is there as a whole or not at all."""
-    rows = np.stack([row for row, _ in made.values()])
-    row_type = [("key", f"V{_KEY}"), ("n_tokens", "<i8"), ("row", "<f4", (rows.shape[1],))]
-    table = np.empty(len(made), dtype=row_type)
+def _write(folder: Path, part: int, made: Mapping[bytes, Row]) -> None:
+    """Add a file of features, and their digest at its end; it is there as a whole or not at all."""
+    rows = np.stack(list(made.values()))
+    table = np.empty(len(made), dtype=[("key", f"V{_KEY}"), ("row", "<f4", (rows.shape[1],))])
     table["key"] = np.frombuffer(b"".join(made), dtype=f"V{_KEY}")
-    table["n_tokens"] = [n_tokens for _, n_tokens in made.values()]
     table["row"] = rows
-    content = BytesIO()
-    np.save(content, table)
-    payload = content.getvalue()
-    digest = hashlib.blake2b(payload, digest_size=_KEY)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix="unfinished-")
+    buffer = BytesIO()
+    np.save(buffer, table)
+    content = buffer.getvalue()
+    digest = _digest(content)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(digest.digest() + payload)
-        os.replace(name, folder / f"{part}-{digest.hexdigest()}{_SUFFIX}")
+            file.write(content + digest)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # for all who share the folder
+        os.replace(name, folder / f"{part}-{digest.hex()}{_SUFFIX}")
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
-def _read(path: Path) -> dict[bytes, Encoding]:
-    """What a file holds; nothing, and the file is removed, where it is damaged."""
+def _open(path: Path) -> _File | None:
+    """A file of features; None, and the file is removed, where it is damaged."""
     content = path.read_bytes()
-    payload = content[_KEY:]
-    if hashlib.blake2b(payload, digest_size=_KEY).digest() != content[:_KEY]:
+    if _digest(content[:-_KEY]) != content[-_KEY:]:
         path.unlink(missing_ok=True)
-        return {}
-    table = np.load(BytesIO(payload), allow_pickle=False)
-    rows = zip(table["row"], table["n_tokens"].tolist(), strict=True)
-    return dict(zip((key.tobytes() for key in table["key"]), rows, strict=True))
+        return None
+    table = np.load(path, mmap_mode="r", allow_pickle=False)
+    keys = (key.tobytes() for key in table["key"])
+    return _File(path, table, {key: place for place, key in enumerate(keys)})

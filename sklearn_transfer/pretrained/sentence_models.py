@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,37 +53,26 @@ class OpenModel:
     device : str
     encodings : dict of str to Encodings
         By the settings that decide what a text's features are.
+    splitting : RLock
+        Held while the tokenizer is used, which has a state.
     """
 
     library: Any
     fingerprint: str
     device: str
     encodings: dict[str, Encodings] = field(default_factory=dict)
+    splitting: threading.RLock = field(default_factory=threading.RLock)
     _told: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """That of the weights."""
+        return str(next(self.library.parameters()).dtype).removeprefix("torch.")
 
     @property
     def dim(self) -> int:
         """Number of features."""
         return int(self.library.get_embedding_dimension())
-
-    def inputs(self, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
-        """What the modules are called with.
-
-        Parameters
-        ----------
-        ids : Tensor of int64, shape (n_texts, length)
-        mask : Tensor of bool, shape (n_texts, length)
-        n_prompt : int
-            Tokens that each text begins with, and that some models do not pool.
-
-        Returns
-        -------
-        dict of Tensor
-        """
-        found = {"input_ids": ids, "attention_mask": mask.long()}
-        if "token_type_ids" in self.library.tokenizer.model_input_names:
-            found["token_type_ids"] = ids.new_zeros(ids.shape)
-        return {**found, "prompt_length": n_prompt} if n_prompt else found
 
     def run(
         self, sequences: Sequences, batch_tokens: int | None, n_prompt: int
@@ -138,7 +128,7 @@ class OpenModel:
             padded = sequences[rows].padded()
             ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
             with torch.inference_mode():
-                found = self.library(self.inputs(ids, mask, n_prompt))
+                found = self.library(inputs_of(self.library, ids, mask, n_prompt))
                 features = found["sentence_embedding"].float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if len(rows) == 1 or not _lacks_memory(error):
@@ -241,6 +231,27 @@ def find_device(device: str) -> str:
     """The device of a name, see :func:`resolve_device`; torch is imported."""
     import_optional("torch", extra=EXTRA, purpose="A contextual model")
     return resolve_device(device)
+
+
+def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
+    """What the modules of the library are called with.
+
+    Parameters
+    ----------
+    library : SentenceTransformer
+    ids : Tensor of int64, shape (n_texts, length)
+    mask : Tensor of bool, shape (n_texts, length)
+    n_prompt : int
+        Tokens that each text begins with, and that some models do not pool.
+
+    Returns
+    -------
+    dict of Tensor
+    """
+    found = {"input_ids": ids, "attention_mask": mask.long()}
+    if "token_type_ids" in library.tokenizer.model_input_names:
+        found["token_type_ids"] = ids.new_zeros(ids.shape)
+    return {**found, "prompt_length": n_prompt} if n_prompt else found
 
 
 def _lacks_memory(error: BaseException) -> bool:

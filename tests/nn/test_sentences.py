@@ -94,10 +94,11 @@ def test_an_encoder_that_cannot_be_entered_is_computed_as_a_whole(tiny_model: Pa
             return self.layer(states, *args, **kwargs) + turn
 
     seen: list[int] = []
+    inputs = SentenceInputs(ContextualModel(library))
+    inputs.transform(TEXTS)  # opened, and found to be as it should be
     stack = library[0].model.encoder.layer
     for i, layer in enumerate(stack):
         stack[i] = Odd(layer)
-    inputs = SentenceInputs(ContextualModel(library))
     encoder = make(inputs)
     assert encoder.depth == 0
     for parameter in list(encoder.parameters())[:-1]:

@@ -4,6 +4,7 @@ import copy
 import pickle
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ def test_tokens_beyond_the_limit_are_counted_and_cut_off(tiny_model: Path, model
     found = model.split(TEXTS)
     assert found.lengths.tolist() == [8, 2, 5, 12, 3, 8]
     assert found.n_tokens.tolist() == [8, 2, 5, 19, 3, 8]
-    features, n_tokens = model.encode_and_count(TEXTS)
-    assert n_tokens.tolist() == found.n_tokens.tolist()
+    features = model.encode(TEXTS)
     short = ContextualModel(tiny_model, max_tokens=5)
     assert short.split(TEXTS).lengths.max() == short.max_tokens == 5
     assert not np.allclose(short.encode(TEXTS)[0], features[0])
@@ -86,9 +86,9 @@ def test_tokens_beyond_the_limit_are_counted_and_cut_off(tiny_model: Path, model
 
 
 def test_very_long_texts_and_lone_surrogates(model: ContextualModel):
-    features, n_tokens = model.encode_and_count(["the cat " * 100_000, "a \ud800 cat", "\x00"])
-    assert n_tokens[0] == 200_002
-    assert np.isfinite(features).all()
+    texts = ["the cat " * 100_000, "a \ud800 cat", "\x00"]
+    assert model.split(texts).n_tokens[0] == 200_002
+    assert np.isfinite(model.encode(texts)).all()
 
 
 def test_a_prompt_is_put_before_every_text(tiny_model: Path):
@@ -149,6 +149,21 @@ def test_on_disk_they_are_there_for_the_next_process(
     assert cache_info().n_bytes > 0
     clear_cache()
     assert cache_info().n_encoders == 0
+
+
+def test_any_change_of_the_weights_is_another_model(tmp_path: Path):
+    folder = save_tiny(tmp_path)
+    before = ContextualModel(folder).fingerprint
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    for place in (-1, -20_001):
+        content[place] ^= 1
+        weights.write_bytes(content)
+        found = ContextualModel(folder).fingerprint
+        assert found != before
+        before = found
+    (folder / "config_sentence_transformers.json").write_text("{}")
+    assert ContextualModel(folder).fingerprint != before
 
 
 def test_another_revision_has_other_features(tmp_path: Path):
@@ -223,6 +238,7 @@ def test_an_opened_model_is_wrapped_until_it_is_trained(tiny_model: Path):
         ({"hidden_dtype": "bfloat16"}, "hidden_dtype must be one of"),
         ({"max_tokens": 0}, "max_tokens must be a positive number"),
         ({"batch_tokens": 0}, "batch_tokens must be a positive number"),
+        ({"cache_bytes": -1}, "cache_bytes must not be negative"),
     ],
 )
 def test_settings_that_cannot_be(options: dict[str, Any], message: str):
@@ -253,20 +269,55 @@ def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
         ContextualModel(folder).encode(TEXTS)
 
 
-@pytest.mark.parametrize("where", ["modules", "config"])
+def test_a_pickle_in_the_folder_of_a_module(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "1_Pooling" / "decoy.safetensors").write_bytes(b"no weights")
+    with pytest.raises(VectorFormatError, match=r"1_Pooling/pytorch_model.bin: a pickle"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+def test_pickles_that_are_no_part_of_it_are_let_be(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "pytorch_model.bin").write_bytes(b"beside safetensors, which are opened")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "optimizer.pt").write_bytes(b"of no module")
+    assert ContextualModel(folder).encode(TEXTS).shape == (len(TEXTS), DIM)
+
+
+def test_adapters_and_paths_that_lead_out(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "evil"}')
+    with pytest.raises(VectorFormatError, match="an adapter, whose base model lies elsewhere"):
+        ContextualModel(folder).encode(TEXTS)
+    (folder / "adapter_config.json").unlink()
+    modules = folder / "modules.json"
+    modules.write_text(modules.read_text().replace("1_Pooling", "../1_Pooling"))
+    with pytest.raises(VectorFormatError, match="leads out of the folder"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("modules.json", "sentence_transformers.", "evil.", "modules.json: evil"),
+        ("config.json", "{", '{"auto_map": {"AutoModel": "x.Y"},', "config.json: auto_map"),
+        (
+            "sentence_bert_config.json",
+            "{",
+            '{"model_kwargs": {"attn_implementation": "evil/kernel"},',
+            "sentence_bert_config.json: attn_implementation",
+        ),
+        ("config.json", "{", '{"allow_all_kernels": true,', "config.json: allow_all_kernels"),
+    ],
+)
 def test_a_folder_with_code_is_not_opened_unless_asked(
-    tiny_model: Path, tmp_path: Path, where: str
+    tiny_model: Path, tmp_path: Path, file: str, old: str, new: str, message: str
 ):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    if where == "modules":
-        file = folder / "modules.json"
-        file.write_text(file.read_text().replace("sentence_transformers.", "evil.", 1))
-        message = r"code of its own \(modules.json: evil"
-    else:
-        file = folder / "config.json"
-        file.write_text(file.read_text().replace("{", '{"auto_map": {"AutoModel": "x.Y"},', 1))
-        message = r"code of its own \(config.json: auto_map"
-    with pytest.raises(VectorFormatError, match=message):
+    path = folder / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(VectorFormatError, match=rf"code of its own \({message}"):
         ContextualModel(folder).encode(TEXTS)
 
 
@@ -317,7 +368,7 @@ def test_nan_is_refused(tiny_model: Path):
     library = open_library(tiny_model)
     with torch.no_grad():
         next(library.parameters()).fill_(float("nan"))
-    with pytest.raises(ValueError, match="NaN or infinite features for 5 of 5 texts"):
+    with pytest.raises(ValueError, match="NaN or infinite features for 2 of 2 texts"):
         ContextualModel(library).encode(TEXTS)
 
 
@@ -341,6 +392,43 @@ def test_a_batch_too_large_for_memory_is_halved_and_said_once(tiny_model: Path, 
     model.clear_cache()
     with pytest.raises(RuntimeError, match="another error"):
         model.encode(TEXTS)
+
+
+def test_an_opened_model_keeps_its_precision(tiny_model: Path):
+    library = open_library(tiny_model)
+    with pytest.raises(ValueError, match="a SentenceTransformer keeps its own"):
+        ContextualModel(library, precision="float16")
+    model = ContextualModel(library.half())
+    assert model.encode(TEXTS).dtype == np.float32
+    assert "float16, cpu" in repr(model)
+
+
+def test_a_model_that_reads_more_than_tokens_is_refused_whatever_is_set(tiny_model: Path):
+    library = open_library(tiny_model)
+    real = library.encode
+    library.encode = lambda texts, **options: real(texts, **options) + 1
+    for options in ({}, {"max_tokens": 4}):
+        with pytest.raises(VectorFormatError, match="needs more than the tokens of a text"):
+            ContextualModel(library, **options).encode(TEXTS)
+
+
+def test_threads_that_cut_at_different_lengths(tiny_model: Path):
+    models = [ContextualModel(tiny_model, max_tokens=n, cache=None) for n in (4, 10)]
+    texts = ["the cat sat on the mat and the dog ran"] * 20
+    for model in models:
+        model.dim  # noqa: B018 (opened)
+
+    def split(i: int) -> bool:
+        model = models[i % 2]
+        return set(model.split(texts).lengths.tolist()) == {model.max_tokens}
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(split, range(200)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 # ---- side by side ----
@@ -413,6 +501,15 @@ def test_distilled_words_and_texts(tiny_model: Path, model: ContextualModel):
     assert list(texts.words) == ["the", "cat", "dog", "film"]
     np.testing.assert_allclose(texts.scales[0], 1e-4 / (1e-4 + 3 / 6), rtol=1e-5)
     np.testing.assert_allclose(texts.matrix[1], upstream(tiny_model, ["cat"])[0], atol=1e-5)
+
+
+def test_a_prompt_is_no_part_of_a_token(tiny_model: Path, model: ContextualModel):
+    prompted = ContextualModel(tiny_model, prompt="the good film ")
+    np.testing.assert_allclose(
+        prompted.distill(n_components=None).matrix,
+        model.distill(n_components=None).matrix,
+        atol=1e-6,
+    )
 
 
 def test_nothing_to_distil(model: ContextualModel):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ class Encoder:
         self.seen: list[str] = []
         self.log = log
 
-    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.seen += texts
         if self.log is not None:
             with self.log.open("a") as file:
                 file.writelines(f"{text}\n" for text in texts)
-        return expected(texts), np.array([len(text) for text in texts])
+        return expected(texts)
 
 
 def expected(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -44,10 +45,9 @@ def files(folder: Path) -> list[Path]:
 def test_each_distinct_text_is_encoded_once(tmp_path: Path, on_disk: bool):
     encode, kept = Encoder(), Encodings(1 << 20, tmp_path if on_disk else None)
     for texts in (TEXTS, TEXTS[::-1], TEXTS[:3]):
-        features, n_tokens = kept.get(texts, encode)
+        features = kept.get(texts, encode)
         np.testing.assert_array_equal(features, expected(texts))
         assert features.dtype == np.float32
-        assert n_tokens.tolist() == [len(text) for text in texts]
     assert sorted(encode.seen) == sorted(set(TEXTS))
     info = kept.info()
     assert (info.n_texts, info.n_encoded, info.n_hits) == (40, 40, 20 + 60 + 3)
@@ -62,14 +62,14 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays():
     assert kept.info().n_texts == 10
     kept.get(TEXTS[10:20], encode)
     assert len(encode.seen) == 20
-    np.testing.assert_array_equal(kept.get(TEXTS[:20], encode)[0], expected(TEXTS[:20]))
+    np.testing.assert_array_equal(kept.get(TEXTS[:20], encode), expected(TEXTS[:20]))
     assert kept.info().n_bytes <= 10 * DIM * 4
 
 
 def test_no_memory_keeps_nothing():
     encode, kept = Encoder(), Encodings(0)
     for _ in range(2):
-        np.testing.assert_array_equal(kept.get(TEXTS, encode)[0], expected(TEXTS))
+        np.testing.assert_array_equal(kept.get(TEXTS, encode), expected(TEXTS))
     assert len(encode.seen) == 80
     assert kept.info().n_texts == 0
 
@@ -77,7 +77,7 @@ def test_no_memory_keeps_nothing():
 def test_another_process_finds_what_is_on_disk(tmp_path: Path):
     Encodings(1 << 20, tmp_path).get(TEXTS, Encoder())
     later, encode = Encodings(1 << 20, tmp_path), Encoder()
-    np.testing.assert_array_equal(later.get(TEXTS, encode)[0], expected(TEXTS))
+    np.testing.assert_array_equal(later.get(TEXTS, encode), expected(TEXTS))
     assert encode.seen == []
     assert later.info().n_hits == len(TEXTS)
     later.get([*TEXTS, "new"], encode)
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_removed_and_its_texts_encoded_again(tmp_path: Path, d
             {"cut": content[:-5], "flipped": flipped, "empty": b"", "other": b"x" * 200}[damage]
         )
     encode = Encoder()
-    features, _ = Encodings(1 << 20, tmp_path).get(TEXTS, encode)
+    features = Encodings(1 << 20, tmp_path).get(TEXTS, encode)
     np.testing.assert_array_equal(features, expected(TEXTS))
     assert sorted(encode.seen) == sorted(set(TEXTS))
     again = Encoder()
@@ -134,7 +134,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(
     monkeypatch.setattr(os, "replace", full)
     kept, encode = Encodings(1 << 20, tmp_path), Encoder()
     with pytest.warns(UserWarning, match="cannot be kept in .*No space left.*memory only") as told:
-        features, _ = kept.get(TEXTS, encode)
+        features = kept.get(TEXTS, encode)
     assert len(told) == 1
     np.testing.assert_array_equal(features, expected(TEXTS))
     assert len(encode.seen) == 40
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     kept, encode = Encodings(1 << 20, tmp_path / "file" / "folder"), Encoder()
     with pytest.warns(UserWarning, match="cannot be kept in"):
-        features, _ = kept.get(TEXTS, encode)
+        features = kept.get(TEXTS, encode)
     np.testing.assert_array_equal(features, expected(TEXTS))
     assert len(encode.seen) == 40
 
@@ -160,11 +160,55 @@ def test_an_error_of_the_model_is_raised_and_leaves_no_half_entry(tmp_path: Path
     with pytest.raises(ValueError, match="no such token"):
         kept.get(TEXTS, fail)
     assert files(tmp_path) == []
-    np.testing.assert_array_equal(kept.get(TEXTS, Encoder())[0], expected(TEXTS))
+    np.testing.assert_array_equal(kept.get(TEXTS, Encoder()), expected(TEXTS))
+
+
+def test_what_comes_from_disk_is_bounded_too(tmp_path: Path):
+    Encodings(1 << 20, tmp_path).get(TEXTS, Encoder())
+    later = Encodings(1 << 20, tmp_path)
+    later.get(TEXTS[:8], Encoder())
+    rows = list(later._kept.values())
+    assert all(row.base is None for row in rows)
+    assert later.info().n_bytes == sum(row.nbytes for row in rows)
+
+
+def test_a_file_that_goes_away_is_not_missed(tmp_path: Path):
+    kept = Encodings(0, tmp_path)
+    kept.get(TEXTS, Encoder())
+    Encodings(0, tmp_path).clear()
+    encode = Encoder()
+    np.testing.assert_array_equal(kept.get(TEXTS, encode), expected(TEXTS))
+    assert len(encode.seen) == 40
+
+
+def test_an_error_that_looks_like_one_of_the_disk_is_the_models_own(tmp_path: Path):
+    def fail(texts: Sequence[str]) -> Any:
+        raise OSError("the weights are gone")
+
+    with pytest.raises(OSError, match="the weights are gone"):
+        Encodings(1 << 20, tmp_path).get(TEXTS, fail)
+
+
+def test_files_are_readable_by_all_who_share_the_folder(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        Encodings(1 << 20, tmp_path).get(TEXTS, Encoder())
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in files(tmp_path)} == {0o644}
+
+
+def test_threads_encode_each_text_once():
+    encode, kept = Encoder(), Encodings(1 << 20)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: kept.get(TEXTS, encode), range(8)))
+    assert sorted(encode.seen) == sorted(set(TEXTS))
+    for features in found:
+        np.testing.assert_array_equal(features, expected(TEXTS))
 
 
 def _work(folder: Path, log: Path, texts: list[str]) -> None:
-    features, _ = Encodings(1 << 20, folder).get(texts, Encoder(log))
+    features = Encodings(1 << 20, folder).get(texts, Encoder(log))
     np.testing.assert_array_equal(features, expected(texts))
 
 
