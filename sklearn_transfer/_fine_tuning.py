@@ -32,7 +32,7 @@ from .nn.adaptation import (
     check_policy,
     find_layers,
 )
-from .nn.batches import Arrays, Batches, Inputs, Samples
+from .nn.batches import Arrays, Inputs, Samples, as_tensors
 from .nn.calibration import assign_folds, fit_temperature
 from .nn.checkpoints import Checkpoint
 from .nn.encoders import make_text_encoder
@@ -203,8 +203,8 @@ class FineTuning(Choices):
             width = inputs.sparse.shape[1] + inputs.dense.shape[1]
         else:
             device = next(iter(encoder.parameters()), torch.empty(0)).device  # type: ignore[union-attr]
-            ((few, _),) = Batches(Samples(inputs[:2]), 2, device)
-            width = measure_width(encoder, few.tensors)  # type: ignore[arg-type]
+            example = as_tensors(inputs[:2], device)
+            width = measure_width(encoder, example)  # type: ignore[arg-type]
         head = make_head(
             width, steps.hidden, n_outputs, activation=self.activation, dropout=self.dropout
         )

@@ -30,6 +30,7 @@ from sklearn_transfer import (
     load_pretrained,
     rank_pretrained,
 )
+from sklearn_transfer.nn import batches
 from sklearn_transfer.nn.adaptation import Contrastive, LinearProbing, Top
 from sklearn_transfer.nn.sentences import SentenceEncoder
 
@@ -242,6 +243,18 @@ def test_fits_learn_repeat_and_pickle(model: ContextualModel, labelled, policy: 
     np.testing.assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
     assert classifier.transform(texts).shape == (len(texts), DIM)
     assert clone(classifier).pretrained is model
+
+
+@pytest.mark.parametrize("policy", ["frozen", "top-1", "full", "contrastive"])
+def test_texts_of_very_different_lengths(tiny_model: Path, policy: str, monkeypatch):
+    monkeypatch.setattr(batches, "_MEAN_LENGTH", 1)  # so that batches are cut by tokens
+    texts = ["the film was good and very good", "bad", "", "a great plot and a great film"] * 6
+    labels = np.array(["yes", "no", "no", "yes"] * 6)
+    classifier = fit(tiny_model, (texts, labels), adaptation=policy, max_epochs=20)
+    probability = classifier.predict_proba(texts)
+    for i, text in enumerate(texts[:4]):
+        np.testing.assert_allclose(classifier.predict_proba([text])[0], probability[i], atol=1e-5)
+        assert classifier.transform([text]).shape == (1, DIM)
 
 
 def test_the_model_itself_stays_as_it_was(model: ContextualModel, labelled):

@@ -128,8 +128,9 @@ class Batches:
     """Iterates over samples in batches, without a Python step for each sample.
 
     Batches differ in length by one at most, so that none is of a single sample unless all are.
-    Sequences that are not shuffled come in the order of their lengths, the longest first, and by
-    tokens rather than by samples.
+    Sequences are put together by length instead: those that are shuffled in batches of
+    `batch_size` samples, of which the last may be smaller; the others the longest first, and by
+    tokens, 32 a sample in the mean.
 
     Parameters
     ----------
@@ -180,8 +181,9 @@ class Batches:
             lengths = self.samples.X.lengths
             if self.generator is not None:
                 parts = self._of_similar_length(order, lengths)
-            elif not whole:
+            else:
                 parts = list(batches_by_length(lengths, _MEAN_LENGTH * self.batch_size))
+                whole = len(parts) == 1
         for part in parts:
             rows = slice(None) if whole else part
             tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
@@ -233,6 +235,11 @@ class Batches:
 
     def _move(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+def as_tensors(inputs: Inputs, device: torch.device) -> dict[str, Any]:
+    """Inputs as the keyword arguments of a module, all in one batch."""
+    return Batches(Samples(inputs), max(len(inputs), 1), device)._tensors(inputs)
 
 
 def _floating(tensors: dict[str, Any]) -> torch.dtype:

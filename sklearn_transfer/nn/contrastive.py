@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..pretrained.sentence_models import CPU_TOKENS
 from ..pretrained.sequences import batches_by_length
 from .adaptation import Contrastive, find_layers
-from .batches import Batches, Inputs, Samples
+from .batches import Inputs, as_tensors
 from .networks import Network, PretrainedModule
 from .schedules import rate_at
 from .seeds import derive_seed, seeded
@@ -174,8 +174,5 @@ def _encode(
     parts: Sequence[NDArray[np.int64]] = [np.arange(len(rows))]
     if lengths is not None:
         parts = list(batches_by_length(lengths, CPU_TOKENS))
-    encoded = []
-    for part in parts:
-        ((batch, _),) = Batches(Samples(from_inputs[part]), len(part), device)
-        encoded.append(encoder(**batch.tensors))
+    encoded = [encoder(**as_tensors(from_inputs[part], device)) for part in parts]
     return torch.cat(encoded), np.concatenate(parts)

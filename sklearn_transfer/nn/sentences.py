@@ -19,7 +19,7 @@ from .._validation import levels_to_caller
 from ..pretrained.contextual import ContextualModel
 from ..pretrained.sentence_models import CPU_TOKENS, inputs_of
 from ..pretrained.sequences import Sequences, batches_by_length
-from .batches import Batches, Samples
+from .batches import as_tensors
 from .networks import PretrainedModule
 
 # Below this, what two ways of computing the same give is equal.
@@ -171,8 +171,7 @@ class SentenceEncoder(PretrainedModule):
         with _evaluating(self):
             for rows in batches_by_length(inputs.lengths, CPU_TOKENS):
                 places, mask = inputs[rows].places()
-                ((batch, _),) = Batches(Samples(inputs[rows]), len(rows), device)
-                states = self.states(batch.tensors["ids"], batch.tensors["mask"], level).cpu()
+                states = self.states(**as_tensors(inputs[rows], device), level=level).cpu()
                 if kept is None:
                     kept = self._room_for(len(inputs.ids), states.shape[2])
                     if kept is None:
