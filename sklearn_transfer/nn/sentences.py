@@ -103,10 +103,7 @@ class SentenceEncoder(PretrainedModule):
             self.depth = 0
 
     def n_still(self) -> int:
-        """The layers from below, of those that can be passed by, of which no parameter moves.
-
-        0 where what is below all layers moves, too.
-        """
+        """How many layers from below are still, with all below them; `depth` - 1 at most."""
         if self.depth < 2:
             return 0
         moving = {name for name, p in self.module.named_parameters() if p.requires_grad}
