@@ -413,7 +413,9 @@ class ContextualModel:
         return model
 
     def _check(self, model: OpenModel, name: str) -> None:
-        """Refuse a model that is not fed by the tokens of texts alone."""
+        """Refuse a model that is not fed by the tokens of texts alone; once a process."""
+        if self.prompt in model.checked:
+            return
         tokenizer = getattr(model.library, "tokenizer", None)
         if not getattr(tokenizer, "is_fast", False):
             raise VectorFormatError(
@@ -435,6 +437,7 @@ class ContextualModel:
                 f"from those that sentence-transformers finds by "
                 f"{np.abs(ours - theirs).max():.2g})."
             )
+        model.checked.add(self.prompt)
 
     # ---- shared, not copied ----
 

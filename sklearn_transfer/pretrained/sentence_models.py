@@ -55,6 +55,8 @@ class OpenModel:
         By the settings that decide what a text's features are.
     splitting : RLock
         Held while the tokenizer is used, which has a state.
+    checked : set of str or None
+        The prompts with which its features were found to be those of the library.
     """
 
     library: Any
@@ -62,6 +64,7 @@ class OpenModel:
     device: str
     encodings: dict[str, Encodings] = field(default_factory=dict)
     splitting: threading.RLock = field(default_factory=threading.RLock)
+    checked: set[str | None] = field(default_factory=set)
     _told: bool = False
 
     @property
