@@ -164,7 +164,7 @@ class Contrastive(Frozen):
     ----------
     n_steps : int, default=20
         At most; each is one batch.
-    lr : float, default=1e-4
+    lr : float, default=2e-4
         Of AdamW, after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
         Samples of a batch, as many of each class; all of them where there are no more.
@@ -190,7 +190,7 @@ class Contrastive(Frozen):
     """
 
     n_steps: int = 20
-    lr: float = 1e-4
+    lr: float = 2e-4
     batch_size: int = 64
     n_layers: int | None = 4
     tolerance: float = 0.02
