@@ -15,7 +15,7 @@ from .nn.batches import find_device
 from .nn.checkpoints import stored_seed
 from .nn.criteria import make_criterion
 from .nn.encoders import check_reader
-from .pretrained.contextual import is_library_model
+from .pretrained.contextual_files import is_library_model
 from .pretrained.sources import is_contextual
 
 # What max_epochs="auto" is; a contextual model is trained for a few (Devlin et al. 2019, A.3).

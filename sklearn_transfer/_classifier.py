@@ -41,12 +41,10 @@ class FineTunedClassifier(
         See :func:`load_pretrained` for what gives vectors (an object may be a `PretrainedVectors`,
         a gensim one, a pair of words and matrix, or a frame); X is texts. What several sources know
         is concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. A
-        contextual model (a `ContextualModel`, its name on a hub, its folder, or a
-        `SentenceTransformer`) reads texts as a whole; a copy of it is trained, in which
-        `adaptation` says what moves. In a list, it gives features and stays as it is. With a torch
-        module, from (n, ...) to (n, d), X is an array of any shape; a copy of it is trained,
-        in which `adaptation` says what moves, whatever `requires_grad` was. With None, X is a
-        matrix of features.
+        contextual model reads texts as a whole, and a copy of it is trained; in a list, it gives
+        features and stays as it is. With a torch module, from (n, ...) to (n, d), X is an array of
+        any shape; a copy of it is trained, in which `adaptation` says what moves, whatever
+        `requires_grad` was. With None, X is a matrix of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
         How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
         convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the
@@ -73,18 +71,17 @@ class FineTunedClassifier(
         the layers below give is computed once. "gradual" begins with the head and adds a layer an
         epoch, from the top (Howard & Ruder 2018); "discriminative" divides the rate by 2.6 a layer
         (the same); "lp-ft" trains the head until it has converged, and then all for `max_epochs`
-        (Kumar et al. 2022). "contrastive", for few labels, first trains a contextual model or a
-        torch module so that samples of one class are alike, and then the head on what it gives
-        (Tunstall et al. 2022; see :class:`~sklearn_transfer.nn.adaptation.Contrastive`). "auto"
-        fits "frozen" and "full", and for modules and encoders other than "mean" also "lp-ft" and
-        "gradual", on parts of the training samples, and takes the most accurate on the rest; of a
-        contextual model "frozen" and, below 1,000 labels, "contrastive", else "top-2". It may also
-        be an object with a method ``rates(epoch, n_layers, history)``, see
-        :class:`~sklearn_transfer.nn.adaptation.Adaptation`. `history_` has the rate of each layer.
+        (Kumar et al. 2022). "contrastive", for few labels, first trains the layers so that samples
+        of one class are alike, and then the head (Tunstall et al. 2022; see
+        :class:`~sklearn_transfer.nn.adaptation.Contrastive`). "auto" fits "frozen" and "full", and
+        for modules and encoders other than "mean" also "lp-ft" and "gradual", on parts of the
+        samples, and takes the most accurate on the rest; of a contextual model "frozen" and, below
+        1,000 labels, "contrastive", else "top-2". It may also be an object with a method
+        ``rates(epoch, n_layers, history)``, see
+        :class:`~sklearn_transfer.nn.adaptation.Adaptation`.
     layer_groups : list, default=None
-        The layers of a torch module that a policy tells apart, lowest first: names of its modules,
-        or lists of names. None takes its children; of a contextual model, the embeddings and each
-        layer.
+        The layers that a policy tells apart, lowest first: names of the module's modules, or lists
+        of them. None takes its children; of a contextual model, the embeddings and each layer.
     l2_sp : float or "auto", default="auto"
         Strength of the pull of the offsets to zero or, in mini-batches, of the pretrained layers to
         where they started (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
@@ -420,7 +417,7 @@ class FineTunedClassifier(
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
         X, y, sample_weight = self._ask_teacher(X, y, sample_weight)
         X, y, weight = self._check_training(X, y, sample_weight, reset=first)
-        labels = Labels(_stand_in(classes, y)) if first else self._labels
+        labels = Labels.declared(classes, y.ndim == 2) if first else self._labels
         if classes is not None and not np.array_equal(labels.classes, np.unique(classes)):
             raise ValueError(
                 f"classes={classes!r} differ from those of earlier calls, {labels.classes!r}."
@@ -460,8 +457,7 @@ class FineTunedClassifier(
         ndarray, shape (n_samples,)
             Or (n_samples, n_labels), an indicator matrix, where y was one.
         """
-        logits = self._logits(X)
-        return self._labels.predictions(logits)
+        return self._labels.predictions(self._logits(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`.
@@ -475,8 +471,7 @@ class FineTunedClassifier(
         ndarray, shape (n_samples, n_classes)
             Rows sum to 1, unless y was an indicator matrix.
         """
-        logits = self._logits(X)
-        return self._labels.probabilities(logits / self.temperature_)
+        return self._labels.probabilities(self._logits(X) / self.temperature_)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The adapted features.
@@ -504,8 +499,3 @@ class FineTunedClassifier(
         tags.transformer_tags.preserves_dtype = []
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _stand_in(classes: Any, y: NDArray[Any]) -> NDArray[Any]:
-    """What `Labels` learns all classes from, in a first call of partial_fit."""
-    return np.zeros((1, len(classes))) if y.ndim == 2 else np.asarray(classes)

@@ -100,6 +100,11 @@ class Labels:
             raise ValueError(f"y has labels that are not among the classes: {strange!r}.")
         return np.searchsorted(self.classes, y).astype(np.int64)
 
+    @classmethod
+    def declared(cls, classes: Any, multilabel: bool) -> Labels:
+        """The labels of a task that will ever occur, before any has."""
+        return cls(np.zeros((1, len(classes))) if multilabel else np.asarray(classes))
+
     def membership(self, target: Target) -> csr_array:
         """1 where a sample belongs to a class, shape (n_samples, n_classes)."""
         if self.multilabel:

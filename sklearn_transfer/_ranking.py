@@ -25,7 +25,7 @@ from .nn.batches import Arrays
 from .nn.features import encode_inputs
 from .nn.networks import ArrayEncoder, as_array
 from .nn.seeds import seeded
-from .pretrained.contextual import is_library_model
+from .pretrained.contextual_files import is_library_model
 from .pretrained.sources import load_pretrained
 
 SCORES = ("logme", "h_score", "nearest_class_mean")

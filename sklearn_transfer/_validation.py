@@ -72,7 +72,7 @@ def resolve_device(device: str) -> str:
     ValueError
         If the name is unknown, or the device is not there.
     """
-    torch = importlib.import_module("torch")  # by those that have imported it
+    torch = importlib.import_module("torch")  # not where only words are embedded
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"

@@ -65,3 +65,10 @@ def reviews() -> tuple[list[str], np.ndarray]:
 def numbers() -> tuple[np.ndarray, np.ndarray]:
     """120 samples of 8 features, and their three classes."""
     return make_classification(120, 8, n_informative=5, n_classes=3, random_state=0, class_sep=2.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny sentence encoder; of the extra contextual."""
+    toys = pytest.importorskip("contextual_toys", exc_type=ImportError)
+    return toys.save_tiny(tmp_path_factory.mktemp("contextual"))

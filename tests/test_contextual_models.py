@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -35,11 +34,6 @@ from sklearn_transfer.nn.adaptation import Contrastive, LinearProbing, Top
 from sklearn_transfer.nn.sentences import SentenceEncoder
 
 POLICIES = ["top-1", "top-2", "full", "gradual", "discriminative"]
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("contextual"))
 
 
 @pytest.fixture(scope="module")
@@ -378,45 +372,6 @@ def test_a_fitted_classifier_survives_the_move_of_its_folder(
     np.testing.assert_allclose(
         pickle.loads(content).predict_proba(labelled[0]), expected, atol=1e-6
     )
-
-
-# ---- a teacher ----
-
-
-@pytest.mark.parametrize("policy", ["frozen", "top-1"])
-def test_a_student_learns_the_teacher_s_labels(model, vectors, labelled, policy: str):
-    texts, labels = labelled
-    teacher = fit(model, labelled, adaptation=policy, max_epochs=20)
-    student = FineTunedClassifier(vectors, distill_from=teacher)
-    assert clone(student).distill_from is teacher
-    student.fit(texts)
-    probability = teacher.predict_proba(texts)
-    expected = FineTunedClassifier(vectors).fit(
-        texts, teacher.predict(texts), sample_weight=probability.max(axis=1)
-    )
-    np.testing.assert_array_equal(student.predict_proba(texts), expected.predict_proba(texts))
-    upside_down = np.where(labels == "yes", "no", "yes")
-    again = clone(student).fit(iter(texts), upside_down)  # y is not looked at
-    np.testing.assert_array_equal(again.predict_proba(texts), student.predict_proba(texts))
-    chosen = clone(student).set_params(adaptation="auto", random_state=0).fit(texts)
-    assert chosen.adaptation_.policy in ("frozen", "full")
-
-
-def test_a_teacher_of_several_labels(model: ContextualModel, vectors, labelled):
-    texts, labels = labelled
-    indicator = np.stack([labels == "yes", np.arange(24) % 3 == 0], axis=1).astype(int)
-    teacher = FineTunedClassifier(model, adaptation="frozen").fit(texts, indicator)
-    student = FineTunedClassifier(vectors, distill_from=teacher).fit(texts)
-    assert student.predict(texts).shape == (24, 2)
-
-
-def test_a_teacher_must_be_fitted_and_know_probabilities(model, vectors, labelled):
-    with pytest.raises(NotFittedError):
-        FineTunedClassifier(vectors, distill_from=FineTunedClassifier(model)).fit(labelled[0])
-    with pytest.raises(ValueError, match="'distill_from' parameter"):
-        FineTunedClassifier(vectors, distill_from=3).fit(*labelled)
-    with pytest.raises(ValueError, match="y"):
-        FineTunedClassifier(vectors).fit(labelled[0])
 
 
 # ---- refused ----

@@ -67,22 +67,7 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
 
 
 def find_device(device: str) -> torch.device:
-    """Find the device of a name.
-
-    Parameters
-    ----------
-    device : str
-        "auto" is CUDA, else MPS, else the CPU.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the device is not there.
-    """
+    """The device of a name; see :func:`sklearn_transfer._validation.resolve_device`."""
     return torch.device(resolve_device(device))
 
 

@@ -23,7 +23,6 @@ from .sentences import SentenceEncoder
 
 _WARMUP = 0.1
 _WEIGHT_DECAY = 0.01
-_N_PARTS, _LEAST = 4, 128
 _ENOUGH = 2  # steps in a row below the tolerance
 
 
@@ -174,8 +173,6 @@ def _encode(
     lengths = getattr(from_inputs, "lengths", None)
     parts: Sequence[NDArray[np.int64]] = [np.arange(len(rows))]
     if lengths is not None:
-        # Lengths of few texts differ much: a quarter of them at a time is padded little.
-        together = min(CPU_TOKENS, max(_LEAST, int(lengths.sum()) // _N_PARTS))
-        parts = list(batches_by_length(lengths, together))
+        parts = list(batches_by_length(lengths, CPU_TOKENS))
     encoded = [encoder(**as_tensors(from_inputs[part], device)) for part in parts]
     return torch.cat(encoded), np.concatenate(parts)

@@ -19,6 +19,7 @@ from .._validation import levels_to_caller
 from ..pretrained.contextual import ContextualModel
 from ..pretrained.sentence_models import CPU_TOKENS, inputs_of
 from ..pretrained.sequences import Sequences, batches_by_length
+from ..text.coverage import measure_reading
 from .batches import as_tensors
 from .networks import PretrainedModule
 
@@ -62,10 +63,10 @@ class SentenceEncoder(PretrainedModule):
 
     Notes
     -----
-    The stack of layers is the longest list of modules of the library's first module. Nothing is
-    assumed of what is around it: the states that enter a layer are caught by a hook, and put in its
-    place by another, while the layers below are passed by. That this gives the same is tried when
-    the encoder is made.
+    The stack of layers is the longest list of modules in the model. Nothing is assumed of what is
+    around it, but that what stands beside it may act in each layer: the states that enter a layer
+    are caught by a hook, and put in its place by another, while the layers below are passed by.
+    That this gives the same is tried when the encoder is made.
     """
 
     light = False
@@ -310,9 +311,8 @@ class SentenceInputs:
         sample_weight: NDArray[np.floating],
     ) -> Sequences:
         """The tokens of texts; nothing is learned but how much of them is read."""
-        inputs = self.transform(texts)
-        self.coverage = float(inputs.lengths.sum() / max(1, inputs.n_tokens.sum()))
-        return inputs
+        self.coverage = measure_reading(texts, [self.model])
+        return self.transform(texts)
 
     def transform(self, texts: Sequence[str]) -> Sequences:
         """The tokens of texts."""

@@ -13,21 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import (
-    VectorFormatError,
-    check_texts,
-)
+from .._validation import VectorFormatError, check_texts, resolve_device
 from . import hub
 from .cache import ENCODINGS, find_root
 from .catalog import locate
-from .contextual_files import OURS, check_folder, digest_model
-from .distillation import distill
+from .contextual_files import check_folder, digest_model, is_library_model
+from .distillation import Lexicon
 from .encodings import Encodings, EncodingsInfo
-from .sentence_models import OpenModel, find_device, open_model, wrap_model
+from .sentence_models import OpenModel, open_model, wrap_model
 from .sequences import Padding, Sequences
 from .vectors import PretrainedVectors
 
 _MEMORY = 256 << 20  # bytes
+_COUNTS = 1 << 20  # bytes: a quarter of a million texts
 _PRECISIONS = ("float32", "float16", "bfloat16")
 # Where a model knows no bounds.
 _LONGEST = 1 << 17
@@ -153,7 +151,7 @@ class ContextualModel:
     @property
     def dim(self) -> int:
         """Number of features."""
-        return int(self._library.get_embedding_dimension())
+        return self._model.dim
 
     @property
     def fingerprint(self) -> str:
@@ -166,7 +164,7 @@ class ContextualModel:
         return self._find_max_tokens(self._max_tokens)
 
     def _find_max_tokens(self, wanted: int | None) -> int:
-        library = self._library
+        library = self.library_model
         config = getattr(library[0], "config", None)
         limits = (
             wanted,
@@ -179,14 +177,14 @@ class ContextualModel:
     @property
     def n_layers(self) -> int:
         """Layers of the encoder."""
-        config = getattr(self._library[0], "config", None)
+        config = getattr(self.library_model[0], "config", None)
         config = getattr(config, "get_text_config", lambda: config)()
         return int(getattr(config, "num_hidden_layers", 0))
 
     @property
     def library_model(self) -> Any:
         """The model of the library, as it was opened; to be read, not changed."""
-        return self._library
+        return self._model.library
 
     @property
     def padding(self) -> Padding:
@@ -246,6 +244,12 @@ class ContextualModel:
         ids = np.concatenate([np.array(ids, dtype=np.int32) for ids in found["input_ids"]])
         return Sequences(ids, np.cumsum(lengths) - lengths, lengths, n_tokens, self.padding)
 
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """How many tokens each text has, those beyond `max_tokens` too; counts are kept."""
+        counts = self._kept(f"counts {self._prompt!r}", _COUNTS)
+        found = counts.get(texts, lambda new: self.split(new).n_tokens[:, None].astype(np.float32))
+        return found[:, 0].astype(np.int64)
+
     def cut(self, max_tokens: int) -> ContextualModel:
         """The same model, which reads at most so many tokens of a text."""
         if max_tokens >= self.max_tokens:
@@ -276,7 +280,7 @@ class ContextualModel:
         Returns
         -------
         PretrainedVectors
-            In memory; `scales` hold the weights of the tokens. See :mod:`.distillation`.
+            In memory; `scales` hold the weights of the tokens.
 
         Raises
         ------
@@ -285,17 +289,27 @@ class ContextualModel:
 
         Notes
         -----
-        The method of Model2Vec (Tulkens & van Dongen 2024), with weights by Zipf's law, or counted
-        in the texts.
-        """
-        return PretrainedVectors._wrap(
-            distill(self, words, n_components), name=f"distilled from {self._name}"
-        )
+        The method of Model2Vec (Tulkens & van Dongen 2024 [1]_): tokens through the encoder,
+        principal components, weights ``a / (a + p)`` with ``a = 1e-4`` (Arora et al. 2017). Where
+        no texts tell how frequent a token is, ``p`` is by Zipf's law that of its place.
 
-    @property
-    def tokenizer_json(self) -> str:
-        """The tokenizer, as Hugging Face's ``tokenizer.json`` has it."""
-        return str(self._tokenizer.backend_tokenizer.to_str())
+        References
+        ----------
+        .. [1] Tulkens & van Dongen, "Model2Vec: fast state-of-the-art static embeddings", 2024
+           (github.com/MinishLab/model2vec).
+        """
+        if n_components is not None and n_components < 1:
+            raise ValueError(f"n_components must be a positive number or None, got {n_components}.")
+        if words is None:
+            lexicon = Lexicon.of_tokenizer(self._tokenizer.backend_tokenizer.to_str())
+            around = self._special_tokens()
+            alone = Sequences.alone(lexicon.ids, *around, self.padding)  # type: ignore[arg-type]
+            matrix = self.run(alone, prompted=False)
+        else:
+            lexicon = Lexicon.of_words(words)
+            matrix = self.encode(lexicon.words)
+        table = lexicon.table(matrix, n_components)
+        return PretrainedVectors._wrap(table, name=f"distilled from {self._name}")
 
     def cache_info(self) -> EncodingsInfo:
         """What is kept of the texts that this process has encoded, and how often it was of use.
@@ -312,7 +326,7 @@ class ContextualModel:
         """Let go of the features that are kept, in memory and on disk."""
         self._encodings.clear()
 
-    def special_tokens(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _special_tokens(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The ids that begin every text, without a prompt, and those that end it."""
         with self._model.splitting:
             inner = self._tokenizer("a", add_special_tokens=False)["input_ids"]
@@ -342,30 +356,27 @@ class ContextualModel:
         return "of a SentenceTransformer"
 
     @property
-    def _library(self) -> Any:
-        return self._model.library
-
-    @property
     def _tokenizer(self) -> Any:
-        return self._library.tokenizer
+        return self.library_model.tokenizer
 
     @property
     def _prompt(self) -> str:
         if self.prompt is not None:
             return self.prompt
-        library = self._library
+        library = self.library_model
         return str(library.prompts.get(library.default_prompt_name or "", "") or "")
 
     @property
     def _encodings(self) -> Encodings:
-        model = self._model
-        folder = self._folder(model)
+        folder = self._folder(self._model)
         max_bytes = 0 if self.cache is None else self.cache_bytes
         settings = f"{folder} {self.max_tokens} {self._prompt!r} {max_bytes}"
+        return self._kept(settings, max_bytes, folder)
+
+    def _kept(self, settings: str, max_bytes: int, folder: Path | None = None) -> Encodings:
+        """What is kept by these settings, for all who have opened the model."""
         with _opening:
-            if settings not in model.encodings:
-                model.encodings[settings] = Encodings(max_bytes, folder)
-            return model.encodings[settings]
+            return self._model.encodings.setdefault(settings, Encodings(max_bytes, folder))
 
     def _folder(self, model: OpenModel) -> Path | None:
         """Where features are kept on disk: another one for all that changes them."""
@@ -388,11 +399,11 @@ class ContextualModel:
 
     def _open(self) -> OpenModel:
         if not isinstance(self.source, str | os.PathLike):
-            device = self.source.device if self.device == "auto" else find_device(self.device)
+            device = self.source.device if self.device == "auto" else resolve_device(self.device)
             model = wrap_model(self.source, str(device))
             self._check(model, "The SentenceTransformer")
             return model
-        device = find_device(self.device)
+        device = resolve_device(self.device)
         path = locate(self.source)
         files = check_folder(path, trust_remote_code=self.trust_remote_code)
         fingerprint = digest_model(path, files)
@@ -455,7 +466,7 @@ class ContextualModel:
         source, expected = self.source, None
         if isinstance(source, str | os.PathLike):
             if self.pickle_weights:
-                source = self._library
+                source = self.library_model
             elif self._held is not None:
                 expected = self.fingerprint
                 if not (isinstance(source, str) and hub.parse(source)):
@@ -467,11 +478,10 @@ class ContextualModel:
         return {name: getattr(self, name) for name in _SETTINGS}
 
     def __repr__(self) -> str:
-        name = self._name
         if self._held is None:
-            return f"<ContextualModel {name}, not opened>"
+            return f"<ContextualModel {self._name}, not opened>"
         return (
-            f"<ContextualModel {name}: {self.n_layers} layers, {self.dim} features, "
+            f"<ContextualModel {self._name}: {self.n_layers} layers, {self.dim} features, "
             f"{self.max_tokens} tokens, {self._held.dtype}, {self._held.device}>"
         )
 
@@ -486,11 +496,3 @@ def _unpickle(source: Any, settings: dict[str, Any], expected: str | None) -> Co
     model = ContextualModel(source, **settings)
     model._expected = expected
     return model
-
-
-def is_library_model(source: Any) -> bool:
-    """Whether this is a SentenceTransformer; the library is not imported."""
-    return any(
-        kind.__name__ == "SentenceTransformer" and kind.__module__.startswith(OURS)
-        for kind in type(source).__mro__
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._validation import VectorFormatError
 
-OURS = "sentence_transformers."
+_OURS = "sentence_transformers."
 
 # What belongs to a model: weights, configurations, vocabularies; code, where that is trusted.
 _PARTS, _CODE = ("*.safetensors", "*.json", "*.txt", "*.model"), "*.py"
@@ -25,6 +25,14 @@ _BLOCK = 1 << 20
 
 # Digests of files by their path, size, time and number: a model is named anew for every fit.
 _known: dict[tuple[Any, ...], bytes] = {}
+
+
+def is_library_model(source: Any) -> bool:
+    """Whether this is a SentenceTransformer; the library is not imported."""
+    return any(
+        kind.__name__ == "SentenceTransformer" and kind.__module__.startswith(_OURS)
+        for kind in type(source).__mro__
+    )
 
 
 def is_contextual_folder(path: Path) -> bool:
@@ -154,7 +162,7 @@ def _find_code(path: Path, folders: Sequence[Path]) -> str:
         modules = _read_json(path / _MODULES)
         for module in modules if isinstance(modules, list) else ():
             kind = str(module.get("type", "")) if isinstance(module, dict) else ""
-            if not kind.startswith(OURS):
+            if not kind.startswith(_OURS):
                 return f"{_MODULES}: {kind}"
     for folder in folders:
         for config in sorted(folder.glob("*config*.json")):

@@ -1,111 +1,106 @@
-"""A sentence encoder distilled into a table: each token through it once, and never again."""
+"""A table of what a sentence encoder gives for single tokens or words: which, and their weights."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .sequences import Sequences
 from .smaller import reduce
 from .table import Table
 from .tokenizer import TableTokenizer
 from .vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from .contextual import ContextualModel
 
 _WORD = re.compile(r"\w+")
 # The smoothing of frequencies, as Model2Vec has it.
 _SMOOTHING = 1e-4
 
 
-def distill(model: ContextualModel, words: Sequence[str] | None, n_components: int | None) -> Table:
-    """Make a table of what an encoder gives for single tokens, or words.
+@dataclass(frozen=True)
+class Lexicon:
+    """What is to be encoded, each alone.
 
-    Parameters
+    Attributes
     ----------
-    model : ContextualModel
-    words : sequence of str, or None
-        None: the tokens of the model's own tokenizer, which then belongs to the table. Words
-        without spaces: these, the most frequent first. Texts: their words, in lower case.
-    n_components : int or None
-        Of a principal component analysis; None, or more than there are, keeps all.
-
-    Returns
-    -------
-    Table
-        Of float32, in memory; factors are the weights of the tokens.
-
-    Raises
-    ------
-    ValueError
-        If there is no word, or `n_components` is not positive.
-
-    Notes
-    -----
-    The method of Model2Vec (Tulkens & van Dongen 2024 [1]_): tokens through the encoder, principal
-    components, weights ``a / (a + p)`` with ``a = 1e-4`` (Arora et al. 2017). Where no texts tell
-    how frequent a token is, ``p`` is by Zipf's law that of its place, as tokenizers list frequent
-    tokens first.
-
-    References
-    ----------
-    .. [1] Tulkens & van Dongen, "Model2Vec: fast state-of-the-art static embeddings", 2024
-       (github.com/MinishLab/model2vec).
+    words : list of str
+    share : ndarray of float64, shape (n_words,)
+        How frequent each is.
+    ids : ndarray of int32, shape (n_words,), or None, default=None
+        Of the tokens of a tokenizer.
+    tokenizer : TableTokenizer or None, default=None
+        What splits texts into them, where they are tokens.
     """
-    if n_components is not None and n_components < 1:
-        raise ValueError(f"n_components must be a positive number or None, got {n_components}.")
-    tokenizer = None
-    if words is None:
-        tokenizer = TableTokenizer(model.tokenizer_json)
-        names = tokenizer.names
-        unknown = tokenizer.unknown
-        tokenizer = tokenizer.skipping([] if unknown is None else [unknown])
-        tokens, share = list(names.values()), _zipf(len(names))
-        alone = _alone(model, np.fromiter(names, np.int32, len(names)))
-        matrix = model.run(alone, prompted=False)
-    else:
-        tokens, share = _count(words)
-        matrix = model.encode(tokens)
-    table = Table(Vocabulary(tokens), matrix, tokenizer=tokenizer)
-    if n_components is not None and n_components < table.dim:
-        table = reduce(table, n_components)
-    weights = (_SMOOTHING / (_SMOOTHING + share)).astype(np.float32)
-    return Table(table.words, table.matrix, scales=weights, tokenizer=tokenizer)
+
+    words: list[str]
+    share: NDArray[np.float64]
+    ids: NDArray[np.int32] | None = None
+    tokenizer: TableTokenizer | None = None
+
+    @classmethod
+    def of_tokenizer(cls, content: str) -> Lexicon:
+        """The tokens of a ``tokenizer.json``, which has the frequent ones first."""
+        tokenizer = TableTokenizer(content)
+        names, unknown = tokenizer.names, tokenizer.unknown
+        ids = np.fromiter(names, np.int32, len(names))
+        known = tokenizer.skipping([] if unknown is None else [unknown])
+        return cls(list(names.values()), _zipf(len(names)), ids, known)
+
+    @classmethod
+    def of_words(cls, words: Sequence[str]) -> Lexicon:
+        """Words, the most frequent first; or the words of texts, in lower case, counted.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Texts, if any has a space inside.
+
+        Returns
+        -------
+        Lexicon
+
+        Raises
+        ------
+        ValueError
+            If there is no word.
+        """
+        distinct = list(dict.fromkeys(words))
+        if any(" " in word.strip() for word in distinct):
+            counts = Counter(word for text in words for word in _WORD.findall(text.lower()))
+            distinct = [word for word, _ in counts.most_common()]
+            share = np.array([counts[word] for word in distinct]) / max(1, counts.total())
+        else:
+            share = _zipf(len(distinct))
+        if not distinct:
+            raise ValueError("distill needs at least one word; the texts have none.")
+        return cls(distinct, share)
+
+    def table(self, matrix: NDArray[np.float32], n_components: int | None) -> Table:
+        """The words with their vectors, reduced, and weights ``a / (a + share)`` as factors.
+
+        Parameters
+        ----------
+        matrix : ndarray of float32, shape (n_words, dim)
+            What the encoder gives for each.
+        n_components : int or None
+            Of a principal component analysis; None, or more than there are, keeps all.
+
+        Returns
+        -------
+        Table
+        """
+        table = Table(Vocabulary(self.words), matrix)
+        if n_components is not None and n_components < table.dim:
+            table = reduce(table, n_components)
+        weights = (_SMOOTHING / (_SMOOTHING + self.share)).astype(np.float32)
+        return Table(table.words, table.matrix, scales=weights, tokenizer=self.tokenizer)
 
 
-def _alone(model: ContextualModel, ids: NDArray[np.int32]) -> Sequences:
-    """Tokens as texts of their own, each between the special tokens of a text."""
-    before, after = model.special_tokens()
-    lines = np.tile(np.concatenate([before, [0], after]).astype(np.int32), (len(ids), 1))
-    lines[:, len(before)] = ids
-    lengths = np.full(len(ids), lines.shape[1])
-    starts = np.cumsum(lengths) - lengths
-    return Sequences(lines.ravel(), starts, lengths, lengths, model.padding)
-
-
-def _zipf(n_tokens: int) -> NDArray[np.float64]:
-    """Shares that fall with the place of a token."""
-    share: NDArray[np.float64] = 1 / np.arange(2, n_tokens + 2)
+def _zipf(n_words: int) -> NDArray[np.float64]:
+    """Shares that fall with the place of a word."""
+    share: NDArray[np.float64] = 1 / np.arange(2, n_words + 2)
     share /= share.sum()
     return share
-
-
-def _count(words: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
-    """Distinct words and how frequent they are: counted in texts, by place in a list of words."""
-    distinct = list(dict.fromkeys(words))
-    if any(" " in word.strip() for word in distinct):
-        counts = Counter(word for text in words for word in _WORD.findall(text.lower()))
-        ranked = counts.most_common()
-        distinct = [word for word, _ in ranked]
-        share = np.array([n for _, n in ranked], dtype=np.float64) / max(1, counts.total())
-    else:
-        share = _zipf(len(distinct))
-    if not distinct:
-        raise ValueError("distill needs at least one word; the texts have none.")
-    return distinct, share

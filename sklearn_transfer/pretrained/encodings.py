@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import shutil
 import threading
 import warnings
 from collections import OrderedDict
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from .._validation import levels_to_caller
+from .files import written_whole
 
 # A text's features, float32, shape (dim,).
 Row = NDArray[np.float32]
@@ -33,7 +33,7 @@ _N_FILES = 16
 _KEY = 16  # bytes
 # Longer than any process takes for its share of a part: then a lock is taken for broken.
 _PATIENCE = 3600.0  # seconds
-_SUFFIX, _UNFINISHED = ".encodings", "unfinished-"
+_SUFFIX = ".encodings"
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,10 @@ class Encodings:
             self._kept.clear()
             self._stored.clear()
             self._n_bytes = self._n_hits = self._n_encoded = 0
-            for path in (*self._files(), *self._files(f"{_UNFINISHED}*")):
+            for path in self._files():
                 path.unlink(missing_ok=True)
+            for remains in self._files(f".*{_SUFFIX}.*"):  # of a process that was killed
+                shutil.rmtree(remains, ignore_errors=True)
 
     def get(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
         """The features of texts; those that are not kept are made.
@@ -295,17 +297,8 @@ def _write(folder: Path, part: int, made: Mapping[bytes, Row]) -> None:
     np.save(buffer, table)
     content = buffer.getvalue()
     digest = _digest(content)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=_UNFINISHED)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content + digest)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # for all who share the folder
-        os.replace(name, folder / f"{part}-{digest.hex()}{_SUFFIX}")
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with written_whole(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
+        file.write(content + digest)
 
 
 def _open(path: Path) -> _File | None:

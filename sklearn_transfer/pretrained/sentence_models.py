@@ -9,23 +9,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import (
-    VectorFormatError,
-    import_optional,
-    levels_to_caller,
-    resolve_device,
-)
+from .._validation import VectorFormatError, import_optional, levels_to_caller
 from .encodings import Encodings
 from .opening import Opened
 from .sequences import Sequences, batches_by_length
 
-EXTRA = "contextual"
+_EXTRA = "contextual"
 
 # Tokens of a batch: on a CPU what is computed of them should stay in its caches.
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
@@ -88,7 +84,7 @@ class OpenModel:
         batch_tokens : int or None
             Tokens of a batch, padding included; None is what suits the device.
         n_prompt : int
-            See `inputs`.
+            See :func:`inputs_of`.
 
         Returns
         -------
@@ -126,7 +122,7 @@ class OpenModel:
         self, sequences: Sequences, rows: NDArray[np.int64], n_prompt: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Rows and their features; a batch is halved where memory does not suffice."""
-        torch = import_optional("torch", extra=EXTRA, purpose="A contextual model")
+        torch = import_module("torch")
         try:
             padded = sequences[rows].padded()
             ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
@@ -188,8 +184,8 @@ def open_model(
 
 def _read(path: Path, key: _Key) -> OpenModel:
     purpose = f"Opening the contextual model in {path}"
-    library = import_optional("sentence_transformers", extra=EXTRA, purpose=purpose)
-    torch = import_optional("torch", extra=EXTRA, purpose=purpose)
+    library = import_optional("sentence_transformers", extra=_EXTRA, purpose=purpose)
+    torch = import_module("torch")
     try:
         with _silence():
             opened = library.SentenceTransformer(
@@ -230,12 +226,6 @@ def wrap_model(library: Any, device: str) -> OpenModel:
     return OpenModel(library, digest.hexdigest(), device)
 
 
-def find_device(device: str) -> str:
-    """The device of a name, see :func:`resolve_device`; torch is imported."""
-    import_optional("torch", extra=EXTRA, purpose="A contextual model")
-    return resolve_device(device)
-
-
 def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
     """What the modules of the library are called with.
 
@@ -268,7 +258,7 @@ def _lacks_memory(error: BaseException) -> bool:
 def _silence() -> Iterator[None]:
     """Without the bar that the library shows while it loads weights."""
     logging = import_optional(
-        "transformers.utils.logging", extra=EXTRA, purpose="A contextual model"
+        "transformers.utils.logging", extra=_EXTRA, purpose="A contextual model"
     )
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

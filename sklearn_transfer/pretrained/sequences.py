@@ -52,6 +52,21 @@ class Sequences:
     states: NDArray[np.floating] | None = None
     level: int = 0
 
+    @classmethod
+    def alone(
+        cls,
+        ids: NDArray[np.int32],
+        before: NDArray[np.int32],
+        after: NDArray[np.int32],
+        padding: Padding,
+    ) -> Sequences:
+        """Each token as a text of its own, between the special tokens of a text."""
+        around = np.concatenate([before, ids[:1], after]).astype(np.int32)
+        lines = np.tile(around, (len(ids), 1))
+        lines[:, len(before)] = ids
+        lengths = np.full(len(ids), lines.shape[1])
+        return cls(lines.ravel(), np.cumsum(lengths) - lengths, lengths, lengths, padding)
+
     def __len__(self) -> int:
         return len(self.lengths)
 

@@ -13,8 +13,8 @@ from sklearn.base import clone
 
 from .._validation import VectorsEstimator, is_frame, is_pair
 from .catalog import locate
-from .contextual import ContextualModel, is_library_model
-from .contextual_files import is_contextual_folder
+from .contextual import ContextualModel
+from .contextual_files import is_contextual_folder, is_library_model
 from .frames import from_frame
 from .opening import Opened
 from .vectors import PretrainedVectors
@@ -67,7 +67,8 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     -------
     PretrainedVectors or ContextualModel
         The same object for the same source, as long as the source has not changed; for a pair,
-        as long as its matrix is used as it is and somebody holds the vectors.
+        as long as its matrix is used as it is and somebody holds the vectors. Contextual models
+        of the same name or folder are objects of their own that share all that is opened.
 
     Raises
     ------

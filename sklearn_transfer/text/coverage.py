@@ -109,7 +109,7 @@ def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> 
     """
     shares = []
     for model in models:
-        n_tokens = model.split(texts).n_tokens
+        n_tokens = model.count_tokens(texts)
         read = np.minimum(n_tokens, model.max_tokens)
         shares.append(float(read.sum() / max(1, n_tokens.sum())))
         if shares[-1] < _ENOUGH and n_tokens.sum():

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
 import torch
-from contextual_toys import N_LAYERS, TEXTS, open_library, save_tiny
+from contextual_toys import N_LAYERS, TEXTS, open_library
 from torch import nn
 
 from sklearn_transfer import ContextualModel
@@ -18,11 +18,6 @@ from sklearn_transfer.nn.networks import Network
 from sklearn_transfer.nn.sentences import SentenceEncoder, SentenceInputs
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("contextual"))
 
 
 @pytest.fixture

@@ -21,19 +21,12 @@ from sklearn_transfer import (
     ContextualModel,
     MissingDependencyError,
     PretrainedEmbeddingTransformer,
-    PretrainedVectors,
     VectorFormatError,
     cache_info,
     clear_cache,
     load_pretrained,
 )
 from sklearn_transfer.pretrained import sentence_models
-from sklearn_transfer.pretrained.sequences import Padding, Sequences, batches_by_length
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("contextual"))
 
 
 @pytest.fixture
@@ -151,21 +144,6 @@ def test_on_disk_they_are_there_for_the_next_process(
     assert cache_info().n_encoders == 0
 
 
-def test_any_change_of_the_weights_is_another_model(tmp_path: Path):
-    folder = save_tiny(tmp_path)
-    before = ContextualModel(folder).fingerprint
-    weights = folder / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    for place in (-1, -20_001):
-        content[place] ^= 1
-        weights.write_bytes(content)
-        found = ContextualModel(folder).fingerprint
-        assert found != before
-        before = found
-    (folder / "config_sentence_transformers.json").write_text("{}")
-    assert ContextualModel(folder).fingerprint != before
-
-
 def test_another_revision_has_other_features(tmp_path: Path):
     cache = tmp_path / "cache"
     first = ContextualModel(save_tiny(tmp_path / "one"), cache=cache)
@@ -257,68 +235,6 @@ def test_a_name_that_is_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"not a path .*, not in .*HF_HUB_OFFLINE is set"):
         ContextualModel("org/no-such-model").encode(TEXTS)
-
-
-def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(VectorFormatError, match=r"a pickle, which runs whatever.*save_pretrained"):
-        ContextualModel(folder).encode(TEXTS)
-    (folder / "pytorch_model.bin").unlink()
-    with pytest.raises(VectorFormatError, match="expected weights in safetensors"):
-        ContextualModel(folder).encode(TEXTS)
-
-
-def test_a_pickle_in_the_folder_of_a_module(tiny_model: Path, tmp_path: Path):
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickle")
-    (folder / "1_Pooling" / "decoy.safetensors").write_bytes(b"no weights")
-    with pytest.raises(VectorFormatError, match=r"1_Pooling/pytorch_model.bin: a pickle"):
-        ContextualModel(folder).encode(TEXTS)
-
-
-def test_pickles_that_are_no_part_of_it_are_let_be(tiny_model: Path, tmp_path: Path):
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    (folder / "pytorch_model.bin").write_bytes(b"beside safetensors, which are opened")
-    (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "optimizer.pt").write_bytes(b"of no module")
-    assert ContextualModel(folder).encode(TEXTS).shape == (len(TEXTS), DIM)
-
-
-def test_adapters_and_paths_that_lead_out(tiny_model: Path, tmp_path: Path):
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "evil"}')
-    with pytest.raises(VectorFormatError, match="an adapter, whose base model lies elsewhere"):
-        ContextualModel(folder).encode(TEXTS)
-    (folder / "adapter_config.json").unlink()
-    modules = folder / "modules.json"
-    modules.write_text(modules.read_text().replace("1_Pooling", "../1_Pooling"))
-    with pytest.raises(VectorFormatError, match="leads out of the folder"):
-        ContextualModel(folder).encode(TEXTS)
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "message"),
-    [
-        ("modules.json", "sentence_transformers.", "evil.", "modules.json: evil"),
-        ("config.json", "{", '{"auto_map": {"AutoModel": "x.Y"},', "config.json: auto_map"),
-        (
-            "sentence_bert_config.json",
-            "{",
-            '{"model_kwargs": {"attn_implementation": "evil/kernel"},',
-            "sentence_bert_config.json: attn_implementation",
-        ),
-        ("config.json", "{", '{"allow_all_kernels": true,', "config.json: allow_all_kernels"),
-    ],
-)
-def test_a_folder_with_code_is_not_opened_unless_asked(
-    tiny_model: Path, tmp_path: Path, file: str, old: str, new: str, message: str
-):
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    path = folder / file
-    path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(VectorFormatError, match=rf"code of its own \({message}"):
-        ContextualModel(folder).encode(TEXTS)
 
 
 @pytest.mark.parametrize("damage", ["cut", "json", "no tokenizer"])
@@ -431,89 +347,9 @@ def test_threads_that_cut_at_different_lengths(tiny_model: Path):
         sys.setswitchinterval(interval)
 
 
-# ---- side by side ----
-
-
-@pytest.mark.parametrize("left", [False, True])
-def test_padding_by_a_naive_loop(left: bool):
-    generator = np.random.default_rng(0)
-    lines = [generator.integers(1, 9, size=n) for n in (3, 0, 5, 1)]
-    lengths = np.array([len(line) for line in lines])
-    starts = np.cumsum(lengths) - lengths
-    ids = np.concatenate(lines).astype(np.int32)
-    states = generator.standard_normal((len(ids), 2)).astype(np.float16)
-    whole = Sequences(ids, starts, lengths, lengths, Padding(99, left), states)
-    rows = np.array([2, 1, 0])
-    padded = whole[rows].padded()
-    assert padded["ids"].dtype == np.int64
-    assert padded["states"].dtype == np.float32
-    for line, row in enumerate(rows.tolist()):
-        n = int(lengths[row])
-        place = slice(5 - n, 5) if left else slice(0, n)
-        expected = np.full(5, 99)
-        expected[place] = lines[row]
-        assert padded["ids"][line].tolist() == expected.tolist()
-        assert padded["mask"][line].tolist() == (expected != 99).tolist()
-        np.testing.assert_array_equal(
-            padded["states"][line][place], states[starts[row] : starts[row] + n]
-        )
-
-
-def test_batches_hold_each_text_once_within_bounds():
-    lengths = np.array([3, 50, 7, 7, 1, 200, 12])
-    parts = list(batches_by_length(lengths, 60))
-    assert sorted(np.concatenate(parts).tolist()) == list(range(7))
-    assert parts[0].tolist() == [5]
-    assert all(len(part) == 1 or lengths[part].max() * len(part) <= 60 for part in parts)
-
-
-# ---- distilled ----
-
-
-def test_distilled_tokens_are_the_features_of_each_alone(tiny_model: Path, model: ContextualModel):
-    table = model.distill(n_components=None)
-    assert isinstance(table, PretrainedVectors)
-    assert table.tokenizer is not None
-    position = table.words.find(["cat", "film"])
-    alone = upstream(tiny_model, ["cat", "film"])
-    np.testing.assert_allclose(table.matrix[position], alone, atol=1e-5)
-    share = 1 / np.arange(2, len(table) + 2)
-    expected = 1e-4 / (1e-4 + share / share.sum())
-    np.testing.assert_allclose(table.scales, expected, rtol=1e-5)
-    embedded = PretrainedEmbeddingTransformer(table).fit_transform(["the cat", "zebra"])
-    assert embedded.shape == (2, DIM)
-    assert embedded[0].any()
-    assert not embedded[1].any()  # of unknown tokens
-
-
-def test_distilled_with_fewer_dimensions(model: ContextualModel, tmp_path: Path):
-    table = model.distill(n_components=4)
-    assert table.dim == 4
-    table.write(tmp_path / "static", format="model2vec")
-    again = PretrainedVectors.load(tmp_path / "static")
-    np.testing.assert_allclose(again[["cat", "dog"]], table[["cat", "dog"]], rtol=1e-5)
-
-
-def test_distilled_words_and_texts(tiny_model: Path, model: ContextualModel):
-    words = model.distill(["cat", "zebra", "cat"], n_components=None)
-    assert list(words.words) == ["cat", "zebra"]
-    texts = model.distill(["The cat, the dog", "the film"], n_components=None)
-    assert list(texts.words) == ["the", "cat", "dog", "film"]
-    np.testing.assert_allclose(texts.scales[0], 1e-4 / (1e-4 + 3 / 6), rtol=1e-5)
-    np.testing.assert_allclose(texts.matrix[1], upstream(tiny_model, ["cat"])[0], atol=1e-5)
-
-
-def test_a_prompt_is_no_part_of_a_token(tiny_model: Path, model: ContextualModel):
-    prompted = ContextualModel(tiny_model, prompt="the good film ")
-    np.testing.assert_allclose(
-        prompted.distill(n_components=None).matrix,
-        model.distill(n_components=None).matrix,
-        atol=1e-6,
-    )
-
-
-def test_nothing_to_distil(model: ContextualModel):
-    with pytest.raises(ValueError, match="at least one word"):
-        model.distill(["? !"])
-    with pytest.raises(ValueError, match="n_components must be a positive number"):
-        model.distill(n_components=0)
+def test_counts_of_tokens_are_kept(model: ContextualModel, monkeypatch: pytest.MonkeyPatch):
+    texts = ["the cat", "a cat that was not counted before", "the cat"]
+    found = model.count_tokens(texts)
+    assert found.tolist() == model.split(texts).n_tokens.tolist() == [4, 9, 4]
+    monkeypatch.setattr(ContextualModel, "split", None)
+    assert model.count_tokens(texts[::-1]).tolist() == [4, 9, 4]

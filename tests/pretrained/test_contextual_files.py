@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sentence_transformers", reason="the extra contextual")
+
+from contextual_toys import DIM, TEXTS, save_tiny
+
+from sklearn_transfer import ContextualModel, VectorFormatError
+
+
+def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(VectorFormatError, match=r"a pickle, which runs whatever.*save_pretrained"):
+        ContextualModel(folder).encode(TEXTS)
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(VectorFormatError, match="expected weights in safetensors"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+def test_a_pickle_in_the_folder_of_a_module(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "1_Pooling" / "decoy.safetensors").write_bytes(b"no weights")
+    with pytest.raises(VectorFormatError, match=r"1_Pooling/pytorch_model.bin: a pickle"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+def test_pickles_that_are_no_part_of_it_are_let_be(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "pytorch_model.bin").write_bytes(b"beside safetensors, which are opened")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "optimizer.pt").write_bytes(b"of no module")
+    assert ContextualModel(folder).encode(TEXTS).shape == (len(TEXTS), DIM)
+
+
+def test_adapters_and_paths_that_lead_out(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "evil"}')
+    with pytest.raises(VectorFormatError, match="an adapter, whose base model lies elsewhere"):
+        ContextualModel(folder).encode(TEXTS)
+    (folder / "adapter_config.json").unlink()
+    modules = folder / "modules.json"
+    modules.write_text(modules.read_text().replace("1_Pooling", "../1_Pooling"))
+    with pytest.raises(VectorFormatError, match="leads out of the folder"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("modules.json", "sentence_transformers.", "evil.", "modules.json: evil"),
+        ("config.json", "{", '{"auto_map": {"AutoModel": "x.Y"},', "config.json: auto_map"),
+        (
+            "sentence_bert_config.json",
+            "{",
+            '{"model_kwargs": {"attn_implementation": "evil/kernel"},',
+            "sentence_bert_config.json: attn_implementation",
+        ),
+        ("config.json", "{", '{"allow_all_kernels": true,', "config.json: allow_all_kernels"),
+    ],
+)
+def test_a_folder_with_code_is_not_opened_unless_asked(
+    tiny_model: Path, tmp_path: Path, file: str, old: str, new: str, message: str
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    path = folder / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(VectorFormatError, match=rf"code of its own \({message}"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+def test_any_change_of_the_weights_is_another_model(tmp_path: Path):
+    folder = save_tiny(tmp_path)
+    before = ContextualModel(folder).fingerprint
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    for place in (-1, -20_001):
+        content[place] ^= 1
+        weights.write_bytes(content)
+        found = ContextualModel(folder).fingerprint
+        assert found != before
+        before = found
+    (folder / "config_sentence_transformers.json").write_text("{}")
+    assert ContextualModel(folder).fingerprint != before
