@@ -351,8 +351,7 @@ class FineTunedClassifier(
         sample_weight : array-like of shape (n_samples,), default=None
             A sample of weight 2 counts as two, one of weight 0 as none.
         X_val, y_val : like X and y, default=None
-            Evaluated after every epoch, never trained on; used by `early_stopping` in place of held
-            out rows.
+            Evaluated after every epoch, never trained on; `early_stopping` holds out no rows then.
 
         Returns
         -------
