@@ -49,8 +49,7 @@ class FineTunedClassifier(
         How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
         convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the
         vectors, float32, shape (n_texts, length, dim), zero beside the texts, and their lengths,
-        int64, shape (n_texts,), and gives (n_texts, d). What an encoder learns is new, and moves
-        with the head.
+        int64, shape (n_texts,), and gives (n_texts, d). What an encoder learns moves with the head.
     encoder_params : dict, default=None
         Settings of an encoder given by name. "attention": ``units=64`` of its hidden layer. "cnn":
         ``widths=(3, 4, 5)`` in tokens, ``filters=100`` of each, ``multichannel=False``. "rnn":
@@ -113,8 +112,7 @@ class FineTunedClassifier(
         Read only the first tokens of a text. A contextual model has a limit of its own beside.
     max_epochs : int or "auto", default="auto"
         Passes over the training data; with the solver "newton", steps, of which it takes fewer
-        when it has converged. "auto" is 3 where layers of a contextual model are trained, and 20
-        elsewhere.
+        when it has converged. "auto" is 20, or 3 where layers of a contextual model are trained.
     batch_size : int or "auto", default="auto"
         Samples of a mini-batch at most; "auto" is a sixteenth of the training samples, but at least
         8 and at most 128. The solver "newton" takes all.
@@ -456,7 +454,8 @@ class FineTunedClassifier(
         ndarray, shape (n_samples,)
             Or (n_samples, n_labels), an indicator matrix, where y was one.
         """
-        return self._labels.predictions(self._logits(X))
+        logits = self._logits(X)
+        return self._labels.predictions(logits)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`.
@@ -470,7 +469,8 @@ class FineTunedClassifier(
         ndarray, shape (n_samples, n_classes)
             Rows sum to 1, unless y was an indicator matrix.
         """
-        return self._labels.probabilities(self._logits(X) / self.temperature_)
+        logits = self._logits(X)
+        return self._labels.probabilities(logits / self.temperature_)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The adapted features.
