@@ -15,6 +15,7 @@ from . import (
     adaptation,
     all_labels,
     continued,
+    contrastive,
     distilled,
     embedding,
     encoded,
@@ -40,7 +41,7 @@ from . import (
     upstream,
 )
 from .data import LOADERS, DataUnavailable
-from .measure import describe_machine
+from .measure import cuda_name, describe_machine
 from .tasks import QUICK
 
 SCRIPTS = {
@@ -62,6 +63,7 @@ SCRIPTS = {
     "scaling": scaling,
     "encoded": encoded,
     "few_sentences": few_sentences,
+    "contrastive": contrastive,
     "top_layers": top_layers,
     "distilled": distilled,
     "ablation": ablation,
@@ -72,6 +74,7 @@ SCRIPTS = {
     "fuzz": fuzz,
     "upstream": upstream,
 }
+ON_CUDA = (contrastive, few_sentences)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -80,7 +83,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCRIPTS)}; all")
     parser.add_argument("--limit", type=int, help="try on so many texts; nothing is written")
     parser.add_argument("--repeats", type=int, help="of every measurement")
-    parser.add_argument("--data", choices=LOADERS, help="of training; default: 20newsgroups")
+    parser.add_argument(
+        "--data",
+        choices=LOADERS,
+        help="of training (default: 20newsgroups) or few_sentences (default: all)",
+    )
     parser.add_argument(
         "--recipe-epochs", type=int, help="of plain skorch, in training; default: 1"
     )
@@ -119,7 +126,8 @@ def main() -> None:
         text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
         print(text, flush=True)
         if not options.quick:
-            suffix = f"-{options.data}" if script is training and options.data else ""
+            suffix = f"-{options.data}" if "data" in known and options.data else ""
+            suffix += "-cuda" if script in ON_CUDA and cuda_name() else ""
             RESULTS.mkdir(exist_ok=True)
             (RESULTS / f"{name}{suffix}.md").write_text(text, encoding="utf-8")
 

@@ -88,10 +88,19 @@ def describe_machine(packages: Sequence[str] = ()) -> str:
     """One sentence: processor, threads, versions."""
     names = ["numpy", "scipy", "scikit-learn", "torch", *packages]
     versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    cuda = cuda_name()
     return (
         f"{_processor()}, {os.cpu_count()} CPUs, {N_THREADS} threads used; "
+        f"{f'{cuda}; ' if cuda else ''}"
         f"Python {platform.python_version()}, {versions}."
     )
+
+
+def cuda_name() -> str | None:
+    """The accelerator, if there is one."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _version(package: str) -> str:

@@ -62,7 +62,8 @@ from .text.tokens import Splitting
 _Labelled = tuple[Any, Target, NDArray[np.float64]]
 
 # Without offsets there is no block of words to stand beside: a scale that suits the solver's C = 1.
-_FROZEN_STRENGTH = 3.0
+# What a sentence encoder gives is told apart without long features, and with few labels better.
+_FROZEN_STRENGTH, _SENTENCE_STRENGTH = 3.0, 0.6
 # Layers of a pretrained module move more slowly than a head that is new.
 _PRETRAINED_SHARE, _CONTEXTUAL_SHARE = 0.1, 0.005
 # Batches an epoch has at least, and the fewest and most samples of one.
@@ -217,6 +218,7 @@ class FineTuning(Choices):
         """How X becomes inputs."""
         newton = steps.optimizer == "newton"
         frozen = isinstance(steps.policy, Frozen)
+        strength = self._find_strength(frozen, newton)
         tuning = steps.policy if isinstance(steps.policy, Contrastive) else None
         if self._reads_arrays or (self._reads_sentences and (tuning or not frozen)):
             inputs = (
@@ -226,7 +228,7 @@ class FineTuning(Choices):
             )
             if tuning or newton:
                 return ModuleFeatures(
-                    inputs, self.strength, steps.device, tuning, self.layer_groups, steps.seed
+                    inputs, float(strength), steps.device, tuning, self.layer_groups, steps.seed
                 )
             return inputs
         if not self._sources:
@@ -246,12 +248,22 @@ class FineTuning(Choices):
             splitting,
             ngram_range=tuple(self.ngram_range),
             char_ngram_range=self.char_ngram_range,
-            strength=_FROZEN_STRENGTH if frozen and self.strength == "auto" else self.strength,
+            strength=strength,
             pull=steps.l2_sp,
             offsets=not frozen,
             weighting=self.weighting,
             oov=self.oov,
         )
+
+    def _find_strength(self, frozen: bool, newton: bool) -> Any:
+        """How long features are; "auto" where they stand beside a block of words."""
+        if self.strength != "auto":
+            return self.strength
+        if not frozen:
+            return "auto"
+        contextual = [isinstance(source, ContextualModel) for source in self._sources]
+        sentences = newton and contextual and all(contextual)
+        return _SENTENCE_STRENGTH if sentences else _FROZEN_STRENGTH
 
     def _extend(self, X: Any) -> Inputs:
         """Give the words that are new a row each; the training inputs."""
@@ -371,6 +383,17 @@ class FineTuning(Choices):
         self.history_ = self.net_.history
         self.n_iter_ = len(self.history_)
         self._n_features_out = self.module_.n_features
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "net_" in state:  # which has the module
+            state.pop("module_", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" in state:
+            self.module_ = self.net_.module_
 
     def _logits(self, X: Any) -> NDArray[np.floating]:
         check_is_fitted(self)

@@ -87,6 +87,14 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def device_or_cpu(device: Any) -> str:
+    """The name of a device or, where it is not there, "cpu"."""
+    try:
+        return resolve_device(str(device))
+    except ValueError:
+        return "cpu"
+
+
 def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
     """Validate raw texts.
 

@@ -411,6 +411,7 @@ def test_layer_groups_of_its_modules(model: ContextualModel, labelled):
         ({"n_steps": 0}, "n_steps of at least 1"),
         ({"batch_size": 1}, "batch_size of at least 2"),
         ({"lr": 0.0}, "a positive lr"),
+        ({"pretrained_share": 1.0}, "pretrained_share from 0 to below 1"),
     ],
 )
 def test_settings_of_the_contrastive_stage(settings: dict[str, Any], message: str):
@@ -456,3 +457,14 @@ def test_ranked_beside_vectors(model: ContextualModel, vectors, labelled):
     assert rows["words"].dim == vectors.dim
     assert rows["model"].dim == rows["library"].dim == DIM
     assert rows["model"].logme == pytest.approx(rows["library"].logme, abs=1e-4)
+
+
+def test_frozen_features_are_as_long_as_suits_them(model: ContextualModel, labelled):
+    for policy, settings, expected in (
+        ("frozen", {}, 0.6),
+        ("frozen", {"strength": 2.0}, 2.0),
+        (Contrastive(n_steps=1), {}, 0.6),
+    ):
+        classifier = FineTunedClassifier(model, adaptation=policy, random_state=0, **settings)
+        features = classifier.fit(*labelled)._features.transform(labelled[0]).dense
+        assert np.sqrt(np.square(features).sum(1).mean()) == pytest.approx(expected, rel=1e-3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,51 @@ def test_clone_and_pickle_give_the_same(module, X, adaptation):
     expected = one.predict_proba(X)
     np.testing.assert_array_equal(clone(one).fit(X, Y).predict_proba(X), expected)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(one)).predict_proba(X), expected)
+
+
+def test_what_was_trained_is_pickled_once():
+    wide = made(lambda: nn.Linear(8, 4000))
+    one = fitted(wide, KINDS["matrix"][1], optimizer="sgd", lr=1e-3)
+    size = 4 * sum(p.numel() for p in [*wide.parameters(), *one.module_.parameters()])
+    assert len(pickle.dumps(one)) < 1.2 * size
+    again = pickle.loads(pickle.dumps(one))
+    assert again.module_ is again.net_.module_ is again.net_.module
+    assert again.net_.criterion_ is again.net_.criterion
+
+
+IN_A_NOTEBOOK = """
+import numpy as np, torch
+from joblib import Parallel, delayed
+from skorch.callbacks import Callback
+from sklearn_transfer import FineTunedClassifier
+
+class Mine(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(8, 3)
+    def forward(self, x):
+        return self.linear(x)
+
+class Seen(Callback):
+    pass
+
+X, y = np.random.default_rng(0).standard_normal((20, 8)), np.arange(20) % 2
+
+def fit():
+    model = FineTunedClassifier(Mine(), callbacks=[Seen()], max_epochs=1, random_state=0)
+    return model.fit(X, y)
+
+if __name__ == "__main__":
+    for model in Parallel(2)(delayed(fit)() for _ in range(2)):
+        print(model.predict(X).shape)
+"""
+
+
+def test_what_other_processes_fitted_comes_back_with_classes_of_a_notebook(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(IN_A_NOTEBOOK)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stdout == "(20,)\n" * 2, done.stderr
 
 
 def test_clones_share_the_module():

@@ -164,13 +164,15 @@ class Contrastive(Frozen):
     ----------
     n_steps : int, default=20
         At most; each is one batch.
-    lr : float, default=2e-4
+    lr : float, default=1e-4
         Of AdamW, after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
         Samples of a batch, as many of each class; all of them where there are no more.
     n_layers : int or None, default=4
         The layers that move, from the top; None: all. What lies below is computed once.
-    tolerance : float, default=0.02
+    pretrained_share : float, default=0.5
+        How much of what a pair should be is what it was; 0 is the labels alone.
+    tolerance : float, default=0.005
         The stage ends when the loss was below this in two steps in a row.
     max_tokens : int or None, default=128
         What of a text the stage reads; the features that follow are of all that the model reads.
@@ -179,21 +181,26 @@ class Contrastive(Frozen):
     -----
     Tunstall et al. 2022 [1]_ draw pairs of texts and train their cosine to be 1 within a class and
     0 elsewhere, in squared error. Here every pair of a batch counts, so that a text is encoded once
-    a step and not once a pair:
+    a step and not once a pair; and the goal is a mixture, so that the few labels do not wipe out
+    what the encoder knew of the pairs (relational distillation, Park et al. 2019 [2]_, from the
+    pretrained encoder to itself):
 
-    ``mean over pairs of a class of (cos - 1)^2 + mean over all other pairs of cos^2``
+    ``mean over pairs of a class of (cos - goal)^2 + mean over all other pairs of (cos - goal)^2``,
+    ``goal = share * pretrained cos + (1 - share) * (1 within a class, 0 elsewhere)``
 
     References
     ----------
     .. [1] Tunstall, Reimers, Jo, Bates, Korat, Wasserblat & Pereg, "Efficient few-shot learning
        without prompts", 2022 (arXiv 2209.11055).
+    .. [2] Park, Kim, Lu & Cho, "Relational knowledge distillation", CVPR 2019 (arXiv 1904.05068).
     """
 
     n_steps: int = 20
-    lr: float = 2e-4
+    lr: float = 1e-4
     batch_size: int = 64
     n_layers: int | None = 4
-    tolerance: float = 0.02
+    pretrained_share: float = 0.5
+    tolerance: float = 0.005
     max_tokens: int | None = 128
 
     def __post_init__(self) -> None:
@@ -203,6 +210,11 @@ class Contrastive(Frozen):
                 raise ValueError(f"Contrastive needs {name} of at least {least}, got {value!r}.")
         if not self.lr > 0:
             raise ValueError(f"Contrastive needs a positive lr, got {self.lr!r}.")
+        if not 0 <= self.pretrained_share < 1:
+            raise ValueError(
+                f"Contrastive needs a pretrained_share from 0 to below 1, at which labels have no "
+                f"say; got {self.pretrained_share!r}."
+            )
 
 
 POLICIES: dict[str, Callable[[], Adaptation]] = {

@@ -18,7 +18,7 @@ from skorch.history import History
 from torch import Tensor
 
 _FILE = "fit.checkpoint"
-_MAGIC = b"sklearn_transfer checkpoint 1\n"
+_MAGIC = b"sklearn_transfer checkpoint 2\n"
 _DIGEST = hashlib.sha256().digest_size
 
 

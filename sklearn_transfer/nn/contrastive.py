@@ -78,22 +78,31 @@ def tune(
     with seeded(seed, device):
         if isinstance(encoder, SentenceEncoder) and (level := encoder.n_still()):
             inputs = encoder.with_states(inputs, level, device)  # type: ignore[arg-type]
+        generator = np.random.default_rng(derive_seed(seed, 0))
+        member = membership.toarray().astype(np.float32)
+        drawn = [draw_batch(member, how.batch_size, generator) for _ in range(how.n_steps)]
+        known = np.unique(np.concatenate(drawn))
+        before = None
+        if how.pretrained_share:
+            before = _encode_all(encoder.eval(), inputs, known, how.batch_size, device)
         encoder.train()
         for name, module in network.named_modules():
             if any(layer.holds(name) for layer in still):
                 module.eval()
         optimizer = torch.optim.AdamW(parameters, how.lr, weight_decay=_WEIGHT_DECAY)
-        generator = np.random.default_rng(derive_seed(seed, 0))
-        member = membership.toarray().astype(np.float32)
         weight = sample_weight / sample_weight.mean()
-        for step in range(how.n_steps):
-            rows = draw_batch(member, how.batch_size, generator)
+        for step, rows in enumerate(drawn):
             progress = (step + 0.5) / how.n_steps
             optimizer.param_groups[0]["lr"] = how.lr * rate_at("linear", _WARMUP, progress)
             encoded, order = _encode(encoder, inputs, rows, device)
             rows = rows[order]
-            same, scale = (torch.from_numpy(a).to(device) for a in (member[rows], weight[rows]))
-            loss = contrastive_loss(encoded, same, scale.float())
+            classes, scale = (torch.from_numpy(a).to(device) for a in (member[rows], weight[rows]))
+            same = classes @ classes.T > 0
+            goal = same.float()
+            if before is not None:
+                was = before[np.searchsorted(known, rows)]
+                goal = goal.lerp(was @ was.T, how.pretrained_share)
+            loss = contrastive_loss(encoded, same, goal, scale.float())
             if not torch.isfinite(loss):
                 raise ValueError(
                     f"The loss of the contrastive stage is {loss.item()} in step {step + 1}. Lower "
@@ -110,14 +119,16 @@ def tune(
     return losses
 
 
-def contrastive_loss(encoded: Tensor, member: Tensor, weight: Tensor) -> Tensor:
+def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
     """The squared error of all cosines of a batch.
 
     Parameters
     ----------
     encoded : Tensor, shape (n, d)
-    member : Tensor, shape (n, n_classes)
-        1 where a sample belongs to a class.
+    same : Tensor of bool, shape (n, n)
+        Whether two samples share a class: both kinds of pairs count alike, as a whole.
+    goal : Tensor, shape (n, n)
+        What their cosine should be.
     weight : Tensor, shape (n,)
         Of the samples.
 
@@ -126,16 +137,15 @@ def contrastive_loss(encoded: Tensor, member: Tensor, weight: Tensor) -> Tensor:
     Tensor, shape ()
     """
     unit = F.normalize(encoded, dim=1)
-    cosine = unit @ unit.T
-    same = member @ member.T > 0
+    error = (unit @ unit.T - goal).square()
     pair = weight[:, None] * weight
     pair = pair * (1 - torch.eye(len(unit), device=unit.device))
-    loss = cosine.new_zeros(())
-    for chosen, goal in ((same, 1.0), (~same, 0.0)):
+    loss = error.new_zeros(())
+    for chosen in (same, ~same):
         share = pair * chosen
         total = share.sum()
         if total > 0:
-            loss = loss + (share * (cosine - goal).square()).sum() / total
+            loss = loss + (share * error).sum() / total
     return loss
 
 
@@ -176,3 +186,19 @@ def _encode(
         parts = list(batches_by_length(lengths, CPU_TOKENS))
     encoded = [encoder(**as_tensors(from_inputs[part], device)) for part in parts]
     return torch.cat(encoded), np.concatenate(parts)
+
+
+@torch.no_grad()
+def _encode_all(
+    encoder: PretrainedModule,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    size: int,
+    device: torch.device,
+) -> Tensor:
+    """What the encoder gives for samples, `size` at a time: unit vectors, shape (n_rows, d)."""
+    found = []
+    for start in range(0, len(rows), size):
+        encoded, order = _encode(encoder, inputs, rows[start : start + size], device)
+        found.append(F.normalize(encoded, dim=1)[np.argsort(order)])
+    return torch.cat(found)

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import nn
 
+from .._validation import device_or_cpu
 from ..text.design import Design, dense_design
 from .batches import Arrays, Batches, Inputs, Samples, by_length
 from .contrastive import Contrastive, tune
 from .networks import ArrayEncoder, PretrainedModule, as_array
 from .sentences import SentenceInputs
 
-# Samples that are encoded at a time, and the norm of the features beside an intercept of 1.
-_TOGETHER, _STRENGTH = 256, 3.0
+# Samples that are encoded at a time.
+_TOGETHER = 256
 
 
 class ModuleInputs:
@@ -65,8 +66,8 @@ class ModuleFeatures:
     ----------
     inputs : ModuleInputs or SentenceInputs
         How X becomes what the module takes.
-    strength : float or "auto"
-        Root mean square of the norm of a training sample's features; "auto" is 3.
+    strength : float
+        Root mean square of the norm of a training sample's features.
     device : torch.device
     tuning : Contrastive or None, default=None
         A stage that trains the module first; None leaves it as it is.
@@ -90,14 +91,14 @@ class ModuleFeatures:
     def __init__(
         self,
         inputs: ModuleInputs | SentenceInputs,
-        strength: Any,
+        strength: float,
         device: torch.device,
         tuning: Contrastive | None = None,
         layer_groups: Sequence[Any] | None = None,
         seed: int = 0,
     ) -> None:
         self.inputs = inputs
-        self.strength = _STRENGTH if strength == "auto" else float(strength)
+        self.strength = strength
         self.device, self.tuning, self.seed = device, tuning, seed
         self.layer_groups = layer_groups
 
@@ -129,6 +130,14 @@ class ModuleFeatures:
     def transform(self, X: Any) -> Design:
         """The design matrix of X."""
         return self._design(encode_inputs(self.encoder, self.inputs.transform(X), self.device))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if hasattr(self, "encoder"):
+            self.encoder.to("cpu")  # where it is used it is moved
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, device=torch.device(device_or_cpu(state["device"])))
 
     def _design(self, features: NDArray[np.float32]) -> Design:
         return dense_design((features - self.mean) * self.scale)

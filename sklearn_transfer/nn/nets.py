@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from torch import Tensor
 
+from .._validation import device_or_cpu
 from ..text.design import Design, dense_design
 from .adaptation import RATES, Adaptation, Full, Layer, find_layers
 from .batches import Batch, Batches, Inputs, Samples, by_length
@@ -23,6 +24,9 @@ from .optimizers import clip_gradients
 from .schedules import rate_at
 from .seeds import derive_seed, seeded
 from .sentences import SentenceEncoder
+
+# Where the device of a net is written down.
+_OF_DEVICE = ("device", "iterator_train__device", "iterator_valid__device")
 
 
 @contextmanager
@@ -151,6 +155,7 @@ class TransferNet(NeuralNet):
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> TransferNet:
         """Train for some epochs, or until `max_epochs` of them have followed the probing."""
+        self._move_to(self.device)
         if epochs is None and self.checkpoint is not None:
             self.checkpoint.restore(self)
         self._rest = {}  # of other samples
@@ -347,6 +352,7 @@ class TransferNet(NeuralNet):
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> NDArray[np.float32]:
         """What the encoder gives, shape (n_samples, d)."""
+        self._move_to(self.device)
         module: Network = self.module_
         training = module.training
         module.eval()
@@ -359,6 +365,7 @@ class TransferNet(NeuralNet):
     @torch.no_grad()
     def features(self, inputs: Inputs) -> NDArray[np.float32]:
         """What the last, linear layer sees, shape (n_samples, n_features)."""
+        self._move_to(self.device)
         self.module_.eval()
         inputs, back = by_length(inputs)
         batches = self.get_iterator(self.get_dataset(inputs), training=False)
@@ -373,15 +380,34 @@ class TransferNet(NeuralNet):
         return False
 
     def forget_data(self) -> None:
-        """Let go of the samples that the net was fitted on."""
-        self._rest = {}
+        """Let go of the samples that the net was fitted on, and of the average of weights."""
+        self._rest, self._average = {}, {}
         self.set_params(train_split=None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_network": None}
+        # Not that of skorch, whose pickle within a pickle stores twice what both refer to (the
+        # module that it was given), and knows no class of a notebook, as cloudpickle does.
+        if self.initialized_:
+            self._move_to(torch.device("cpu"))
+        return {**self.__dict__, "_network": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = torch.device(device_or_cpu(state["device"]))
+        self.__dict__.update({**state, **dict.fromkeys(_OF_DEVICE, device)})
+
+    def _move_to(self, device: Any) -> None:
+        """Take what is trained to a device, if it is elsewhere: after a pickle, to its own."""
+        device = torch.device(device)
+        if all(p.device.type == device.type for p in self.module_.parameters()):
+            return
+        self.module_.to(device)
+        self.criterion_.to(device)
+        if self.optimizer_.state:
+            self.optimizer_.load_state_dict(self.optimizer_.state_dict())  # to its parameters
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """Logits of inputs, shape (n_samples, n_outputs)."""
+        self._move_to(self.device)
         inputs, back = by_length(inputs)
         found = [batch.detach().cpu().numpy() for batch in self.forward_iter(inputs)]
         return np.concatenate(found)[back]

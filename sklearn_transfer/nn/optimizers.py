@@ -376,30 +376,31 @@ class RowAdam(torch.optim.Optimizer):
         if not state:
             state["mean"], state["square"] = torch.zeros_like(param), torch.zeros_like(param)
             per_row = (len(param),) + (1,) * (param.dim() - 1)
-            state["step"] = torch.zeros(
+            # Not "step", which torch leaves on the CPU when a state is loaded.
+            state["count"] = torch.zeros(
                 per_row if grad.is_sparse else (1,) * param.dim(), device=param.device
             )
         beta, gamma = group["betas"]
         if grad.is_sparse:
             grad = grad.coalesce()
             rows, values = grad.indices()[0], grad.values()
-            step = state["step"][rows] + 1
+            count = state["count"][rows] + 1
             mean = state["mean"][rows].lerp_(values, 1 - beta)
             square = state["square"][rows].lerp_(values * values, 1 - gamma)
-            for name, value in (("step", step), ("mean", mean), ("square", square)):
+            for name, value in (("count", count), ("mean", mean), ("square", square)):
                 state[name][rows] = value
-            param[rows] -= _adam_step(mean, square, step, group)
+            param[rows] -= _adam_step(mean, square, count, group)
         else:
-            state["step"] += 1
+            state["count"] += 1
             state["mean"].lerp_(grad, 1 - beta)
             state["square"].lerp_(grad**2, 1 - gamma)
-            param -= _adam_step(state["mean"], state["square"], state["step"], group)
+            param -= _adam_step(state["mean"], state["square"], state["count"], group)
 
 
-def _adam_step(mean: Tensor, square: Tensor, step: Tensor, group: dict[str, Any]) -> Tensor:
+def _adam_step(mean: Tensor, square: Tensor, count: Tensor, group: dict[str, Any]) -> Tensor:
     beta, gamma = group["betas"]
-    scale = (square / (1 - gamma**step)).sqrt_().add_(group["eps"])
-    return group["lr"] / (1 - beta**step) * mean / scale
+    scale = (square / (1 - gamma**count)).sqrt_().add_(group["eps"])
+    return group["lr"] / (1 - beta**count) * mean / scale
 
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {

@@ -20,7 +20,7 @@ from .catalog import locate
 from .contextual_files import check_folder, digest_model, is_library_model
 from .distillation import Lexicon
 from .encodings import Encodings, EncodingsInfo
-from .sentence_models import OpenModel, open_model, wrap_model
+from .sentence_models import OpenModel, open_model, pack_model, unpack_model, wrap_model
 from .sequences import Padding, Sequences
 from .vectors import PretrainedVectors
 
@@ -466,11 +466,13 @@ class ContextualModel:
         source, expected = self.source, None
         if isinstance(source, str | os.PathLike):
             if self.pickle_weights:
-                source = self.library_model
+                source = pack_model(self.library_model)
             elif self._held is not None:
                 expected = self.fingerprint
                 if not (isinstance(source, str) and hub.parse(source)):
                     source = os.fspath(locate(source))
+        else:
+            source = pack_model(source)
         return _unpickle, (source, settings, expected)
 
     @property
@@ -493,6 +495,6 @@ _SETTINGS = (
 
 
 def _unpickle(source: Any, settings: dict[str, Any], expected: str | None) -> ContextualModel:
-    model = ContextualModel(source, **settings)
+    model = ContextualModel(unpack_model(source), **settings)
     model._expected = expected
     return model

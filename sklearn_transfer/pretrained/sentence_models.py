@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
 import warnings
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import VectorFormatError, import_optional, levels_to_caller
+from .._validation import VectorFormatError, device_or_cpu, import_optional, levels_to_caller
 from .encodings import Encodings
 from .opening import Opened
 from .sequences import Sequences, batches_by_length
@@ -224,6 +225,41 @@ def wrap_model(library: Any, device: str) -> OpenModel:
     backend = getattr(library.tokenizer, "backend_tokenizer", None)
     digest.update(b"" if backend is None else backend.to_str().encode())
     return OpenModel(library, digest.hexdigest(), device)
+
+
+class Packed(NamedTuple):
+    """A model that lay on an accelerator, so that it can be opened without one.
+
+    Attributes
+    ----------
+    device : str
+    stored : bytes
+    """
+
+    device: str
+    stored: bytes
+
+
+def pack_model(library: Any) -> Any:
+    """What a pickle holds of a model: itself, or `Packed`."""
+    device = str(library.device)
+    if device == "cpu":
+        return library
+    stored = io.BytesIO()
+    import_module("torch").save(library, stored)
+    return Packed(device, stored.getvalue())
+
+
+def unpack_model(packed: Any) -> Any:
+    """The model in a pickle, on its device or, where that is not there, on the CPU."""
+    if not isinstance(packed, Packed):
+        return packed
+    device = device_or_cpu(packed.device)
+    return (
+        import_module("torch")
+        .load(io.BytesIO(packed.stored), map_location=device, weights_only=False)
+        .to(device)
+    )
 
 
 def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def numbers(n: int = 9) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((n, 3)).astype(np.float32)
 
 
-def fitted(X: np.ndarray, module: nn.Module | None = None, strength: object = "auto"):
+def fitted(X: np.ndarray, module: nn.Module | None = None, strength: float = 3.0):
     features = ModuleFeatures(ModuleInputs(module or made()), strength, CPU)
     return features, features.fit_transform(X, None, np.ones(len(X)))
 
@@ -47,20 +47,16 @@ def test_features_are_what_the_module_gives_in_prediction() -> None:
     )
 
 
-def test_features_are_centred_with_a_norm_of_three() -> None:
-    dense = fitted(numbers())[1].dense
+@pytest.mark.parametrize("strength", [3.0, 0.5])
+def test_features_are_centred_with_the_strength_as_norm(strength: float) -> None:
+    dense = fitted(numbers(), strength=strength)[1].dense
     np.testing.assert_allclose(dense.mean(0), 0, atol=1e-6)
-    assert np.square(dense).sum(1).mean() == pytest.approx(9, rel=1e-4)
-
-
-def test_the_norm_is_the_strength() -> None:
-    dense = fitted(numbers(), strength=0.5)[1].dense
-    assert np.square(dense).sum(1).mean() == pytest.approx(0.25, rel=1e-4)
+    assert np.square(dense).sum(1).mean() == pytest.approx(strength**2, rel=1e-4)
 
 
 def test_a_weight_of_two_counts_as_two_samples() -> None:
     X, twice = numbers(), np.repeat(np.arange(9), 1 + np.arange(9) % 2)
-    features = [ModuleFeatures(ModuleInputs(made()), "auto", CPU) for _ in range(2)]
+    features = [ModuleFeatures(ModuleInputs(made()), 3.0, CPU) for _ in range(2)]
     features[0].fit_transform(X, None, 1.0 + np.arange(9) % 2)
     features[1].fit_transform(X[twice], None, np.ones(len(twice)))
     np.testing.assert_allclose(features[0].transform(X).dense, features[1].transform(X).dense, 1e-4)

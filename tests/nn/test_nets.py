@@ -386,6 +386,18 @@ def test_the_average_is_of_the_last_epochs(average_last: int) -> None:
         torch.testing.assert_close(tensor, expected)
 
 
+def test_what_follows_an_average_starts_from_it() -> None:
+    data = samples()
+    net = net_of(data, average_last=2).fit(data)
+    before = state_of(net.module_)
+    net.partial_fit(data, epochs=0)
+    assert same(state_of(net.module_), before)
+    net.partial_fit(data, epochs=2)
+    moved = state_of(net.module_)
+    net.partial_fit(data, epochs=0)
+    assert same(state_of(net.module_), moved)
+
+
 def test_probing_is_not_averaged() -> None:
     data = array_samples()
     policy = LinearProbing(max_probing=3)
