@@ -95,6 +95,14 @@ def device_or_cpu(device: Any) -> str:
         return "cpu"
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, of any device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        sign in text for sign in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
 def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
     """Validate raw texts.
 

@@ -468,3 +468,46 @@ def test_frozen_features_are_as_long_as_suits_them(model: ContextualModel, label
         classifier = FineTunedClassifier(model, adaptation=policy, random_state=0, **settings)
         features = classifier.fit(*labelled)._features.transform(labelled[0]).dense
         assert np.sqrt(np.square(features).sum(1).mean()) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("policy", ["top-1", "full"])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_a_batch_too_large_for_memory_is_trained_in_parts(
+    model: ContextualModel, labelled, policy: str, error: type[Exception], monkeypatch
+):
+    settings = {"adaptation": policy, "batch_size": 8, "embedding_lr": 0.01, "l2_sp": 0.1}
+    for module in model.library_model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            monkeypatch.setattr(module, "p", 0.0)
+    whole = fit(model, labelled, **settings)
+    real, sizes = SentenceEncoder.forward, []
+
+    def forward(self, ids, *args, **kwargs):
+        if torch.is_grad_enabled() and len(ids) > 2:
+            raise error("CUDA out of memory.")
+        sizes.append(len(ids))
+        return real(self, ids, *args, **kwargs)
+
+    monkeypatch.setattr(SentenceEncoder, "forward", forward)
+    with pytest.warns(UserWarning, match="batch of 8 samples does not fit into memory") as told:
+        parts = fit(model, labelled, **settings)
+    assert len(told) == 1
+    assert 2 in sizes
+    losses = [[row["train_loss"] for row in c.history_] for c in (whole, parts)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    np.testing.assert_allclose(
+        whole.decision_function(labelled[0]), parts.decision_function(labelled[0]), atol=1e-3
+    )
+
+
+def test_other_errors_of_a_batch_are_raised(model: ContextualModel, labelled, monkeypatch):
+    real = SentenceEncoder.forward
+
+    def forward(self, *args, **kwargs):
+        if torch.is_grad_enabled():
+            raise RuntimeError("another error")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(SentenceEncoder, "forward", forward)
+    with pytest.raises(RuntimeError, match="another error"):
+        fit(model, labelled, adaptation="full")

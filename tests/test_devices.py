@@ -51,7 +51,13 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sentences, top-1": ("sentences", {"adaptation": "top-1", "embedding_lr": 0.01}),
     "sentences, full": (
         "sentences",
-        {"lr": 0.01, "embedding_lr": 0.01, "l2_sp": 0.1, "mixed_precision": True},
+        {
+            "lr": 0.05,
+            "embedding_lr": 0.003,
+            "max_epochs": 8,
+            "l2_sp": 0.1,
+            "mixed_precision": True,
+        },
     ),
     "sentences, contrastive": ("sentences", {"adaptation": PAIRS}),
 }
@@ -210,7 +216,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(tiny_model: Path, reviews):
 
 
 @pytest.mark.skipif(CUDA, reason="needs a machine without CUDA")
-@pytest.mark.parametrize("kind", ["numbers", "words in batches", "sentences, contrastive"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_pickle_of_a_device_that_is_not_here(make, kind: str):
     model, data, labels = make(kind, device="cpu")
     said = model.fit(data, labels).decision_function(data)

@@ -108,6 +108,20 @@ class Batch:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def divisible(self) -> bool:
+        """Whether each tensor has a row for each sample."""
+        tensors = (part for part in self.tensors.values() if not isinstance(part, int))
+        return all(isinstance(part, Tensor) and len(part) == len(self) for part in tensors)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Some of the samples, of a batch that is divisible."""
+        tensors = {
+            name: part[rows] if isinstance(part, Tensor) else part
+            for name, part in self.tensors.items()
+        }
+        return Batch(tensors, self.weight[rows])
+
 
 class Batches:
     """Iterates over samples in batches, without a Python step for each sample.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,7 +14,7 @@ from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from torch import Tensor
 
-from .._validation import device_or_cpu
+from .._validation import device_or_cpu, lacks_memory, levels_to_caller
 from ..text.design import Design, dense_design
 from .adaptation import RATES, Adaptation, Full, Layer, find_layers
 from .batches import Batch, Batches, Inputs, Samples, by_length
@@ -149,6 +150,7 @@ class TransferNet(NeuralNet):
         self._still: list[Layer] = []
         self._average: dict[str, Tensor] = {}
         self._rest: dict[str, tuple[int, Samples]] = {}
+        self._n_parts = 1  # of a batch, that memory suffices for each
         return self
 
     def fit_loop(
@@ -245,20 +247,45 @@ class TransferNet(NeuralNet):
                     module.eval()
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """The loss of a batch and its gradient."""
+        """The loss of a batch and its gradient, added up from parts where memory lacks."""
         Xi, yi = unpack_data(batch)
-        logits = self.infer(Xi)
-        loss = self.get_loss(logits, yi, X=Xi, training=True)
-        if not torch.isfinite(loss):
-            rates = ", ".join(f"{group['lr']:.2g}" for group in self.optimizer_.param_groups)
-            raise ValueError(
-                f"The loss is {loss.item()} in epoch {len(self.history)} (learning rates {rates}). "
-                f"Lower lr or embedding_lr, set max_grad_norm, warm up (warmup=0.1), or look for "
-                f"extreme values in X."
-            )
-        if loss.requires_grad:  # otherwise no layer moves
-            loss.backward()
-        return {"loss": loss, "y_pred": logits}
+        while True:
+            size = -(-len(Xi) // self._n_parts)
+            parts = [slice(start, start + size) for start in range(0, len(Xi), size)]
+            try:
+                return self._add_gradients(Xi, yi, parts)
+            except (RuntimeError, MemoryError) as error:
+                if not lacks_memory(error) or size == 1 or not Xi.divisible:
+                    raise
+            if self._n_parts == 1:
+                warnings.warn(
+                    f"A batch of {len(Xi)} samples does not fit into memory; its gradient is added "
+                    f"up from parts. Lower batch_size.",
+                    UserWarning,
+                    stacklevel=levels_to_caller(),
+                )
+            self._n_parts *= 2
+            self._zero_grad_optimizer()
+
+    def _add_gradients(self, Xi: Batch, yi: Tensor, parts: Sequence[slice]) -> dict[str, Any]:
+        steps = []
+        for rows in parts:
+            part = Xi if len(parts) == 1 else Xi[rows]
+            logits = self.infer(part)
+            loss = self.get_loss(logits, yi[rows], X=part, training=True)
+            if not torch.isfinite(loss):
+                rates = ", ".join(f"{group['lr']:.2g}" for group in self.optimizer_.param_groups)
+                raise ValueError(
+                    f"The loss is {loss.item()} in epoch {len(self.history)} (learning rates "
+                    f"{rates}). Lower lr or embedding_lr, set max_grad_norm, warm up (warmup=0.1), "
+                    f"or look for extreme values in X."
+                )
+            loss = loss * (len(part) / len(Xi))
+            if loss.requires_grad:  # otherwise no layer moves
+                loss.backward()
+            steps.append((loss.detach(), logits.detach()))
+        losses, found = zip(*steps, strict=True)
+        return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(found)}
 
     def infer(self, x: Batch, **fit_params: Any) -> Tensor:
         """The logits of a batch, shape (n_samples, n_outputs)."""

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import VectorFormatError, device_or_cpu, import_optional, levels_to_caller
+from .._validation import (
+    VectorFormatError,
+    device_or_cpu,
+    import_optional,
+    lacks_memory,
+    levels_to_caller,
+)
 from .encodings import Encodings
 from .opening import Opened
 from .sequences import Sequences, batches_by_length
@@ -131,7 +137,7 @@ class OpenModel:
                 found = self.library(inputs_of(self.library, ids, mask, n_prompt))
                 features = found["sentence_embedding"].float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
-            if len(rows) == 1 or not _lacks_memory(error):
+            if len(rows) == 1 or not lacks_memory(error):
                 raise
             self._tell(len(rows))
         else:
@@ -281,13 +287,6 @@ def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any
     if "token_type_ids" in library.tokenizer.model_input_names:
         found["token_type_ids"] = ids.new_zeros(ids.shape)
     return {**found, "prompt_length": n_prompt} if n_prompt else found
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        sign in text for sign in ("out of memory", "not enough memory", "can't allocate memory")
-    )
 
 
 @contextmanager
