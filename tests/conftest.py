@@ -39,6 +39,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     return folder
 
 
+@pytest.fixture(autouse=True)
+def only_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where results repeat bit for bit; what tests accelerators is in test_devices."""
+    if request.path.name != "test_devices.py":
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def vectors() -> PretrainedVectors:
     """Words of opinions, whose first dimension is whether they are good."""
