@@ -93,7 +93,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--skip",
-        help="rows of training, smaller or few_sentences whose name holds one of these, a,b,c",
+        help="rows whose name holds one of these, a,b,c (training, smaller, few_sentences, top_layers)",
         default=None,
     )
     parser.add_argument(
