@@ -93,7 +93,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--skip",
-        help="rows whose name holds one of these, a,b,c (training, smaller, few_sentences, top_layers)",
+        help="rows whose name holds one of these, a,b,c; where a script has rows to skip",
         default=None,
     )
     parser.add_argument(
