@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..pretrained.sentence_models import CPU_TOKENS
 from ..pretrained.sequences import batches_by_length
-from .adaptation import Contrastive, find_layers
+from .adaptation import Contrastive, Layer, find_layers
 from .batches import Inputs, as_tensors
 from .networks import Network, PretrainedModule
 from .schedules import rate_at
@@ -65,15 +65,9 @@ def tune(
         If the loss is not finite.
     """
     network = Network(encoder.to(device), nn.Sequential())
-    layers = find_layers(network, layer_groups)[:-1]
-    moving = layers if how.n_layers is None else layers[max(0, len(layers) - how.n_layers) :]
-    encoder.requires_grad_(False)
-    parameters = [parameter for layer in moving for parameter in layer.parameters(network)]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
+    parameters, still = _let_move(network, how.n_layers, layer_groups)
     if not parameters:
         return []
-    still = [layer for layer in layers if layer not in moving]
     losses: list[float] = []
     with seeded(seed, device):
         if isinstance(encoder, SentenceEncoder) and (level := encoder.n_still()):
@@ -101,7 +95,7 @@ def tune(
             goal = same.float()
             if before is not None:
                 was = before[np.searchsorted(known, rows)]
-                goal = goal.lerp(was @ was.T, how.pretrained_share)
+                goal.lerp_(was @ was.T, how.pretrained_share)
             loss = contrastive_loss(encoded, same, goal, scale.float())
             if not torch.isfinite(loss):
                 raise ValueError(
@@ -117,6 +111,19 @@ def tune(
                 break
     encoder.eval()
     return losses
+
+
+def _let_move(
+    network: Network, n_layers: int | None, layer_groups: Sequence[Any] | None
+) -> tuple[list[nn.Parameter], list[Layer]]:
+    """The parameters of the highest layers, which alone get gradients; the layers below them."""
+    layers = find_layers(network, layer_groups)[:-1]
+    n_still = 0 if n_layers is None else max(0, len(layers) - n_layers)
+    network.requires_grad_(False)
+    parameters = [p for layer in layers[n_still:] for p in layer.parameters(network)]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    return parameters, layers[:n_still]
 
 
 def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
