@@ -27,7 +27,7 @@ from .data import Labelled, load_mr, load_r8
 from .few_sentences import N_LABELS, load_tutorial
 from .measure import cuda_name, margin, markdown_table, progress
 from .sources import minilm_folder
-from .tasks import draw, take
+from .tasks import draw_split, take
 
 PACKAGES = ("sentence-transformers", "transformers")
 N_HELD_OUT = 400
@@ -50,11 +50,9 @@ def load_sets() -> dict[str, Labelled]:
 def draw_inside(data: Labelled, size: int, seed: int) -> Labelled:
     """Labelled texts and others to judge by, both of the training part."""
     rows = np.random.default_rng(seed).permutation(len(data.train))
-    held_out, rest = rows[:N_HELD_OUT], rows[N_HELD_OUT:]
-    labels = take(data.train_labels, rest)
-    few = rest[draw(labels, size, seed)]
-    pick = (take(column, r) for r in (few, held_out) for column in (data.train, data.train_labels))
-    return Labelled(*pick, source=data.source)
+    parts = rows[N_HELD_OUT:], rows[:N_HELD_OUT]
+    columns = (take(column, r) for r in parts for column in (data.train, data.train_labels))
+    return draw_split(Labelled(*columns, source=data.source), size, seed)
 
 
 def score(model: ContextualModel, split: Labelled, **settings: Any) -> float:

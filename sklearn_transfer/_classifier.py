@@ -89,8 +89,8 @@ class FineTunedClassifier(
         "auto" is ``clip(2 q, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
         mean, that lies in words with a pretrained vector that no other training text has: the
         pretrained part stands in for words that training has not seen. For numeric X, the factor of
-        all features; "auto" is 1. For frozen features alone, their norm when centred; "auto" is
-        0.6 for contextual models and the solver "newton", else 3.
+        all features; "auto" is 1. For frozen features alone, the norm of the centred ones; "auto"
+        is 3, or 0.6 for contextual models and the solver "newton".
     weighting : {"idf", "sif"} or None, default="idf"
         Weight of a word's pretrained vector in its text, for the encoders "mean" and "attention";
         see `PretrainedEmbeddingTransformer`.
@@ -168,8 +168,7 @@ class FineTunedClassifier(
     compile : bool or str, default=False
         Compile the network with `torch.compile`, in mini-batches; a string is its backend.
     device : str, default="auto"
-        "auto" is CUDA, else MPS, else the CPU. What was fitted there predicts on the CPU where it
-        is unpickled without it.
+        "auto" is CUDA, else MPS, else the CPU, to which a pickle falls back without its device.
     warm_start : bool, default=False
         Let `fit` continue from the weights of the last `fit`, in mini-batches; the solution of the
         solver "newton" does not depend on where it starts.

@@ -498,16 +498,3 @@ def test_a_batch_too_large_for_memory_is_trained_in_parts(
     np.testing.assert_allclose(
         whole.decision_function(labelled[0]), parts.decision_function(labelled[0]), atol=1e-3
     )
-
-
-def test_other_errors_of_a_batch_are_raised(model: ContextualModel, labelled, monkeypatch):
-    real = SentenceEncoder.forward
-
-    def forward(self, *args, **kwargs):
-        if torch.is_grad_enabled():
-            raise RuntimeError("another error")
-        return real(self, *args, **kwargs)
-
-    monkeypatch.setattr(SentenceEncoder, "forward", forward)
-    with pytest.raises(RuntimeError, match="another error"):
-        fit(model, labelled, adaptation="full")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .._validation import resolve_device
+from .._devices import resolve_device
 from ..pretrained.sequences import Sequences, batches_by_length
 from ..text.design import Design
 from ..text.rows import Bags
@@ -67,7 +67,7 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
 
 
 def find_device(device: str) -> torch.device:
-    """The device of a name; see :func:`sklearn_transfer._validation.resolve_device`."""
+    """The device of a name; see :func:`sklearn_transfer._devices.resolve_device`."""
     return torch.device(resolve_device(device))
 
 

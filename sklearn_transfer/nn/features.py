@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import nn
 
-from .._validation import device_or_cpu
+from .._devices import device_or_cpu
 from ..text.design import Design, dense_design
 from .batches import Arrays, Batches, Inputs, Samples, by_length
 from .contrastive import Contrastive, tune

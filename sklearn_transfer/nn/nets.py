@@ -14,7 +14,8 @@ from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from torch import Tensor
 
-from .._validation import device_or_cpu, lacks_memory, levels_to_caller
+from .._devices import device_or_cpu, lacks_memory
+from .._validation import levels_to_caller
 from ..text.design import Design, dense_design
 from .adaptation import RATES, Adaptation, Full, Layer, find_layers
 from .batches import Batch, Batches, Inputs, Samples, by_length
@@ -379,7 +380,6 @@ class TransferNet(NeuralNet):
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> NDArray[np.float32]:
         """What the encoder gives, shape (n_samples, d)."""
-        self._move_to(self.device)
         module: Network = self.module_
         training = module.training
         module.eval()

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import VectorFormatError, check_texts, resolve_device
+from .._devices import resolve_device
+from .._validation import VectorFormatError, check_texts
 from . import hub
 from .cache import ENCODINGS, find_root
 from .catalog import locate

@@ -17,13 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import (
-    VectorFormatError,
-    device_or_cpu,
-    import_optional,
-    lacks_memory,
-    levels_to_caller,
-)
+from .._devices import device_or_cpu, lacks_memory
+from .._validation import VectorFormatError, import_optional, levels_to_caller
 from .encodings import Encodings
 from .opening import Opened
 from .sequences import Sequences, batches_by_length

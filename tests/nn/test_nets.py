@@ -27,6 +27,7 @@ from sklearn_transfer.nn.batches import Samples
 from sklearn_transfer.nn.criteria import CrossEntropy
 from sklearn_transfer.nn.nets import TransferNet, one_thread
 from sklearn_transfer.nn.networks import ArrayEncoder
+from sklearn_transfer.text.rows import Bags
 
 KINDS = {"design": samples, "bags": bag_samples, "arrays": array_samples}
 every_kind = pytest.mark.parametrize("data", [KINDS[kind]() for kind in KINDS], ids=KINDS)
@@ -168,6 +169,25 @@ def test_one_thread_gives_the_others_back() -> None:
     with one_thread(CPU):
         inside = torch.get_num_threads()
     assert (inside, torch.get_num_threads()) == (1, 2)
+
+
+@every_kind
+@pytest.mark.filterwarnings("ignore:A batch of")
+@pytest.mark.parametrize("message", ["out of memory", "another error"])
+def test_what_parts_of_a_batch_do_not_mend_is_raised(
+    data: Samples, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def infer(self: TransferNet, batch: Any, **_: Any) -> Tensor:
+        sizes.append(len(batch))
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(TransferNet, "infer", infer)
+    with pytest.raises(RuntimeError, match=message):
+        net_of(data).fit(data)
+    in_parts = message == "out of memory" and not isinstance(data.X, Bags)
+    assert sizes == ([5, 3, 2, 1] if in_parts else [5])
 
 
 @every_kind
