@@ -20,7 +20,7 @@ import torch
 from joblib import Parallel, delayed
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier
-from sklearn_transfer.nn.adaptation import Contrastive
+from sklearn_transfer.training.policies import Contrastive
 
 from . import N_THREADS
 from .data import Labelled, load_mr, load_r8

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sklearn_transfer import ContextualModel, PretrainedEmbeddingTransformer
-from sklearn_transfer.pretrained.sentence_models import OpenModel
+from sklearn_transfer.contextual.runtime import OpenModel
 
 from . import N_THREADS
 from .data import Labelled, load_20newsgroups, load_mr, load_r8

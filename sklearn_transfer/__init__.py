@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
-from ._validation import MissingDependencyError, VectorFormatError
-from .pretrained.cache import cache_info, clear_cache
-from .pretrained.contextual import ContextualModel
-from .pretrained.sources import load_pretrained
-from .pretrained.vectors import PretrainedVectors
+from ._utils.validation import MissingDependencyError, VectorFormatError
+from .contextual.model import ContextualModel
+from .sources import load_pretrained
+from .vectors.pretrained_vectors import PretrainedVectors
+from .vectors.storage.cache import cache_info, clear_cache
 
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
-    from ._ranking import rank_pretrained
+    from .ranking.ranking import rank_pretrained
 
 __version__ = "0.1.0.dev0"
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # What imports torch is imported on first use (PEP 562).
-_LAZY = {"FineTunedClassifier": "._classifier", "rank_pretrained": "._ranking"}
+_LAZY = {"FineTunedClassifier": "._classifier", "rank_pretrained": ".ranking.ranking"}
 
 
 def __getattr__(name: str) -> Any:

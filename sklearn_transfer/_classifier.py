@@ -14,13 +14,13 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._constraints import FINE_TUNING
-from ._fine_tuning import FineTuning
-from ._labels import Labels
-from ._selection import Choice
-from .nn.newton import NewtonNet
-from .pretrained.lookup import OutOfVocabulary
+from .fine_tuning.fit import FineTuning
+from .fine_tuning.parameters import FINE_TUNING
+from .fine_tuning.selection import Choice
+from .fine_tuning.targets import Labels
 from .text.weights import Weighting
+from .training.newton import NewtonNet
+from .vectors.table.lookup import OutOfVocabulary
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
@@ -72,12 +72,12 @@ class FineTunedClassifier(
         (the same); "lp-ft" trains the head until it has converged, and then all for `max_epochs`
         (Kumar et al. 2022). "contrastive", for few labels, first trains the layers so that samples
         of one class are alike, and then the head (Tunstall et al. 2022; see
-        :class:`~sklearn_transfer.nn.adaptation.Contrastive`). "auto" fits "frozen" and "full", and
+        :class:`~sklearn_transfer.training.policies.Contrastive`). "auto" fits "frozen", "full", and
         for modules and encoders other than "mean" also "lp-ft" and "gradual", on parts of the
         samples, and takes the most accurate on the rest; of a contextual model "frozen" and, below
         1,000 labels, "contrastive", else "top-2". It may also be an object with a method
         ``rates(epoch, n_layers, history)``, see
-        :class:`~sklearn_transfer.nn.adaptation.Adaptation`.
+        :class:`~sklearn_transfer.training.policies.Adaptation`.
     layer_groups : list, default=None
         The layers that a policy tells apart, lowest first: names of the module's modules, or lists
         of them. None takes its children; of a contextual model, the embeddings and each layer.
@@ -214,7 +214,7 @@ class FineTunedClassifier(
     The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
     token stays, the head ``H`` and the token's offset ``u_w`` in the space of the logits are
     learned under a quadratic penalty. See :class:`~sklearn_transfer.text.features.BagFeatures` for
-    the features and :class:`~sklearn_transfer.nn.optimizers.TruncatedNewton` for the solver.
+    the features and :class:`~sklearn_transfer.training.optimizers.TruncatedNewton` for the solver.
 
     A word that training has not seen but the pretrained vectors know is used with its vector.
 

@@ -9,11 +9,11 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._validation import VectorsEstimator, check_texts, draw_seed
-from .pretrained.continuation import Continuation, continue_training
-from .pretrained.sources import load_pretrained
-from .pretrained.vectors import PretrainedVectors
+from ._utils.validation import VectorsEstimator, check_texts, draw_seed
+from .sources import load_pretrained
 from .text.tokens import TOKEN_PATTERN, Splitting
+from .vectors.continuation import Continuation, continue_training
+from .vectors.pretrained_vectors import PretrainedVectors
 
 
 class ContinuedVectors(VectorsEstimator):

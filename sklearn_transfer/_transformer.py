@@ -13,21 +13,21 @@ from sklearn.utils import gen_even_slices
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._validation import CloneSharesPretrained, check_texts
-from .pretrained.lookup import OutOfVocabulary
-from .pretrained.sources import (
+from ._utils.validation import CloneSharesPretrained, check_texts
+from .sources import (
     are_several,
     find_contextual,
     find_tables,
     is_contextual,
     load_sources,
 )
-from .pretrained.vectors import PretrainedVectors
-from .pretrained.vocabulary import Vocabulary
 from .text.coverage import find_known, measure_coverage, measure_reading
 from .text.pooling import Pooling, common_components, pool, remove_components
 from .text.tokens import TOKEN_PATTERN, Splitting, TokenIds
 from .text.weights import TokenWeights, Weighting
+from .vectors.pretrained_vectors import PretrainedVectors
+from .vectors.table.lookup import OutOfVocabulary
+from .vectors.table.vocabulary import Vocabulary
 
 _POOLINGS = ("mean", "sum", "max", "min")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 
-from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.pretrained.vectors import PretrainedVectors
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
+from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
+from sklearn_transfer.vectors.table.table import Table
+from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 OPINIONS = ["good", "great", "fine", "bad", "awful", "poor", "film", "plot", "the", "a"]
 WORDS = ["the", "cat", "sat", "on", "mat", "The", "Paris", "naïve", "猫", "don't", "3.14", "</s>"]

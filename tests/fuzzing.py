@@ -44,9 +44,9 @@ from tiny_files import (
     save_tree,
 )
 
-from sklearn_transfer._validation import VectorFormatError
-from sklearn_transfer.pretrained import formats
-from sklearn_transfer.pretrained.table import Table
+from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer.vectors.formats import formats
+from sklearn_transfer.vectors.table.table import Table
 
 SECONDS = 2.0  # of the processor, a mutant; a good file takes some milliseconds
 PATIENCE = 20.0  # seconds on the clock: who waits needs no processor

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from spacy_toys import key
 
-from sklearn_transfer.pretrained.spacy_files import _NUMBERED
+from sklearn_transfer.vectors.formats.spacy_files import _NUMBERED
 
 Rows = list[tuple[str, np.ndarray]]
 

@@ -9,7 +9,7 @@ from skorch.callbacks import Callback
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.nn.adaptation import POLICIES, Full, LinearProbing
+from sklearn_transfer.training.policies import POLICIES, Full, LinearProbing
 
 X = np.random.default_rng(0).standard_normal((24, 8)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)

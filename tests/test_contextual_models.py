@@ -29,9 +29,9 @@ from sklearn_transfer import (
     load_pretrained,
     rank_pretrained,
 )
-from sklearn_transfer.nn import batches
-from sklearn_transfer.nn.adaptation import Contrastive, LinearProbing, Top
-from sklearn_transfer.nn.sentences import SentenceEncoder
+from sklearn_transfer.models.sentence_encoder import SentenceEncoder
+from sklearn_transfer.training import batches
+from sklearn_transfer.training.policies import Contrastive, LinearProbing, Top
 
 POLICIES = ["top-1", "top-2", "full", "gradual", "discriminative"]
 

@@ -17,7 +17,7 @@ from torch import nn
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.nn.seeds import seeded
+from sklearn_transfer.training.seeds import seeded
 
 RNG = np.random.default_rng(0)
 N = 20

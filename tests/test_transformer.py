@@ -14,9 +14,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors
-from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.pretrained.unknown import Subwords, hashed_vectors
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
+from sklearn_transfer.vectors.table.table import Table
+from sklearn_transfer.vectors.table.unknown import Subwords, hashed_vectors
+from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 TRAIN = [
     "The cat sat on the mat",

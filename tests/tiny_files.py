@@ -17,12 +17,12 @@ import numpy as np
 from mutants import Odd, Tree
 from spacy_toys import key, write_vocab
 
-from sklearn_transfer.pretrained import formats
-from sklearn_transfer.pretrained.smaller import quantise
-from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.pretrained.tokenizer import TableTokenizer
-from sklearn_transfer.pretrained.unknown import Subwords
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
+from sklearn_transfer.vectors.formats import formats
+from sklearn_transfer.vectors.table.compression import quantise
+from sklearn_transfer.vectors.table.table import Table
+from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
+from sklearn_transfer.vectors.table.unknown import Subwords
+from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 DATA = Path(__file__).parent / "data"
 
@@ -70,7 +70,7 @@ def _full_folder(folder: Path) -> Path:
 
 def _gensim_apart(folder: Path) -> Path:
     """As gensim saves a large matrix: beside the file."""
-    from sklearn_transfer.pretrained.gensim_files import to_gensim
+    from sklearn_transfer.vectors.formats.gensim_files import to_gensim
 
     to_gensim(formats.read(DATA / "glove.txt")).save(str(folder / "t.kv"), separately=["vectors"])
     return folder / "t.kv"

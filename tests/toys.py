@@ -10,17 +10,17 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.nn.batches import Arrays, Batch, Batches, Samples
-from sklearn_transfer.nn.criteria import CrossEntropy
-from sklearn_transfer.nn.encoders import make_text_encoder
-from sklearn_transfer.nn.linear import make_linear_bag
-from sklearn_transfer.nn.nets import TransferNet
-from sklearn_transfer.nn.networks import ArrayEncoder, Network, make_head, measure_width
-from sklearn_transfer.nn.seeds import seeded
-from sklearn_transfer.nn.training import build_net
+from sklearn_transfer.models.linear import make_linear_bag
+from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
+from sklearn_transfer.models.readers import make_text_encoder
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.training.batches import Arrays, Batch, Batches, Samples
+from sklearn_transfer.training.losses import CrossEntropy
+from sklearn_transfer.training.net import TransferNet
+from sklearn_transfer.training.seeds import seeded
+from sklearn_transfer.training.setup import build_net
 
 N = 23
 CPU = torch.device("cpu")

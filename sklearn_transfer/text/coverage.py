@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import levels_to_caller
-from ..pretrained.contextual import ContextualModel
-from ..pretrained.lookup import OutOfVocabulary
-from ..pretrained.vectors import PretrainedVectors
+from .._utils.validation import levels_to_caller
+from ..contextual.model import ContextualModel
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.table.lookup import OutOfVocabulary
 from .tokens import TokenIds
 
 _ENOUGH = 0.5

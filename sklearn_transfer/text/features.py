@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from ..pretrained.lookup import OutOfVocabulary
-from ..pretrained.sources import Source, find_contextual, find_tables
-from ..pretrained.vectors import PretrainedVectors
-from ..pretrained.vocabulary import Vocabulary, pack
+from ..sources import Source, find_contextual, find_tables
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.table.lookup import OutOfVocabulary
+from ..vectors.table.vocabulary import Vocabulary, pack
 from .coverage import find_known, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import CharNgrams, WordNgrams, as_index, count_tokens, document_frequency

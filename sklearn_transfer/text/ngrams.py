@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..pretrained.vocabulary import Vocabulary, character_ngrams, pack, pack_slices
+from ..vectors.table.vocabulary import Vocabulary, character_ngrams, pack, pack_slices
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]

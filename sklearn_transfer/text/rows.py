@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from ..pretrained.lookup import OutOfVocabulary
-from ..pretrained.vectors import PretrainedVectors
-from ..pretrained.vocabulary import Vocabulary
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.table.lookup import OutOfVocabulary
+from ..vectors.table.vocabulary import Vocabulary
 from .coverage import find_known, measure_coverage
 from .tokens import Splitting, TokenIds
 from .weights import TokenWeights, Weighting

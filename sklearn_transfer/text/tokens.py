@@ -11,9 +11,9 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pretrained.tokenizer import TableTokenizer
-from ..pretrained.vectors import PretrainedVectors
-from ..pretrained.vocabulary import ragged_arange
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.table.tokenizer import TableTokenizer
+from ..vectors.table.vocabulary import ragged_arange
 from .patterns import SplitAll, split_by_pattern
 
 TOKEN_PATTERN = r"(?u)\b\w+\b"

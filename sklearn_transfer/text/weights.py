@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..pretrained.vocabulary import Vocabulary
+from ..vectors.table.vocabulary import Vocabulary
 from .ngrams import count_tokens, document_frequency
 from .pooling import idf, sif
 from .tokens import TokenIds

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_transfer.pretrained.vectors import OutOfVocabulary, PretrainedVectors
 from sklearn_transfer.text.coverage import find_known, measure_coverage
 from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.vectors.pretrained_vectors import OutOfVocabulary, PretrainedVectors
 
 TOKENS = ["the", "Cat", "zork", "cat", "blub"]
 FIRST = PretrainedVectors(["the", "cat"], np.eye(2))

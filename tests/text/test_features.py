@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sklearn_transfer.pretrained.vectors import PretrainedVectors
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.features import BagFeatures
 from sklearn_transfer.text.tokens import TOKEN_PATTERN, Splitting, find_tokenizer
+from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 
 Array = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sklearn_transfer.pretrained.table import Table
-from sklearn_transfer.pretrained.vectors import PretrainedVectors
 from sklearn_transfer.text.rows import Bags, WordRows
 from sklearn_transfer.text.tokens import Splitting
+from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
+from sklearn_transfer.vectors.table.table import Table
 
 TRAIN = ["the cat sat", "cat unheard cat", ""]
 

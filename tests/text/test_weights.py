@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sklearn_transfer.pretrained.vocabulary import Vocabulary
 from sklearn_transfer.text import weights as module
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.tokens import find_tokenizer
 from sklearn_transfer.text.weights import TokenWeights, supervised_scale, unseen_share
+from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Sentence encoders: opening, encoding, caching, distillation."""

@@ -1,0 +1,1 @@
+"""One fit: configuration, inputs, targets, training, calibration."""

@@ -1,0 +1,1 @@
+"""The kinds of inputs that a fit accepts, one per file."""

@@ -1,0 +1,1 @@
+"""Pretrained models ranked by the suitability of their features for a task."""

@@ -1,0 +1,346 @@
+"""rank_pretrained: which of several pretrained models suits a task, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from .._transformer import PretrainedEmbeddingTransformer
+from .._utils.validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
+from ..contextual.safety import is_library_model
+from ..fine_tuning.inputs.arrays import encode_inputs
+from ..fine_tuning.targets import check_labels
+from ..models.network import ArrayEncoder, as_array
+from ..sources import load_pretrained
+from ..training.batches import Arrays
+from ..training.seeds import seeded
+from .scores import h_score, logme, nearest_class_mean
+
+SCORES = ("logme", "h_score", "nearest_class_mean")
+
+
+class RankedCandidate(NamedTuple):
+    """A candidate and its scores.
+
+    Attributes
+    ----------
+    name : str
+    logme : float
+        Log evidence a sample (You et al. 2021).
+    h_score : float
+        H-score (Bao et al. 2019), with a covariance that is shrunk (Ibrahim et al. 2022).
+    nearest_class_mean : float
+        Leave-one-out accuracy of the nearest class mean.
+    dim : int
+        Number of features.
+    seconds : float
+        Time that the features and the scores took.
+    """
+
+    name: str
+    logme: float
+    h_score: float
+    nearest_class_mean: float
+    dim: int
+    seconds: float
+
+
+@dataclass(frozen=True, repr=False)
+class Ranking(Sequence[RankedCandidate]):
+    """Candidates, best first: a sequence of :class:`RankedCandidate`.
+
+    Attributes
+    ----------
+    rows : tuple of RankedCandidate
+    score : {"logme", "h_score", "nearest_class_mean"}
+        The score by which they are sorted.
+    """
+
+    rows: tuple[RankedCandidate, ...]
+    score: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        shown = [list(RankedCandidate._fields)]
+        for row in self.rows:
+            scores = (f"{value:.4g}" for value in row[1:4])
+            shown.append([row.name, *scores, str(row.dim), f"{row.seconds:.2g}"])
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        lines = (
+            "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
+            for name, *numbers in shown
+        )
+        return "\n".join([f"Ranking by {self.score}, best first", *lines])
+
+    def to_frame(self) -> Any:
+        """The candidates as rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the columns name, logme, h_score, nearest_class_mean, dim and seconds.
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is not installed.
+        """
+        pandas = import_optional("pandas", extra="bench", purpose="Ranking.to_frame")
+        return pandas.DataFrame(list(self.rows), columns=list(RankedCandidate._fields))
+
+
+@validate_params(
+    {
+        "candidates": "no_validation",  # _name_candidates says what they may be
+        "X": "no_validation",  # every candidate reads its own kind
+        "y": "no_validation",  # check_labels
+        "score": [StrOptions(set(SCORES))],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def rank_pretrained(
+    candidates: Mapping[str, Any] | Sequence[Any],
+    X: Any,
+    y: Any,
+    *,
+    score: str = "logme",
+    random_state: Any = None,
+) -> Ranking:
+    """Rank pretrained models by how well their features suit labels, without training any.
+
+    Parameters
+    ----------
+    candidates : mapping of str to candidate, or sequence of candidates
+        In a sequence a name or path is its own name, and any other candidate is named by its type
+        and position. A candidate is
+
+        - what a :class:`PretrainedEmbeddingTransformer` takes as `pretrained`: a name, a path, a
+          `PretrainedVectors`, a gensim object, a `ContinuedVectors`, a `ContextualModel` or a
+          `SentenceTransformer`, or a list of these. Its
+          features are those of that transformer;
+        - a scikit-learn transformer, which is cloned and fitted on X, without y: features that have
+          seen the labels would look better than they are. One that shall stay as it was fitted goes
+          into a :class:`sklearn.frozen.FrozenEstimator`;
+        - a ``torch.nn.Module`` from (n_samples, ...) to (n_samples, d). A copy runs in evaluation
+          mode, on the device where the module is;
+        - features: a 2-D array, shape (n_samples, d).
+    X : sequence of str, or array, length n_samples
+        What the candidates read. None where all of them are features.
+    y : array-like of shape (n_samples,)
+        Labels, of at least two classes.
+    score : {"logme", "h_score", "nearest_class_mean"}, default="logme"
+        What the result is sorted by; all three are computed. LogME and the H-score look at features
+        as a linear model uses them; the nearest class mean, at distances.
+    random_state : int, RandomState instance or None, default=None
+        Seeds candidates that draw random numbers, all of them alike; a transformer's own
+        `random_state` comes first. No global generator is used.
+
+    Returns
+    -------
+    Ranking
+        A sequence of rows with name, logme, h_score, nearest_class_mean, dim and seconds, best
+        first; ``to_frame()`` makes it a pandas frame.
+
+    Raises
+    ------
+    ValueError
+        If there are no candidates, or two of one name; if y is not one label a sample, of two or
+        more classes; if features are not a finite (n_samples, d).
+    TypeError
+        If `candidates`, or one of them, is of another type.
+    Exception
+        Whatever a candidate raises; a note names the candidate.
+
+    See Also
+    --------
+    PretrainedEmbeddingTransformer : The features of pretrained vectors.
+    FineTunedClassifier : Trains the model that was chosen.
+
+    Notes
+    -----
+    Scores are comparable for one set of samples only. They rate features as they are: how far
+    fine-tuning would change them, they cannot say.
+
+    References
+    ----------
+    .. [1] You, Liu, Wang & Long, "LogME: practical assessment of pre-trained models for transfer
+       learning", ICML 2021.
+    .. [2] Bao et al., "An information-theoretic approach to transferability in task transfer
+       learning", ICIP 2019.
+    .. [3] Ibrahim, Ponomareva & Mazumder, "Newer is not always better: rethinking transferability
+       metrics, their peculiarities, stability and performance", ECML PKDD 2022.
+
+    Examples
+    --------
+    >>> from sklearn_transfer import PretrainedVectors, rank_pretrained
+    >>> words = ["good", "great", "bad", "awful"]
+    >>> tone = PretrainedVectors(words, [[1.0, 0.1], [0.9, 0.0], [-1.0, 0.1], [-0.8, 0.0]])
+    >>> noise = PretrainedVectors(words, [[0.1, 1.0], [0.9, 0.3], [0.1, 0.9], [0.8, 0.2]])
+    >>> texts = ["good", "great great", "good great", "bad", "awful bad", "awful"]
+    >>> labels = ["pos", "pos", "pos", "neg", "neg", "neg"]
+    >>> ranking = rank_pretrained({"noise": noise, "tone": tone}, texts, labels)
+    >>> [row.name for row in ranking]
+    ['tone', 'noise']
+    >>> ranking[0].nearest_class_mean
+    1.0
+    """
+    named = _name_candidates(candidates)
+    y = _check_one_label(y, X)
+    seed = draw_seed(random_state)
+    rows = []
+    for name, candidate in named.items():
+        started = perf_counter()
+        with _blamed(name, candidate):
+            features = _check_features(_extract(candidate, X, seed), name, len(y))
+        scores = logme(features, y), h_score(features, y), nearest_class_mean(features, y)
+        seconds = perf_counter() - started
+        rows.append(RankedCandidate(name, *scores, features.shape[1], seconds))
+    rows.sort(key=lambda row: getattr(row, score), reverse=True)
+    return Ranking(tuple(rows), score)
+
+
+def _name_candidates(candidates: Any) -> dict[str, Any]:
+    if isinstance(candidates, Mapping):
+        pairs = [(str(name), candidate) for name, candidate in candidates.items()]
+    elif isinstance(candidates, Sequence) and not isinstance(candidates, str | bytes):
+        pairs = [(_name(candidate, i), candidate) for i, candidate in enumerate(candidates)]
+    else:
+        raise TypeError(
+            f"candidates must be a mapping from names to candidates, or a sequence of candidates, "
+            f"got {type(candidates).__name__}. Put a single one into a list: [candidate]."
+        )
+    if not pairs:
+        raise ValueError(
+            f"candidates must hold at least one candidate, got an empty "
+            f"{type(candidates).__name__}. Name some, for instance ['glove-wiki-gigaword-50']."
+        )
+    named: dict[str, Any] = {}
+    for name, candidate in pairs:
+        if name in named:
+            raise ValueError(
+                f"Every candidate must have a name of its own, got {name!r} twice. Name them by a "
+                f"mapping: {{'one name': candidate, 'another': candidate}}."
+            )
+        named[name] = candidate
+    return named
+
+
+def _name(candidate: Any, position: int) -> str:
+    if isinstance(candidate, str | os.PathLike):
+        return str(candidate)
+    return f"{type(candidate).__name__}[{position}]"
+
+
+def _check_one_label(y: Any, X: Any) -> NDArray[Any]:
+    """Labels, shape (n_samples,)."""
+    if y is None:
+        raise ValueError("rank_pretrained needs labels: y must have one a sample, got None.")
+    y = check_labels(y, X)
+    if y.ndim > 1:
+        raise ValueError(
+            f"rank_pretrained expected one label a sample, got an indicator matrix of shape "
+            f"{y.shape}. Rank for one of its columns at a time: y[:, 0]."
+        )
+    classes = np.unique(y).tolist()
+    if len(classes) < 2:
+        raise ValueError(
+            f"rank_pretrained expected labels of at least two classes, got one class: "
+            f"{classes[0]!r}. Give samples of the other classes, too."
+        )
+    return y
+
+
+@contextmanager
+def _blamed(name: str, candidate: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(
+            f"Raised for the candidate {name!r} of rank_pretrained, a {type(candidate).__name__}. "
+            f"A candidate is pretrained vectors, a transformer, a torch.nn.Module, or features."
+        )
+        raise
+
+
+def _extract(candidate: Any, X: Any, seed: int) -> Any:
+    """The features of a candidate for X, unchecked."""
+    if isinstance(candidate, torch.nn.Module) and not is_library_model(candidate):
+        return _run(candidate, X, seed)
+    if hasattr(candidate, "fit") and hasattr(candidate, "transform"):
+        return _fit_transform(candidate, X, seed)
+    if hasattr(candidate, "__array__") or issparse(candidate):
+        return candidate
+    if not isinstance(candidate, VectorsEstimator | list | tuple):
+        candidate = load_pretrained(candidate)  # what is none is said to be so, whatever X is
+    return _fit_transform(PretrainedEmbeddingTransformer(candidate), X, seed)
+
+
+def _run(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.float32]:
+    if looks_like_texts(X):
+        raise ValueError(
+            "A torch.nn.Module reads an array of numbers, got texts. Give X as the module takes "
+            "it, or the module's features as an array."
+        )
+    values = check_array(X, dtype="numeric", ensure_2d=False, allow_nd=True, input_name="X")
+    tensors = (*module.parameters(), *module.buffers())
+    device = tensors[0].device if tensors else torch.device("cpu")
+    with seeded(seed, device):
+        encoder = ArrayEncoder(module).eval()
+        return encode_inputs(encoder, Arrays(as_array(values, encoder)), device)
+
+
+def _fit_transform(transformer: Any, X: Any, seed: int) -> Any:
+    transformer = clone(transformer)
+    drawing = {
+        name: seed
+        for name, value in transformer.get_params().items()
+        if value is None and name.rpartition("__")[2] == "random_state"
+    }
+    transformer.set_params(**drawing)
+    if hasattr(transformer, "fit_transform"):
+        return transformer.fit_transform(X)
+    return transformer.fit(X, None).transform(X)
+
+
+def _check_features(features: Any, name: str, n_samples: int) -> NDArray[np.float64]:
+    """Features as finite numbers, shape (n_samples, d)."""
+    expected = f"The features of the candidate {name!r} must be an array of shape ({n_samples}, d)"
+    if issparse(features):
+        raise ValueError(
+            f"{expected}, got a {type(features).__name__}, which is sparse. Reduce it, for "
+            f"instance by a TruncatedSVD at the end of a pipeline."
+        )
+    try:
+        values = np.asarray(features, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected} that holds numbers: {error}") from error
+    if values.ndim != 2 or len(values) != n_samples or not values.shape[1]:
+        raise ValueError(
+            f"{expected}, a row for each label of y, got shape {values.shape}. Give one vector of "
+            f"at least one feature for each sample."
+        )
+    strange = ~np.isfinite(values).all(axis=1)
+    if strange.any():
+        raise ValueError(
+            f"{expected} without NaN or infinity, got some in {strange.sum()} of {n_samples} rows, "
+            f"first in row {strange.argmax()}. Impute them, or leave these samples out."
+        )
+    return values

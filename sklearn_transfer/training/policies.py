@@ -1,0 +1,357 @@
+"""Which layers move, when, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from torch import nn
+
+from ..models.network import PretrainedModule
+from ..models.readers import TextEncoder
+from ..models.sentence_encoder import SentenceEncoder
+
+# Rates of the layers of a fit's epochs, as they are in its history.
+RATES = "rates"
+
+
+class Adaptation(Protocol):
+    """What a policy is: anything with this method.
+
+    A policy may also have a method ``n_probing(history)``, the number of epochs that come before
+    `max_epochs` begins to count.
+    """
+
+    def rates(
+        self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]
+    ) -> Sequence[float]:
+        """How fast each layer moves in an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0 on.
+        n_layers : int
+            The layers of the pretrained module, lowest first, and at last the head, with whatever
+            else is new.
+        history : sequence of dict
+            The epochs so far: `train_loss`, `valid_loss` if there is one, and `rates`.
+
+        Returns
+        -------
+        sequence of float, length n_layers
+            Factors of the learning rate; a layer of factor 0 is still.
+        """
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What is pretrained stays (feature extraction); the head learns."""
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """The head alone."""
+        return [0.0] * (n_layers - 1) + [1.0]
+
+
+@dataclass(frozen=True)
+class Full:
+    """Every layer moves in every epoch."""
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """All at the same rate."""
+        return [1.0] * n_layers
+
+
+@dataclass(frozen=True)
+class Top:
+    """The head and the highest layers move; what is below stays.
+
+    Attributes
+    ----------
+    n_layers : int, default=1
+        So many layers of the pretrained module.
+    """
+
+    n_layers: int = 1
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """The top layers."""
+        moving = min(1 + self.n_layers, n_layers)
+        return [0.0] * (n_layers - moving) + [1.0] * moving
+
+
+@dataclass(frozen=True)
+class Gradual:
+    """From the head downwards, one more layer begins to move (Howard & Ruder 2018, section 3.3).
+
+    Attributes
+    ----------
+    epochs : int, default=1
+        Between one layer and the next.
+    """
+
+    epochs: int = 1
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """The top layers."""
+        moving = min(1 + epoch // self.epochs, n_layers)
+        return [0.0] * (n_layers - moving) + [1.0] * moving
+
+
+@dataclass(frozen=True)
+class Discriminative:
+    """The rate falls by a factor from each layer to the one below (Howard & Ruder 2018, 3.2).
+
+    Attributes
+    ----------
+    factor : float, default=2.6
+        That of the paper.
+    """
+
+    factor: float = 2.6
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """All, the head fastest."""
+        return [self.factor**-depth for depth in range(n_layers - 1, -1, -1)]
+
+
+@dataclass(frozen=True)
+class LinearProbing:
+    """The head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
+
+    Attributes
+    ----------
+    tolerance : float, default=1e-3
+        The head has converged when the best loss of the last epochs is below that of the ones
+        before by less than this share of the first epoch's loss.
+    patience : int, default=5
+        How many epochs those are.
+    max_probing : int, default=200
+        Epochs of the head at most.
+    """
+
+    tolerance: float = 1e-3
+    patience: int = 5
+    max_probing: int = 200
+
+    def n_probing(self, history: Sequence[dict[str, Any]]) -> int:
+        """Epochs in which the head alone has moved."""
+        count = sum(not any(list(row[RATES].values())[:-1]) for row in history)
+        return min(count, self.max_probing)
+
+    def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
+        """The head alone, or all."""
+        probing = self.n_probing(history)
+        if probing == epoch < self.max_probing and not self._has_converged(history):
+            return [0.0] * (n_layers - 1) + [1.0]
+        return [1.0] * n_layers
+
+    def _has_converged(self, history: Sequence[dict[str, Any]]) -> bool:
+        losses = [row["train_loss"] for row in history]
+        if len(losses) <= self.patience:
+            return False
+        gain = min(losses[: -self.patience]) - min(losses[-self.patience :])
+        return gain < self.tolerance * losses[0]
+
+
+@dataclass(frozen=True)
+class Contrastive(Frozen):
+    """A contrastive stage before the head, which then sees an encoder that stays.
+
+    Attributes
+    ----------
+    n_steps : int, default=20
+        At most; each is one batch.
+    lr : float, default=1e-4
+        Of AdamW, after a warm-up over a tenth of the steps; it falls linearly to 0.
+    batch_size : int, default=64
+        Samples of a batch, as many of each class; all of them where there are no more.
+    n_layers : int or None, default=4
+        The layers that move, from the top; None: all. What lies below is computed once.
+    pretrained_share : float, default=0.5
+        How much of what a pair should be is what it was; 0 is the labels alone.
+    tolerance : float, default=0.005
+        The stage ends when the loss was below this in two steps in a row.
+    max_tokens : int or None, default=128
+        What of a text the stage reads; the features that follow are of all that the model reads.
+
+    Notes
+    -----
+    Tunstall et al. 2022 [1]_ draw pairs of texts and train their cosine to be 1 within a class and
+    0 elsewhere, in squared error. Here every pair of a batch counts, so that a text is encoded once
+    a step and not once a pair; and the goal is a mixture, so that the few labels do not wipe out
+    what the encoder knew of the pairs (relational distillation, Park et al. 2019 [2]_, from the
+    pretrained encoder to itself):
+
+    ``mean over pairs of a class of (cos - goal)^2 + mean over all other pairs of (cos - goal)^2``,
+    ``goal = share * pretrained cos + (1 - share) * (1 within a class, 0 elsewhere)``
+
+    References
+    ----------
+    .. [1] Tunstall, Reimers, Jo, Bates, Korat, Wasserblat & Pereg, "Efficient few-shot learning
+       without prompts", 2022 (arXiv 2209.11055).
+    .. [2] Park, Kim, Lu & Cho, "Relational knowledge distillation", CVPR 2019 (arXiv 1904.05068).
+    """
+
+    n_steps: int = 20
+    lr: float = 1e-4
+    batch_size: int = 64
+    n_layers: int | None = 4
+    pretrained_share: float = 0.5
+    tolerance: float = 0.005
+    max_tokens: int | None = 128
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_steps", 1), ("batch_size", 2), ("n_layers", 1), ("max_tokens", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"Contrastive needs {name} of at least {least}, got {value!r}.")
+        if not self.lr > 0:
+            raise ValueError(f"Contrastive needs a positive lr, got {self.lr!r}.")
+        if not 0 <= self.pretrained_share < 1:
+            raise ValueError(
+                f"Contrastive needs a pretrained_share from 0 to below 1, at which labels have no "
+                f"say; got {self.pretrained_share!r}."
+            )
+
+
+POLICIES: dict[str, Callable[[], Adaptation]] = {
+    "frozen": Frozen,
+    "full": Full,
+    "top-1": Top,
+    "top-2": partial(Top, 2),
+    "top-3": partial(Top, 3),
+    "gradual": Gradual,
+    "discriminative": Discriminative,
+    "lp-ft": LinearProbing,
+    "contrastive": Contrastive,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Parameters that move together.
+
+    Attributes
+    ----------
+    name : str
+    members : tuple of str
+        Names of parameters or modules of the network.
+    """
+
+    name: str
+    members: tuple[str, ...]
+
+    def parameters(self, network: nn.Module) -> list[nn.Parameter]:
+        """The parameters, in the order of the network."""
+        return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
+
+    def holds(self, name: str) -> bool:
+        """Whether a parameter or module is one of the members, or inside one."""
+        return any(name == member or name.startswith(f"{member}.") for member in self.members)
+
+
+def find_layers(network: nn.Module, given: Sequence[Any] | None = None) -> list[Layer]:
+    """The layers of a network, lowest first, the head last.
+
+    Parameters
+    ----------
+    network : nn.Module
+    given : sequence of str, or of sequences of str, default=None
+        The layers of the user's module, lowest first, by names of its modules or parameters. None
+        takes its children that have parameters, in the order in which they are defined; an only
+        child's children stand for it; parameters of its own go with the lowest.
+
+    Returns
+    -------
+    list of Layer
+
+    Raises
+    ------
+    ValueError
+        If `given` does not name every parameter once.
+    """
+    encoder = getattr(network, "encoder", None)
+    if isinstance(encoder, PretrainedModule):
+        if given is not None:
+            layers = _named(encoder.module, given)
+        elif isinstance(encoder, SentenceEncoder):
+            layers = [Layer(name, tuple(members)) for name, members in encoder.layer_members()]
+        else:
+            layers = _children(encoder.module)
+        layers = [
+            Layer(layer.name, tuple(f"encoder.module.{member}" for member in layer.members))
+            for layer in layers
+        ]
+    elif given is not None:
+        raise ValueError("layer_groups name the layers of a torch module given as pretrained.")
+    else:
+        layers = [Layer("vectors", ("encoder.rows",))] if isinstance(encoder, TextEncoder) else []
+    rest = [
+        name
+        for name, _ in network.named_parameters()
+        if not any(layer.holds(name) for layer in layers)
+    ]
+    return [*layers, Layer("head", tuple(rest))]
+
+
+def _children(module: nn.Module, path: str = "") -> list[Layer]:
+    children = [
+        (name, child)
+        for name, child in module.named_children()
+        if any(True for _ in child.parameters())
+    ]
+    own = [path + name for name, _ in module.named_parameters(recurse=False)]
+    if len(children) == 1 and not own:
+        name, child = children[0]
+        return _children(child, f"{path}{name}.") or [Layer(path + name, (path + name,))]
+    if not children:
+        return [Layer(path.rstrip(".") or type(module).__name__, tuple(own))] if own else []
+    layers = [Layer(path + name, (path + name,)) for name, _ in children]
+    layers[0] = Layer(layers[0].name, (*layers[0].members, *own))
+    return layers
+
+
+def _named(module: nn.Module, given: Sequence[Any]) -> list[Layer]:
+    layers = []
+    known = {name for name, _ in [*module.named_modules(), *module.named_parameters()]} - {""}
+    for entry in given:
+        members = (entry,) if isinstance(entry, str) else tuple(entry)
+        strange = [name for name in members if name not in known]
+        if strange or not members:
+            raise ValueError(
+                f"layer_groups name {strange[0] if strange else 'nothing'!r}, which the pretrained "
+                f"module does not have; its modules: "
+                f"{', '.join(name for name, _ in module.named_children())}."
+            )
+        layers.append(Layer(members[0], members))
+    for name, _ in module.named_parameters():
+        n_times = sum(layer.holds(name) for layer in layers)
+        if n_times != 1:
+            raise ValueError(
+                f"layer_groups must name every parameter of the pretrained module once; {name!r} "
+                f"is named {n_times} times."
+            )
+    return layers
+
+
+def check_policy(layers: Sequence[Layer], policy: Any) -> None:
+    """Refuse a policy that has nothing to move.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    policy : Adaptation
+
+    Raises
+    ------
+    ValueError
+        If the policy tells layers apart, and there is none but the head.
+    """
+    if len(layers) == 1 and not isinstance(policy, Frozen | Full):
+        raise ValueError(
+            f"adaptation={policy!r} moves pretrained layers at different times or rates, and there "
+            f"are none: X is features already, or the module has no parameters. Use 'full'."
+        )

@@ -1,0 +1,209 @@
+"""fastText ``.bin``: words and the rows of their n-grams, read without gensim.
+
+The layout is that of ``FastText::saveModel`` in fastText 0.9.2, file format 12: magic and version,
+the arguments, the dictionary, the input matrix, the output matrix. Before magic numbers came in, in
+2017, files began with the arguments, and neither pruned dictionaries nor quantised matrices were.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..._utils.validation import VectorFormatError
+from ..storage.files import compression
+from ..table.table import Reading, Table, check_finite
+from ..table.unknown import Subwords
+
+MAGIC = struct.pack("<i", 793712314)
+
+# dim, ws, epoch, min_count, neg, word_ngrams, loss, model, bucket, minn, maxn, lr_update_rate, t;
+# size of the dictionary, n_words, n_labels, n_tokens. Magic and version precede, n_pruned follows.
+_HEAD = struct.Struct("<2i12id3i2q")
+_FIRST_HEAD = struct.Struct("<12id3iq")
+_ENTRY = struct.Struct("<qb")  # count and type, after a word and its NUL
+_MATRIX = struct.Struct("<?2q")  # whether it is quantised, rows, columns
+_FIRST_MATRIX = struct.Struct("<2q")
+_FLOAT = np.dtype("<f4")
+
+# Version 11 has the same layout, but its supervised models use no character n-grams.
+_FIRST, _OLD, _NEW = 0, 11, 12
+_SUPERVISED = 3
+
+# n-grams that are gathered at once, some hundred bytes each. A word of more is no word.
+_CHUNK = 1 << 18
+
+
+def is_first_version(sample: bytes) -> bool:
+    """Whether a file without a magic number begins as fastText wrote it then."""
+    if len(sample) < _FIRST_HEAD.size:
+        return False
+    dim, ws, epoch, *counts, rate, t, n_entries, n_words, n_labels, _ = _FIRST_HEAD.unpack_from(
+        sample
+    )
+    loss, model, bucket, min_n, max_n = counts[3:8]
+    return (
+        all(0 < number < 100_000 for number in (dim, ws, epoch, rate))
+        and loss in (1, 2, 3)
+        and model in (1, 2, 3)
+        and bucket >= 0
+        and 0 <= min_n <= max_n < 1000
+        and 0 < t < 1
+        and 0 < n_words <= n_entries == n_words + n_labels
+    )
+
+
+def read(path: Path, options: Reading) -> Table:
+    r"""Read the words and n-grams of a fastText model, supervised or not.
+
+    Parameters
+    ----------
+    path : Path
+    options : Reading
+        With ``mmap=True`` the n-gram rows, which are most of the file, are mapped.
+
+    Returns
+    -------
+    Table
+        The vector of a word is the mean of its own row and its n-gram rows, as in gensim.
+
+    Raises
+    ------
+    VectorFormatError
+        If the file is cut off, damaged or compressed, or its matrices are quantised (``.ftz``).
+
+    Notes
+    -----
+    Words that are not UTF-8 occur in the models that Facebook published (fastText cuts long words
+    between bytes). As in gensim, the bytes in question are written as ``\xhh``.
+    """
+    how = compression(path)
+    if how is not None:
+        raise VectorFormatError(
+            f"{path}: expected a fastText model as it stands, because it is mapped; found it "
+            f"inside {how}. Decompress it first."
+        )
+    # Words and rows are taken from one opened file: at its path another may lie in a moment.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        size = len(content)
+        first = content[: len(MAGIC)] != MAGIC
+        head = _FIRST_HEAD if first else _HEAD
+        if size < head.size:
+            raise VectorFormatError(f"{path}: cut off at byte {size}, within the head.")
+        numbers = head.unpack_from(content)
+        _, version, dim, *arguments = (0, _FIRST, *numbers, 0) if first else numbers
+        model, bucket, min_n, max_n = arguments[6:10]
+        n_entries, n_words, _, _, n_pruned = arguments[12:]
+        if not first and version not in (_OLD, _NEW):
+            raise VectorFormatError(
+                f"{path}: expected version {_OLD} or {_NEW} of fastText's format, found {version}."
+            )
+        if n_pruned > 0:
+            raise _quantised(path)
+        if not (0 < n_words <= n_entries <= size // _ENTRY.size and dim > 0 and bucket >= 0):
+            raise VectorFormatError(
+                f"{path}: the head announces {n_words} words of {dim} dimensions and {bucket} "
+                f"buckets, which does not fit a file of {size} bytes."
+            )
+        words, position = _read_words(path, content, head.size, n_entries, n_words)
+        matrix_head = _FIRST_MATRIX if first else _MATRIX
+        n_rows, start = _read_shape(path, content, position, dim, matrix_head)
+        output = start + n_rows * dim * _FLOAT.itemsize
+        n_outputs, last = _read_shape(path, content, output, dim, matrix_head)
+        end = last + n_outputs * dim * _FLOAT.itemsize
+        if end != size:
+            raise VectorFormatError(
+                f"{path}, byte {end}: expected the end of the file, found {size - end} bytes more."
+            )
+        if n_rows != n_words + bucket:
+            raise VectorFormatError(
+                f"{path}, byte {position}: expected {n_words} words and {bucket} buckets, found "
+                f"{n_rows} rows."
+            )
+        mapped = np.memmap(file, _FLOAT, "r", start, (n_rows, dim))
+    rows, ngrams = np.asarray(mapped[:n_words]), np.asarray(mapped[n_words:])
+    has_ngrams = bucket > 0 and max_n > 0 and (version == _NEW or model != _SUPERVISED)
+    if not has_ngrams:
+        return Table.from_rows(words, np.array(rows, dtype=np.float32), path).head(options.limit)
+    if not 0 <= min_n <= max_n <= size:
+        raise VectorFormatError(f"{path}: found n-grams of {min_n} to {max_n} characters.")
+    subwords = Subwords(ngrams if options.mmap else np.array(ngrams), min_n, max_n)
+    check_finite(rows, path)
+    n_words = min(n_words, options.limit or n_words)
+    matrix = np.empty((n_words, dim), dtype=np.float32)
+    for chunk in _chunks(path, words[:n_words], min_n, max_n):
+        sums, counts = subwords.sums(words[chunk])
+        with np.errstate(over="ignore", invalid="ignore"):  # from_rows finds what is not finite
+            matrix[chunk] = (rows[chunk] + sums) / (counts + 1).astype(np.float32)[:, None]
+    return Table.from_rows(words[:n_words], matrix, path, subwords)
+
+
+def _chunks(path: Path, words: list[str], min_n: int, max_n: int) -> Iterator[slice]:
+    """Consecutive words that have few enough n-grams to be gathered at once."""
+    first = total = 0
+    for i, word in enumerate(words):
+        length = len(word) + 2  # with "<" and ">"
+        n_ngrams = length * max(min(max_n, length) - min_n + 1, 0)
+        if n_ngrams > _CHUNK:
+            raise VectorFormatError(
+                f"{path}: word {i + 1} has {len(word)} characters and thus {n_ngrams} n-grams of "
+                f"{min_n} to {max_n} characters; expected at most {_CHUNK}."
+            )
+        total += n_ngrams
+        if total > _CHUNK:
+            yield slice(first, i)
+            first, total = i, n_ngrams
+    yield slice(first, len(words))
+
+
+def _quantised(path: Path) -> VectorFormatError:
+    return VectorFormatError(
+        f"{path}: the model is quantised (.ftz), so its vectors are not in the file. Use the .bin "
+        f"file that it was made from."
+    )
+
+
+def _read_words(
+    path: Path, content: mmap.mmap, position: int, n_entries: int, n_words: int
+) -> tuple[list[str], int]:
+    """The words, which come before the labels, and the byte after the dictionary."""
+    words = []
+    for i in range(n_entries):
+        end = content.find(b"\0", position)
+        if end < 0 or end + 1 + _ENTRY.size > len(content):
+            raise VectorFormatError(
+                f"{path}, byte {position}: cut off in entry {i + 1} of {n_entries} of the "
+                f"dictionary."
+            )
+        _, kind = _ENTRY.unpack_from(content, end + 1)
+        if kind != (i >= n_words):
+            raise VectorFormatError(
+                f"{path}, byte {position}: expected {n_words} words and then the labels, found "
+                f"type {kind} for entry {i + 1}."
+            )
+        if i < n_words:
+            words.append(content[position:end].decode(errors="backslashreplace"))
+        position = end + 1 + _ENTRY.size
+    return words, position
+
+
+def _read_shape(
+    path: Path, content: mmap.mmap, position: int, dim: int, head: struct.Struct
+) -> tuple[int, int]:
+    """Rows of a matrix and the byte where they start, all of them being there."""
+    start = position + head.size
+    if start > len(content):
+        raise VectorFormatError(f"{path}: cut off at byte {len(content)}, before a matrix.")
+    *quantised, n_rows, n_columns = head.unpack_from(content, position)
+    if any(quantised):
+        raise _quantised(path)
+    if n_columns != dim or not 0 <= n_rows <= (len(content) - start) // (dim * _FLOAT.itemsize):
+        raise VectorFormatError(
+            f"{path}, byte {position}: expected a matrix of {dim} columns within the "
+            f"{len(content) - start} bytes that are left, found {n_rows} x {n_columns}."
+        )
+    return n_rows, start

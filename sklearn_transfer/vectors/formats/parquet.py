@@ -1,0 +1,291 @@
+"""Vectors in a Parquet file: a column of words, and one of lists or many of numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._utils.validation import VectorFormatError, import_optional
+from ..storage.files import compression, temporary_folder
+from ..table.table import Matrix, Reading, Table
+from ..table.vocabulary import Vocabulary
+from .text_files import check_words
+
+MAGIC = b"PAR1"
+
+_ROWS = 1 << 14  # that become arrays, or a row group, at once
+_BUFFER = 1 << 20  # bytes of a column that are read at once
+# What pandas makes of an index that is not the words.
+_INDEX = re.compile(r"__index_level_\d+__")
+
+
+def read(path: Path, options: Reading) -> Table:
+    """Read a table, a batch of rows at a time.
+
+    Parameters
+    ----------
+    path : Path
+        With one column of strings, and either one of lists of floats, all of one length, or
+        nothing but columns of numbers, which are the dimensions in order.
+    options : Reading
+        The file is compressed, so that it is copied into memory whatever `mmap` says.
+
+    Returns
+    -------
+    Table
+        Float16 where the file holds such, else float32.
+
+    Raises
+    ------
+    VectorFormatError
+        If the file is damaged, has other columns, or lacks a word or a number.
+    MissingDependencyError
+        If pyarrow, of the extra ``parquet``, is not installed.
+    """
+    how = compression(path)
+    if how is not None:
+        raise VectorFormatError(
+            f"{path}: expected a Parquet file as it stands, because it is read from its end; found "
+            f"it inside {how}. Decompress it first."
+        )
+    arrow = _import(path.name)
+    # As much as the lists and strings of the metadata may claim: what the file could hold.
+    limit = min(path.stat().st_size, 2**31 - 1)
+    try:
+        file = arrow.parquet.ParquetFile(
+            path,
+            buffer_size=_BUFFER,
+            thrift_string_size_limit=limit,
+            thrift_container_size_limit=limit,
+        )
+    except Exception as error:  # Arrow's errors share no base class but Exception
+        raise VectorFormatError(f"{path}: cannot be read: {error}") from error
+    with file:
+        return _read_batches(path, file, options.limit)
+
+
+def _import(name: str) -> Any:
+    purpose = f"The Parquet format of {name}"
+    arrow = import_optional("pyarrow", extra="parquet", purpose=purpose)
+    import_optional(
+        "pyarrow.parquet", extra="parquet", purpose=purpose
+    )  # arrow.parquet from now on
+    return arrow
+
+
+def _read_batches(path: Path, file: Any, limit: int | None) -> Table:
+    try:
+        schema, announced = file.schema_arrow, int(file.metadata.num_rows)
+    except Exception as error:
+        raise VectorFormatError(f"{path}: cannot be read: {error}") from error
+    words, numbers = _choose_columns(path, schema)
+    wanted = announced if limit is None else min(limit, announced)
+    matrix: Matrix | None = None
+    texts: list[bytes] = []
+    lengths: list[NDArray[np.int64]] = []
+    stop = 0
+    for batch in _batches(path, file):
+        if stop >= wanted:
+            break
+        batch = batch.slice(0, wanted - stop)
+        vectors = _vectors(path, batch, numbers)
+        text, offsets = packed_strings(path, batch.column(words))
+        if matrix is None:
+            matrix = np.empty_like(vectors)
+        if vectors.shape[1] != matrix.shape[1]:
+            raise VectorFormatError(
+                f"{path}: expected vectors of {matrix.shape[1]} dimensions as in the first rows, "
+                f"found {vectors.shape[1]} from row {stop} (counted from 0)."
+            )
+        start, stop = stop, stop + len(vectors)
+        if stop > len(matrix):
+            # What is announced may be a lie, so that the matrix grows by what has come.
+            size = max(stop, min(wanted, 2 * len(matrix)))
+            matrix.resize((size, matrix.shape[1]), refcheck=False)
+        matrix[start:stop] = vectors
+        texts.append(text.tobytes())
+        lengths.append(np.diff(offsets))
+    if matrix is None or stop != wanted or not stop:
+        raise VectorFormatError(f"{path}: expected {wanted} rows, found {stop}.")
+    vocabulary = Vocabulary.from_encoded(texts, np.concatenate(lengths).tolist())
+    return Table.from_rows(vocabulary, matrix[:stop], path)
+
+
+def _batches(path: Path, file: Any) -> Iterator[Any]:
+    try:
+        yield from file.iter_batches(batch_size=_ROWS, use_threads=False)
+    except VectorFormatError:
+        raise
+    except Exception as error:
+        raise VectorFormatError(f"{path}: cannot be read: {error}") from error
+
+
+def _choose_columns(path: Path, schema: Any) -> tuple[int, list[int]]:
+    """The place of the words, and of the lists (one) or numbers."""
+    types = _import(path.name).types
+    columns = list(enumerate(zip(schema.names, schema.types, strict=True)))
+
+    def of_strings(kind: Any) -> bool:
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return any(
+            getattr(types, f"is_{name}", lambda _: False)(kind)
+            for name in ("string", "large_string", "string_view")
+        )
+
+    def of_numbers(kind: Any) -> bool:
+        return bool(types.is_floating(kind) or types.is_integer(kind))
+
+    def of_lists(kind: Any) -> bool:
+        listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+        return bool(listed and of_numbers(kind.value_type))
+
+    words = [i for i, (_, kind) in columns if of_strings(kind)]
+    kept = [
+        (i, kind)
+        for i, (name, kind) in columns
+        if i not in words and not (_INDEX.fullmatch(str(name)) and of_numbers(kind))
+    ]
+    in_one = len(kept) == 1 and of_lists(kept[0][1])
+    if len(words) != 1 or not kept or not (in_one or all(of_numbers(kind) for _, kind in kept)):
+        found = ", ".join(f"{name}: {kind}" for _, (name, kind) in columns[:8])
+        more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
+        raise VectorFormatError(
+            f"{path}: expected one column of strings, the words, and beside it either one of lists "
+            f"of numbers or only columns of numbers; found {found or 'no columns'}{more}. Leave "
+            f"out the others."
+        )
+    return words[0], [i for i, _ in kept]
+
+
+def _vectors(path: Path, batch: Any, numbers: list[int]) -> Matrix:
+    """The vectors of a batch, shape (n_rows, dim)."""
+    columns = [batch.column(i) for i in numbers]
+    if hasattr(columns[0].type, "value_type"):
+        return _from_lists(path, columns[0])
+    vectors: Matrix | None = None
+    for i, column in enumerate(columns):
+        values = _values(path, column)
+        if vectors is None:
+            same = len({column.type for column in columns}) == 1
+            dtype = values.dtype if same else np.dtype(np.float32)
+            vectors = np.empty((len(values), len(columns)), dtype)
+        vectors[:, i] = values
+    if vectors is None:
+        raise VectorFormatError(f"{path}: expected columns of numbers, found none.")
+    return vectors
+
+
+def _from_lists(path: Path, column: Any) -> Matrix:
+    arrow = _import(path.name)
+    if column.null_count:
+        raise VectorFormatError(f"{path}: expected a vector in each row, found nulls.")
+    if arrow.types.is_fixed_size_list(column.type):
+        dim = int(column.type.list_size)
+    else:
+        lengths = np.diff(column.offsets.to_numpy())
+        dim = int(lengths[0]) if len(lengths) else 0
+        if (lengths != dim).any():
+            raise VectorFormatError(
+                f"{path}: expected lists of one length, found some of {dim} numbers and some of "
+                f"{lengths[lengths != dim][0]}."
+            )
+    values = _values(path, column.flatten())
+    if dim < 1 or len(values) != len(column) * dim:
+        raise VectorFormatError(
+            f"{path}: expected {len(column)} lists of {dim} numbers, at least 1, found "
+            f"{len(values)} numbers."
+        )
+    vectors: Matrix = values.reshape(len(column), dim)
+    return vectors
+
+
+def _values(path: Path, column: Any) -> NDArray[np.float32] | NDArray[np.float16]:
+    if column.null_count:
+        raise VectorFormatError(f"{path}: expected numbers, found nulls among them.")
+    values = column.to_numpy(zero_copy_only=True)
+    with np.errstate(over="ignore"):  # from_rows finds what is not finite
+        found: NDArray[Any] = values.astype(
+            np.float16 if values.dtype == np.float16 else np.float32, copy=False
+        )
+    return found
+
+
+def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A column of strings as :func:`pack` gives words: its Arrow buffers, which are not copied.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the messages.
+    column : pyarrow Array, length n
+        Of strings, perhaps dictionary-encoded.
+
+    Returns
+    -------
+    text : ndarray of uint8, shape (n_bytes,)
+    offsets : ndarray of int64, shape (n + 1,)
+
+    Raises
+    ------
+    VectorFormatError
+        If one is null, or is not UTF-8.
+    """
+    if column.null_count:
+        raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")
+    try:
+        column = column.cast("large_string")
+        column.validate(full=True)
+    except Exception as error:
+        raise VectorFormatError(f"{path}: cannot be read: {error}") from error
+    _, bounds, text = column.buffers()
+    first, stop = column.offset, column.offset + len(column) + 1
+    offsets: NDArray[np.int64] = np.frombuffer(bounds, dtype=np.int64)[first:stop]
+    content = np.frombuffer(text if text is not None else b"", dtype=np.uint8)
+    return content[offsets[0] : offsets[-1]], np.asarray(offsets - offsets[0])
+
+
+def write(table: Table, path: Path) -> None:
+    """Write a Parquet file of two columns, ``word`` and ``vector``, compressed by zstd.
+
+    Parameters
+    ----------
+    table : Table
+        Its n-gram rows are left out. Float16 stays so, all else becomes float32.
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        If a word contains a lone surrogate; nothing is written then.
+    MissingDependencyError
+        If pyarrow, of the extra ``parquet``, is not installed.
+    """
+    arrow = _import(path.name)
+    check_words(table.words, b"", "Parquet")
+    half = table.matrix.dtype == np.float16 and table.scales is None
+    number, dtype = (arrow.float16(), np.float16) if half else (arrow.float32(), np.float32)
+    schema = arrow.schema(
+        [
+            arrow.field("word", arrow.string(), nullable=False),
+            arrow.field("vector", arrow.list_(number, table.dim), nullable=False),
+        ]
+    )
+    with temporary_folder(path) as folder:
+        # Nothing is repeated among the numbers, so that a dictionary of them is of no use.
+        with arrow.parquet.ParquetWriter(
+            folder / "content", schema, compression="zstd", use_dictionary=False
+        ) as file:
+            for start in range(0, len(table.words), _ROWS):
+                block = slice(start, start + _ROWS)
+                values = np.ascontiguousarray(table.vectors(block).astype(dtype, copy=False))
+                vectors = arrow.FixedSizeListArray.from_arrays(
+                    arrow.array(values.ravel()), table.dim
+                )
+                columns = [arrow.array(table.words[block], arrow.string()), vectors]
+                file.write_batch(arrow.record_batch(columns, schema=schema))
+        (folder / "content").replace(path)

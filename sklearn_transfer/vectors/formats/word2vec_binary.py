@@ -1,0 +1,151 @@
+"""Vectors as word2vec binary: a header line, then for each word its text, a space and float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._utils.validation import VectorFormatError
+from ..storage.files import Reader, content_size, opened, shown, written_whole
+from ..table.table import Reading, Table
+from ..table.vocabulary import Vocabulary
+from .text_files import HEADER, check_words
+
+_BLOCK = 1 << 18  # bytes: what was read is copied on while the processor still holds it
+_HEADER_BYTES = 100
+_MAX_WORD = 1 << 20  # bytes; what is longer is no word but a damaged file
+_FLOAT = np.dtype("<f4")
+
+
+def read(path: Path, options: Reading) -> Table:
+    """Read word2vec binary, with or without the newline that the C program puts after each row.
+
+    Parameters
+    ----------
+    path : Path
+        May be gzip.
+    options : Reading
+        Rows lie between words, so that they are copied into memory whatever `mmap` says.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    VectorFormatError
+        If the file is cut off, longer than its header says, or a word is not UTF-8.
+    """
+    with opened(path) as file:
+        header = HEADER.fullmatch(file.readline(_HEADER_BYTES).removesuffix(b"\n"))
+        if header is None:
+            raise VectorFormatError(f"{path}, line 1: expected 'n_words dim'.")
+        n_words, dim = int(header[1]), int(header[2])
+        size, row_size = content_size(path), dim * _FLOAT.itemsize
+        if not n_words or not dim or n_words * (row_size + 1) > size:
+            raise VectorFormatError(
+                f"{path}, line 1: the header announces {n_words} words of {dim} dimensions, which "
+                f"does not fit a file of {size} bytes."
+            )
+        wanted = min(n_words, options.limit or n_words)
+        matrix = np.empty((wanted, dim), dtype=_FLOAT)
+        texts: list[bytes] = []
+        lengths: list[int] = []
+        with shown(file, path, size) as reading:
+            for words in _rows(path, reading, matrix, exactly=wanted == n_words):
+                texts.append(b"".join(words))
+                lengths.extend(map(len, words))
+    vocabulary = Vocabulary.from_encoded(texts, lengths)
+    return Table.from_rows(vocabulary, matrix.astype(np.float32, copy=False), path)
+
+
+def _rows(
+    path: Path, file: Reader, matrix: NDArray[np.float32], *, exactly: bool
+) -> Iterator[list[bytes]]:
+    """The words of the first rows, by blocks; the values go to the rows of the matrix."""
+    n_rows, row_size = len(matrix), matrix.strides[0]
+    values = matrix.reshape(-1).view(np.uint8).data
+    buffer, start, row = b"", 0, 0
+    newline: int | None = None  # bytes after each row; the first row tells
+    while row < n_rows:
+        block = file.read(_BLOCK + row_size)
+        buffer, start = buffer[start:] + block, 0
+        view = memoryview(buffer)
+        words: list[bytes] = []
+        while row + len(words) < n_rows:
+            space = buffer.find(b" ", start, start + _MAX_WORD)
+            end = space + 1 + row_size
+            # The byte after a row is looked at, too, unless the file ends there.
+            if space < 0 or end > len(buffer) or (end == len(buffer) and block):
+                break
+            after = buffer[end : end + 1]
+            if newline is None:
+                newline = int(after == b"\n")
+            if newline and after not in (b"\n", b""):
+                raise VectorFormatError(
+                    f"{path}, row {row + len(words) + 1}: expected a newline after the values as "
+                    f"after the first row, found {after!r}."
+                )
+            place = (row + len(words)) * row_size
+            values[place : place + row_size] = view[space + 1 : end]
+            words.append(buffer[start:space])
+            start = end + newline
+        if not words and (not block or len(buffer) - start >= _MAX_WORD + row_size):
+            raise VectorFormatError(
+                f"{path}, row {row + 1} of {n_rows}: expected a word, a space and {row_size} bytes "
+                f"of values, found {len(buffer) - start} bytes without them."
+            )
+        _check_words(path, words, row)
+        yield words
+        row += len(words)
+    if exactly and (start < len(buffer) or file.read(1)):
+        raise VectorFormatError(
+            f"{path}, line 1: the header announces {n_rows} words, the file goes on after them."
+        )
+
+
+def _check_words(path: Path, words: list[bytes], first_row: int) -> None:
+    """Refuse words that can only come from a damaged file."""
+    try:
+        if b"\0" not in b"\n".join(words) and b"\n" not in b"".join(words):
+            b"\n".join(words).decode()
+            return
+    except UnicodeDecodeError:
+        pass
+    for i, word in enumerate(words):
+        if b"\0" in word or b"\n" in word or "\ufffd" in word.decode(errors="replace"):
+            raise VectorFormatError(
+                f"{path}, row {first_row + i + 1}: expected a word in UTF-8, found {word[:60]!r}."
+            )
+
+
+def write(table: Table, path: Path) -> None:
+    """Write word2vec binary, with a newline after each row as the C program does.
+
+    Parameters
+    ----------
+    table : Table
+        Its n-gram rows are left out; float16 values become float32.
+    path : Path
+        Compressed where it ends in ``.gz``.
+
+    Raises
+    ------
+    ValueError
+        If a word contains a space, a newline or a NUL character; nothing is written then.
+    """
+    check_words(table.words, b" \n\0", "word2vec binary")
+    step = 10_000
+    with written_whole(path) as file:
+        file.write(b"%d %d\n" % (len(table.words), table.dim))
+        for start in range(0, len(table.words), step):
+            values = np.ascontiguousarray(table.vectors(slice(start, start + step)), dtype=_FLOAT)
+            words = table.words[start : start + step]
+            rows = [
+                b"%b %b\n" % (word.encode(), row.tobytes())
+                for word, row in zip(words, values, strict=True)
+            ]
+            file.write(b"".join(rows))

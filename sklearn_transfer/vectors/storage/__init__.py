@@ -1,0 +1,1 @@
+"""Files, memory maps and caches."""

@@ -1,0 +1,1 @@
+"""Words, look-up, subwords and compression."""

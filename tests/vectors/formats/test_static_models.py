@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import pickle
+import shutil
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("tokenizers", reason="the extra static")
+pytest.importorskip("safetensors", reason="the extra static")
+
+from static_toys import (
+    TEXTS,
+    TOKENIZERS,
+    bpe,
+    means,
+    numbers,
+    save_model,
+    save_modules,
+    unigram,
+    word_level,
+    word_piece,
+)
+from tokenizers import AddedToken, Tokenizer, models
+
+from sklearn_transfer import (
+    FineTunedClassifier,
+    MissingDependencyError,
+    PretrainedEmbeddingTransformer,
+    PretrainedVectors,
+    cache_info,
+)
+from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer.vectors.formats import formats
+from sklearn_transfer.vectors.storage import conversions
+
+UNKNOWN = {"WordLevel": 0, "WordPiece": 1, "BPE": 0, "Unigram": 1}
+
+
+def embed(source: Any, texts: list[str] = TEXTS, **settings: Any) -> NDArray[np.float32]:
+    return PretrainedEmbeddingTransformer(source, **settings).fit(texts).transform(texts)
+
+
+def tensors_of(n: int, case: str) -> dict[str, NDArray[Any]]:
+    """Tensors of Model2Vec for `n` tokens."""
+    dtype = next((d for d in ("float16", "float64", "int8") if d in case), "float32")
+    tensors = {"embeddings": numbers(n, 3, dtype=np.dtype(dtype))}
+    if "weights" in case:
+        tensors["weights"] = np.linspace(0.1, 2, n, dtype=np.float64 if "64" in case else None)
+        tensors["weights"] = tensors["weights"].astype(np.float32 if "64" not in case else float)
+    if "mapping" in case:
+        tensors["embeddings"] = tensors["embeddings"][:4]
+        tensors["mapping"] = np.arange(n) * 3 % 4
+    return tensors
+
+
+CASES = [
+    "float32",
+    "float16",
+    "float64",
+    "int8",
+    "weights",
+    "mapping",
+    "weights mapping int8",
+    "weights mapping float16",
+    "weights float64",
+]
+
+
+# ---- the features of upstream ----
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_features_are_those_of_model2vec(tmp_path: Path, name: str, case: str) -> None:
+    model2vec = pytest.importorskip("model2vec", reason="the extra bench")
+    tokenizer = TOKENIZERS[name]()
+    tensors = tensors_of(tokenizer.get_vocab_size(), case)
+    save_model(tmp_path, tokenizer, tensors, config={"normalize": False})
+    upstream = model2vec.StaticModel.from_pretrained(tmp_path)
+    # It takes the mean of float16 in float16.
+    tolerance = 2e-3 if "float16" in case else 1e-6
+    for norm, normalize in ((None, False), ("l2", True)):
+        expected = upstream.encode(TEXTS, max_length=None, normalize=normalize)
+        found = embed(tmp_path, norm=norm)
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_unknown_is_left_out_of_model2vec_and_counts_in_sentence_transformers(
+    tmp_path: Path, name: str
+) -> None:
+    tokenizer = TOKENIZERS[name]()
+    matrix = numbers(tokenizer.get_vocab_size(), 3)
+    save_model(tmp_path / "a", tokenizer, {"embeddings": matrix})
+    save_model(tmp_path / "b", tokenizer, {"embedding.weight": matrix})
+    for folder, dropped in (("a", UNKNOWN[name]), ("b", None)):
+        expected = means(TOKENIZERS[name](), matrix, TEXTS, dropped)
+        np.testing.assert_allclose(embed(tmp_path / folder), expected, atol=1e-6)
+    assert not np.allclose(embed(tmp_path / "a"), embed(tmp_path / "b"))
+
+
+def test_weights_and_mapping_stay_as_they_are_in_the_file(tmp_path: Path) -> None:
+    tensors = tensors_of(8, "weights mapping int8")
+    vectors = PretrainedVectors.load(save_model(tmp_path, word_level(), tensors))
+    assert vectors.matrix.dtype == np.int8
+    np.testing.assert_array_equal(vectors.matrix, tensors["embeddings"])
+    np.testing.assert_array_equal(vectors.rows, tensors["mapping"])
+    np.testing.assert_array_equal(vectors.scales, tensors["weights"])
+    expected = tensors["weights"][2] * tensors["embeddings"][tensors["mapping"][2]]
+    np.testing.assert_allclose(vectors[list(vectors.words)][2], expected, rtol=1e-6)
+
+
+def test_bfloat16_is_read(tmp_path: Path) -> None:
+    tokenizer = word_level()
+    values = numbers(8, 3)
+    bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+    save_model(tmp_path, tokenizer, {"embeddings": bits})
+    file = tmp_path / "model.safetensors"
+    size = struct.unpack("<Q", file.read_bytes()[:8])[0]
+    heading = file.read_bytes()[8 : 8 + size].replace(b'"U16"', b'"BF16"').rstrip(b" ")
+    file.write_bytes(struct.pack("<Q", len(heading)) + heading + bits.tobytes())
+    matrix = PretrainedVectors.load(tmp_path).matrix
+    assert matrix.dtype == np.float32
+    np.testing.assert_allclose(matrix, values, rtol=2**-7)
+    assert (matrix.view(np.uint32) & 0xFFFF == 0).all()
+
+
+def test_a_text_is_neither_cut_nor_padded_whatever_the_tokenizer_says(tmp_path: Path) -> None:
+    vectors = PretrainedVectors.load(save_model(tmp_path, word_piece()))
+    (tokens,) = vectors.tokenizer.split_all(["the unbelievable cats"])
+    assert tokens == ["the", "un", "##believ", "##able", "cat", "##s"]
+
+
+def test_rows_behind_the_last_token_are_left_out(tmp_path: Path) -> None:
+    matrix = numbers(16, 3)
+    vectors = PretrainedVectors.load(
+        save_model(tmp_path, word_level(), {"embedding.weight": matrix})
+    )
+    assert len(vectors) == len(vectors.matrix) == 8
+    np.testing.assert_array_equal(vectors.matrix, matrix[:8])
+
+
+def test_ids_may_have_gaps(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 2, "sat": 5}, unk_token="[UNK]"))
+    matrix = numbers(6, 3)
+    vectors = PretrainedVectors.load(save_model(tmp_path, tokenizer, {"embeddings": matrix}))
+    assert list(vectors.words) == ["[UNK]", "cat", "sat"]
+    np.testing.assert_array_equal(vectors[["sat", "cat"]], matrix[[5, 2]])
+
+
+def test_a_token_is_known_by_its_id_and_not_by_the_text_that_it_stands_for(tmp_path: Path) -> None:
+    tokenizer = bpe()
+    tokenizer.add_tokens([AddedToken("<x>", lstrip=True, rstrip=True)])
+    matrix = numbers(12, 3)
+    save_model(tmp_path, tokenizer, {"embeddings": matrix})
+    np.testing.assert_allclose(embed(tmp_path, [" <x> "])[0], matrix[11], atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("mmap", [True, False])
+def test_limit_and_mmap_are_heeded(tmp_path: Path, limit: int | None, mmap: bool) -> None:
+    save_model(tmp_path, word_level(), tensors_of(8, "float32"))
+    vectors = PretrainedVectors.load(tmp_path, limit=limit, mmap=mmap)
+    assert list(vectors.words)[:3] == ["[UNK]", "the", "cat"]
+    assert len(vectors) == (limit or 8)
+    assert not vectors.matrix.flags.writeable
+
+
+# ---- layouts ----
+
+
+@pytest.mark.parametrize("path", ["", ".", "0_StaticEmbedding", "deep/er"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_model_of_sentence_transformers_is_found_by_its_modules(
+    tmp_path: Path, path: str, normalize: bool
+) -> None:
+    matrix = numbers(8, 3)
+    save_model(tmp_path / path, word_level(), {"embedding.weight": matrix})
+    more = [("Normalize", "1_Normalize")] if normalize else []
+    save_modules(tmp_path, ("StaticEmbedding", path), *more)
+    assert formats.kind(tmp_path) == "static"
+    np.testing.assert_array_equal(PretrainedVectors.load(tmp_path).matrix, matrix)
+
+
+def test_the_subfolder_is_found_without_modules(tmp_path: Path) -> None:
+    save_model(tmp_path / "0_StaticEmbedding", word_level(), {"embedding.weight": numbers(8, 3)})
+    assert formats.kind(tmp_path) == "static"
+    assert len(PretrainedVectors.load(tmp_path)) == 8
+
+
+def test_a_model2vec_folder_is_one_with_the_modules_that_it_is_saved_with(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level(), config={"normalize": True})
+    save_modules(tmp_path, ("StaticEmbedding", "."), ("Normalize", "1_Normalize"))
+    assert formats.kind(tmp_path) == "static"
+    assert PretrainedVectors.load(tmp_path).tokenizer.skipped == {"[UNK]"}
+
+
+@pytest.mark.parametrize("root", ["", "wordllama"])
+def test_wordllama_is_read_from_its_package_and_from_an_unpacked_wheel(
+    tmp_path: Path, root: str
+) -> None:
+    _wordllama(tmp_path / root)
+    assert formats.kind(tmp_path) == "static"
+    assert PretrainedVectors.load(tmp_path).tokenizer.skipped == frozenset()
+
+
+def _wordllama(package: Path) -> Path:
+    made = save_model(package / "made", bpe(), {"embedding.weight": numbers(11, 4)})
+    for folder, name in (("weights", "model.safetensors"), ("tokenizers", "tokenizer.json")):
+        (package / folder).mkdir()
+        shutil.move(made / name, package / folder / f"l2_{name}")
+    shutil.rmtree(made)
+    return package
+
+
+def test_several_weights_of_wordllama_are_a_choice_of_the_user(tmp_path: Path) -> None:
+    file = _wordllama(tmp_path) / "weights" / "l2_model.safetensors"
+    shutil.copy(file, file.with_name("l3.safetensors"))
+    with pytest.raises(VectorFormatError, match=r"expected one file of weights and one tokenizer"):
+        PretrainedVectors.load(tmp_path)
+
+
+# ---- as a source of both estimators ----
+
+
+def test_texts_are_split_by_the_tokenizer_and_all_tokens_are_known(tmp_path: Path) -> None:
+    save_model(tmp_path, unigram(), {"embeddings": numbers(9, 3)})
+    model = PretrainedEmbeddingTransformer(tmp_path).fit(["cat sat", "the cat"])
+    assert model.coverage_ == 1.0
+
+
+def test_a_classifier_takes_the_mean_of_the_pieces_of_a_word(tmp_path: Path) -> None:
+    matrix = numbers(10, 3)
+    save_model(tmp_path, word_piece(), {"embeddings": matrix})
+    vectors = PretrainedVectors.load(tmp_path)
+    index, found = vectors.look_up(["unbelievable", "zebra", "cats"])
+    assert index.tolist() == [0, -1, 1]
+    expected = [matrix[[6, 7, 8]].mean(axis=0), matrix[[4, 9]].mean(axis=0)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    texts = ["the cat sat", "unbelievable cats", "the cat", "unbelievable"] * 5
+    labels = ["cat", "un", "cat", "un"] * 5
+    classifier = FineTunedClassifier(tmp_path).fit(texts, labels)
+    assert classifier.score(texts, labels) == 1.0
+    assert FineTunedClassifier(str(tmp_path)).fit(texts, labels).predict(["cats"]).tolist()
+
+
+def test_a_pickle_holds_the_path_and_notices_a_change(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "m", word_level())
+    vectors = PretrainedVectors.load(folder)
+    stored = pickle.dumps(vectors)
+    assert pickle.loads(stored) is vectors
+    for name in ("model.safetensors", "tokenizer.json"):
+        shutil.copytree(folder, tmp_path / "kept", dirs_exist_ok=True)
+        content = (folder / name).read_bytes()
+        (folder / name).unlink()
+        (folder / name).write_bytes(content.replace(b"cat", b"cap") + b" ")
+        if name == "model.safetensors":
+            save_model(folder, word_level(), {"embeddings": numbers(8, 4)})
+        with pytest.raises(ValueError, match="have changed since"):
+            pickle.loads(stored)
+        shutil.copytree(tmp_path / "kept", folder, dirs_exist_ok=True)
+    assert pickle.loads(stored) is vectors
+
+
+@pytest.mark.parametrize("case", ["float16", "weights mapping int8"])
+def test_our_folder_keeps_all_of_it(tmp_path: Path, case: str) -> None:
+    vectors = PretrainedVectors.load(save_model(tmp_path / "m", word_piece(), tensors_of(10, case)))
+    saved = vectors.save(tmp_path / "ours")
+    assert saved.matrix.tobytes() == vectors.matrix.tobytes()
+    assert saved.tokenizer == vectors.tokenizer
+    np.testing.assert_array_equal(embed(saved), embed(vectors))
+
+
+def test_a_large_model_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversions, "_WORTH", 1)
+    save_model(tmp_path, word_piece(), tensors_of(10, "weights mapping int8"))
+    expected = embed(tmp_path)
+    assert cache_info().n_tables == 1
+    monkeypatch.setitem(formats._READERS, "model2vec", lambda *_: pytest.fail("read again"))
+    assert formats.read(tmp_path).matrix.dtype == np.int8
+    np.testing.assert_array_equal(embed(tmp_path), expected)
+    assert cache_info().n_tables == 1
+
+
+# ---- what is refused ----
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(VectorFormatError, match=match):
+        formats.read(path)
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level())
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(VectorFormatError, match=r"pytorch_model.bin: a pickle, .* is not opened"):
+        PretrainedVectors.load(tmp_path, allow_pickle=True)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    save_model(tmp_path / "in", word_level())
+    (tmp_path / "in" / name).unlink()
+    save_modules(tmp_path, ("StaticEmbedding", "in"))
+    refused(tmp_path, rf"with model.safetensors and tokenizer.json, found no file in.{name}")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "listed"),
+    [
+        (["StaticEmbedding", "Dense"], "StaticEmbedding, Dense"),
+        (["Transformer", "Pooling"], "Transformer, Pooling"),
+        (["StaticEmbedding", "StaticEmbedding"], "StaticEmbedding, StaticEmbedding"),
+    ],
+)
+def test_other_modules_are_refused_by_name(tmp_path: Path, kinds: list[str], listed: str) -> None:
+    save_model(tmp_path, word_level(), {"embedding.weight": numbers(8, 3)})
+    save_modules(tmp_path, *((kind, "") for kind in kinds))
+    refused(tmp_path, rf"modules.json: expected the module StaticEmbedding, .* found {listed}\.")
+
+
+@pytest.mark.parametrize("path", ["../m", "/m", "a\\..\\m"])
+def test_a_module_outside_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    save_modules(tmp_path, ("StaticEmbedding", path))
+    refused(tmp_path, "modules.json: the path .* leads out of the folder")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"{}", b"[1]", b'[{"type": "x"}]'])
+def test_damaged_modules_are_an_error(tmp_path: Path, content: bytes) -> None:
+    save_model(tmp_path, word_level())
+    (tmp_path / "modules.json").write_bytes(content)
+    refused(tmp_path, "modules.json: expected")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "match"),
+    [
+        ({"bert.weight": numbers(8, 3)}, "'embeddings' or 'embedding.weight', .* 'bert.weight'"),
+        ({"embeddings": numbers(8)}, r"expected a matrix of .* found F32 of shape \(8,\)"),
+        ({"embeddings": np.ones((8, 3), dtype=np.int64)}, "expected a matrix of .* found I64"),
+        ({"embeddings": np.ones((0, 3), dtype=np.float32)}, "found F32 of shape"),
+        ({"embeddings": numbers(7, 3)}, "expected a row for each token .* id 7; found 7 rows"),
+        ({"embeddings": np.full((8, 3), np.nan, dtype=np.float32)}, "row 0 .* holds NaN"),
+        ({"embeddings": np.full((8, 3), 1e300)}, "row 0 .* holds NaN or infinity"),
+    ],
+)
+def test_tensors_that_are_no_static_model_are_refused(
+    tmp_path: Path, tensors: dict[str, NDArray[Any]], match: str
+) -> None:
+    save_model(tmp_path, word_level(), tensors)
+    refused(tmp_path, f"model.safetensors: .*{match}")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "match"),
+    [
+        ("weights", np.ones(7, dtype=np.float32), r"each of the ids up to 7 .* shape \(7,\)"),
+        ("weights", np.ones((8, 1), dtype=np.float32), r"shape \(8, 1\)"),
+        ("weights", np.ones(8, dtype=np.int64), "expected floats .* found I64"),
+        ("weights", np.full(8, np.inf), "holds NaN or infinity"),
+        ("mapping", np.full(8, 8), r"rows from 0 to 7 .* found 8 to 8"),
+        ("mapping", np.full(8, -1), r"rows from 0 to 7 .* found -1 to -1"),
+        ("mapping", np.full(8, 2**40), "found 1099511627776"),
+        ("mapping", np.ones(8), "expected integers .* found F64"),
+        ("mapping", np.zeros(3, dtype=np.int32), r"shape \(3,\)"),
+    ],
+)
+def test_weights_and_mapping_must_fit_the_tokens(
+    tmp_path: Path, name: str, values: NDArray[Any], match: str
+) -> None:
+    save_model(tmp_path, word_level(), {"embeddings": numbers(8, 3), name: values})
+    refused(tmp_path, match)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{}", b"[", b"\xff\xfe", pickle.dumps({"model": 1}), b'{"version": "1.0", "model": {}}'],
+)
+def test_a_tokenizer_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    save_model(tmp_path, word_level())
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    refused(tmp_path, "tokenizer.json: no tokenizer.json")
+
+
+def test_a_tokenizer_without_tokens_is_refused(tmp_path: Path) -> None:
+    save_model(
+        tmp_path, Tokenizer(models.WordLevel({}, unk_token="x")), {"embeddings": numbers(1, 1)}
+    )
+    refused(tmp_path, "tokenizer.json: expected a tokenizer with tokens, found none")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.safetensors", "expected vectors, found an empty file"),
+        ("tokenizer.json", "no tokenizer.json"),
+    ],
+)
+def test_an_empty_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    save_model(tmp_path, word_level())
+    (tmp_path / name).write_bytes(b"")
+    refused(tmp_path, f"{name}: {message}")
+
+
+def test_tokens_that_share_an_id_are_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level())
+    file = tmp_path / "tokenizer.json"
+    file.write_text(file.read_text().replace('"cat": 2', '"cat": 1').replace('"cat":2', '"cat":1'))
+    refused(tmp_path, "tokenizer.json: expected an id for each token, found 7 for 8 tokens")
+
+
+def test_a_path_that_is_too_long_for_one_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, word_level())
+    kind = "sentence_transformers.models.StaticEmbedding"
+    modules = [{"idx": 0, "name": "0", "path": "9" * 999, "type": kind}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    refused(tmp_path, "modules.json: expected the path of a folder, found 999")
+
+
+@pytest.mark.parametrize("library", ["safetensors", "tokenizers"])
+def test_a_missing_library_names_the_extra(
+    tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(tmp_path, word_level())
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingDependencyError, match=rf"{library}.*sklearn-transfer\[static\]"):
+        formats.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "modules.json"])
+@pytest.mark.filterwarnings("ignore:.*repeated word")
+def test_damage_is_an_error_or_another_table(tmp_path: Path, survive: Any, name: str) -> None:
+    save_model(tmp_path, word_level(), {"embeddings": numbers(8, 3)})
+    save_modules(tmp_path, ("StaticEmbedding", "."))
+    for table in survive(tmp_path / name, tmp_path):
+        assert table.matrix.shape[1] > 0
+        # Whatever the tokenizer has become, it splits or says why not.
+        with contextlib.suppress(VectorFormatError):
+            assert len(list(table.tokenizer.split_all(TEXTS))) == len(TEXTS)

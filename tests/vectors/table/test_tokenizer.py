@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+
+import pytest
+
+pytest.importorskip("tokenizers", reason="the extra static")
+
+from static_toys import TOKENIZERS, word_level, word_piece
+from tokenizers import Tokenizer, models
+
+from sklearn_transfer import MissingDependencyError
+from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
+
+
+def table_tokenizer(tokenizer: Tokenizer, skipped: tuple[str, ...] = ()) -> TableTokenizer:
+    return TableTokenizer(tokenizer.to_str(), skipped)
+
+
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("WordLevel", "[UNK]"), ("WordPiece", "[UNK]"), ("BPE", "<unk>"), ("Unigram", "<unk>")],
+)
+def test_the_token_for_the_unknown_is_found_in_every_model(name: str, unknown: str) -> None:
+    tokenizer = table_tokenizer(TOKENIZERS[name]())
+    assert tokenizer.unknown == unknown
+    (tokens,) = tokenizer.split_all(["\u732b"])
+    assert tokens[-1] == unknown
+    (left,) = tokenizer.skipping([unknown]).split_all(["\u732b"])
+    assert unknown not in left
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.BPE({"a": 0}, []),
+        models.Unigram([("a", 0.0)]),
+        models.BPE({"a": 0}, [], unk_token="?"),
+    ],
+)
+def test_there_need_be_no_such_token(model: models.Model) -> None:
+    assert table_tokenizer(Tokenizer(model)).unknown is None
+
+
+def test_many_texts_are_split_in_order() -> None:
+    tokenizer = table_tokenizer(word_level())
+    texts = ["cat " * (i % 5) for i in range(3000)]
+    assert list(tokenizer.split_all(texts)) == [["cat"] * (i % 5) for i in range(3000)]
+
+
+def test_a_lone_surrogate_is_no_error() -> None:
+    assert list(table_tokenizer(word_level()).split_all(["cat \ud800 sat"])) == [
+        ["cat", "[UNK]", "sat"]
+    ]
+
+
+def test_a_text_that_cannot_be_split_is_an_error_of_the_file() -> None:
+    tokenizer = table_tokenizer(Tokenizer(models.WordLevel({"cat": 0}, unk_token="[UNK]")))
+    with pytest.raises(VectorFormatError, match="cannot split a text: WordLevel error: Missing"):
+        list(tokenizer.split_all(["dog"]))
+
+
+def test_equal_tokenizers_are_one_key_and_survive_a_pickle() -> None:
+    one, other = (
+        table_tokenizer(word_piece(), ("[UNK]",)),
+        table_tokenizer(word_piece(), ("[UNK]",)),
+    )
+    list(one.split_all(["cat"]))
+    for same in (other, pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        assert same == one
+        assert hash(same) == hash(one)
+    assert one != one.skipping([])
+    assert one != table_tokenizer(word_level(), ("[UNK]",))
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = table_tokenizer(word_level())
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(
+        MissingDependencyError,
+        match=r"^Splitting texts into the tokens of these vectors needs the package 'tokenizers', "
+        r'which is not installed: pip install "sklearn-transfer\[static\]"\.$',
+    ):
+        list(tokenizer.split_all(["cat"]))

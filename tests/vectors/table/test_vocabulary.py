@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklearn_transfer.vectors.table import vocabulary
+from sklearn_transfer.vectors.table.vocabulary import Vocabulary, pack, ragged_arange, word_hashes
+
+# Few characters, so that words repeat and share beginnings; a lone surrogate is a string, too.
+words = st.text(alphabet="ab\0é猫\ud800", max_size=4)
+
+
+@given(st.lists(words, unique=True), st.lists(words))
+def test_find_agrees_with_a_dict(known: list[str], wanted: list[str]) -> None:
+    index = {word: i for i, word in enumerate(known)}
+    assert Vocabulary(known).find(wanted).tolist() == [index.get(word, -1) for word in wanted]
+
+
+@given(st.lists(words))
+def test_distinct_keeps_the_first_of_each_word(given_words: list[str]) -> None:
+    found, kept = Vocabulary.distinct(given_words)
+    assert list(found) == list(dict.fromkeys(given_words))
+    assert kept.tolist() == [word not in given_words[:i] for i, word in enumerate(given_words)]
+
+
+@given(st.lists(words, unique=True), st.lists(words))
+def test_colliding_hashes_never_give_a_wrong_row(known: list[str], wanted: list[str]) -> None:
+    index = {word: i for i, word in enumerate(known)}
+    with pytest.MonkeyPatch.context() as patch:
+        # Every word of the same length collides.
+        patch.setattr(vocabulary, "_hashes", lambda _, offsets: np.diff(offsets).astype(np.uint64))
+        assert Vocabulary(known).find(wanted).tolist() == [index.get(word, -1) for word in wanted]
+        assert list(Vocabulary.distinct(known + known)[0]) == known
+
+
+@given(st.lists(words, unique=True))
+def test_is_the_sequence_that_it_was_made_of(known: list[str]) -> None:
+    vocabulary = Vocabulary(known)
+    assert list(vocabulary) == [vocabulary[i] for i in range(len(known))] == known
+    assert vocabulary[::-1] == known[::-1]
+    assert [vocabulary.index(word) for word in known] == list(range(len(known)))
+    assert all(word in vocabulary for word in known)
+
+
+def test_what_is_no_string_is_not_in_it() -> None:
+    assert 1 not in Vocabulary(["1"])
+    assert None not in Vocabulary(["1"])
+
+
+def test_repeated_words_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"'b' occurs more than once \(2 repeated in all\)"):
+        Vocabulary(["a", "b", "b", "b"])
+
+
+def test_index_of_an_unknown_word_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'dog' is not in the vocabulary"):
+        Vocabulary(["cat"]).index("dog")
+
+
+def test_folding_case_prefers_the_exact_form() -> None:
+    known = Vocabulary(["paris", "Paris", "rome"])
+    assert known.find(["Paris", "ROME", "Oslo"], fold_case=True).tolist() == [1, 2, -1]
+
+
+def test_take_gives_the_words_in_the_order_asked_for() -> None:
+    assert list(Vocabulary(["a", "bc", "", "d"]).take(np.array([3, 2, 0]))) == ["d", "", "a"]
+
+
+def test_arrays_make_an_equal_vocabulary_with_its_index() -> None:
+    known = Vocabulary(["the", "naïve", "猫"])
+    again = Vocabulary.from_arrays(**known.arrays())
+    assert list(again) == list(known)
+    assert again.find(["猫", "x"]).tolist() == [2, -1]
+
+
+def test_encoded_words_make_a_vocabulary_in_any_number_of_pieces() -> None:
+    assert list(Vocabulary.from_encoded([b"the", "naïve猫".encode()], [3, 6, 3])) == [
+        "the",
+        "naïve",
+        "猫",
+    ]
+
+
+def test_pickle_leaves_the_index_out() -> None:
+    known = Vocabulary([f"word{i}" for i in range(1000)])
+    known.find(["word1"])
+    state = pickle.dumps(known)
+    assert pickle.loads(state).find(["word999"]).tolist() == [999]
+    assert len(state) < sum(array.nbytes for array in known.arrays().values())
+
+
+@given(st.lists(words, unique=True), st.integers(0, 5))
+def test_an_extended_vocabulary_is_that_of_all_words(given_words: list[str], cut: int) -> None:
+    extended = Vocabulary(given_words[:cut]).extended(given_words[cut:])
+    assert list(extended) == given_words
+    assert extended.find(given_words).tolist() == list(range(len(given_words)))
+
+
+def test_an_empty_vocabulary_knows_nothing() -> None:
+    empty = Vocabulary([])
+    assert len(empty) == 0
+    assert list(empty) == []
+    assert empty.find(["a", ""]).tolist() == [-1, -1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5))))
+def test_ragged_arange_agrees_with_a_loop(slices: list[tuple[int, int]]) -> None:
+    starts, lengths = np.array(slices, dtype=np.int64).reshape(-1, 2).T
+    expected = [i for start, length in slices for i in range(start, start + length)]
+    assert ragged_arange(starts, lengths).tolist() == expected
+
+
+@given(st.lists(words))
+def test_hash_of_a_word_does_not_depend_on_its_neighbours(given_words: list[str]) -> None:
+    together = word_hashes(given_words)
+    assert together.tolist() == [word_hashes([word])[0] for word in given_words]
+
+
+def test_hashes_are_a_sum_over_the_bytes() -> None:
+    m = 6364136223846793005
+    expected = [
+        sum((byte + 1) * m ** (i + 1) for i, byte in enumerate(b)) % 2**64 for b in (b"", b"a\0b")
+    ]
+    assert word_hashes(["", "a\0b"]).tolist() == expected
+
+
+def test_pack_gives_the_bytes_and_the_places_between_words() -> None:
+    text, offsets = pack(["é", "", "ab"])
+    assert text.tobytes() == "éab".encode()
+    assert offsets.tolist() == [0, 2, 2, 4]
