@@ -13,6 +13,7 @@ from .vectors.storage.cache import cache_info, clear_cache
 
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
+    from ._regressor import FineTunedRegressor
     from .ranking.ranking import rank_pretrained
 
 __version__ = "0.1.0.dev0"
@@ -21,6 +22,7 @@ __all__ = [
     "ContextualModel",
     "ContinuedVectors",
     "FineTunedClassifier",
+    "FineTunedRegressor",
     "MissingDependencyError",
     "PretrainedEmbeddingTransformer",
     "PretrainedVectors",
@@ -32,7 +34,11 @@ __all__ = [
 ]
 
 # What imports torch is imported on first use (PEP 562).
-_LAZY = {"FineTunedClassifier": "._classifier", "rank_pretrained": ".ranking.ranking"}
+_LAZY = {
+    "FineTunedClassifier": "._classifier",
+    "FineTunedRegressor": "._regressor",
+    "rank_pretrained": ".ranking.ranking",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,182 +1,197 @@
-"""FineTunedClassifier: texts, or features, to labels, from pretrained vectors."""
+"""FineTunedClassifier: texts, arrays or features to labels, from a pretrained model."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import (
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin, _fit_context
 
-from .fine_tuning.fit import FineTuning
-from .fine_tuning.parameters import FINE_TUNING
-from .fine_tuning.selection import Choice
+from ._fine_tuned import FineTuned
+from .fine_tuning.fit import Fitted
+from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
 from .fine_tuning.targets import Labels
 from .text.weights import Weighting
-from .training.newton import NewtonNet
 from .vectors.table.lookup import OutOfVocabulary
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
 
-class FineTunedClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, FineTuning
-):
-    r"""Classify texts, or feature vectors, with what a pretrained model knows.
+class FineTunedClassifier(ClassifierMixin, FineTuned):
+    r"""Classifier of texts, arrays or features, fine-tuned from a pretrained model.
 
-    With its defaults it is a bag of words that starts from pretrained vectors and is fine-tuned by
-    a convex solver. With hidden layers, or another optimizer, the vectors of the words that occur
-    and a head are trained in mini-batches. Without `pretrained` it is the head that ends a
-    pipeline.
+    With its defaults it is a linear bag of words that starts from pretrained vectors and is fitted
+    by a convex solver. With hidden layers, or with an optimizer such as "adam", the vectors of the
+    words and a head are trained in mini-batches. Without `pretrained` it is a linear or multi-layer
+    head that ends a pipeline.
+
+    A parameter that was changed but has no effect on a fit is named in a warning. "Used by" says
+    which fits use a parameter; the others are used by every fit.
 
     Parameters
     ----------
     pretrained : str, path, object, list of these, or nn.Module, default=None
-        See :func:`load_pretrained` for what gives vectors (an object may be a `PretrainedVectors`,
-        a gensim one, a pair of words and matrix, or a frame); X is texts. What several sources know
-        is concatenated; of a `ContinuedVectors` a clone is fitted on the training texts. A
-        contextual model reads texts as a whole, and a copy of it is trained; in a list, it gives
-        features and stays as it is. With a torch module, from (n, ...) to (n, d), X is an array of
-        any shape; a copy of it is trained, in which `adaptation` says what moves, whatever
-        `requires_grad` was. With None, X is a matrix of features.
+        Pretrained model. See :func:`load_pretrained` for the names, files and objects that give
+        word vectors (an object may be a `PretrainedVectors`, a gensim object, a pair of words and
+        matrix, or a frame); X is texts. The vectors of several sources are concatenated. Of a
+        `ContinuedVectors` a clone is fitted on the training texts. A contextual model encodes texts
+        as a whole, and a copy of it is trained; in a list it gives features and is not trained.
+        With a torch module from (n, ...) to (n, d), X is an array of any shape; a copy of the
+        module is trained, and `adaptation` decides which of its layers, whatever `requires_grad`
+        was. With None, X is a matrix of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
-        How the vectors of a text become one: their weighted mean, an attention-weighted mean, a
-        convolutional network (Kim 2014), a bidirectional recurrent one. A module is called with the
-        vectors, float32, shape (n_texts, length, dim), zero beside the texts, and their lengths,
-        int64, shape (n_texts,), and gives (n_texts, d). What an encoder learns moves with the head.
+        Reader that turns the vectors of a text into one: their weighted mean, an attention-weighted
+        mean, a convolutional network (Kim 2014), or a bidirectional recurrent network. A module is
+        called with vectors, float32 of shape (n_texts, length, dim), padded with zeros, and
+        lengths, int64 of shape (n_texts,), and returns (n_texts, d). The weights of a reader are
+        trained with the head.
     encoder_params : dict, default=None
-        Settings of an encoder given by name. "attention": ``units=64`` of its hidden layer. "cnn":
-        ``widths=(3, 4, 5)`` in tokens, ``filters=100`` of each, ``multichannel=False``. "rnn":
-        ``cell="gru"`` or "lstm", ``units=64`` a direction, ``layers=1``.
+        Settings of an encoder that is given by name. "attention": ``units=64`` of its hidden layer.
+        "cnn": ``widths=(3, 4, 5)`` in tokens, ``filters=100`` per width, ``multichannel=False``.
+        "rnn": ``cell="gru"`` or "lstm", ``units=64`` per direction, ``layers=1``.
     hidden_layer_sizes : tuple of int, default=()
-        Units of the hidden layers of the head; none for a linear head.
+        Units of the hidden layers of the head; empty for a linear head.
     activation : {"identity", "relu", "gelu", "tanh", "logistic"}, default="relu"
-        Between hidden layers.
+        Activation function of the hidden layers. Used by: hidden layers.
     dropout : float, default=0.0
-        Share of the features that are dropped before each layer of the head, in mini-batches.
+        Share of the features that are dropped before each layer of the head. Used by: mini-batch
+        training.
     token_dropout : float, default=0.0
-        Share of the tokens that are dropped from each text, in mini-batches.
+        Share of the tokens that are dropped from each text. Used by: mini-batch training of word
+        vectors.
     adaptation : {"frozen", "full", "top-1", "top-2", "top-3", "gradual", "discriminative", \
-            "lp-ft", "contrastive", "auto"}, default="full"
-        How what is pretrained is adapted. "frozen" leaves it as it is and trains the head; "full"
-        trains all: with the solver "newton" every token of the training texts gets an offset of its
-        own. "top-1" trains the head and the highest layer, and so on: of a contextual model, what
-        the layers below give is computed once. "gradual" begins with the head and adds a layer an
-        epoch, from the top (Howard & Ruder 2018); "discriminative" divides the rate by 2.6 a layer
-        (the same); "lp-ft" trains the head until it has converged, and then all for `max_epochs`
-        (Kumar et al. 2022). "contrastive", for few labels, first trains the layers so that samples
-        of one class are alike, and then the head (Tunstall et al. 2022; see
-        :class:`~sklearn_transfer.training.policies.Contrastive`). "auto" fits "frozen", "full", and
-        for modules and encoders other than "mean" also "lp-ft" and "gradual", on parts of the
-        samples, and takes the most accurate on the rest; of a contextual model "frozen" and, below
-        1,000 labels, "contrastive", else "top-2". It may also be an object with a method
-        ``rates(epoch, n_layers, history)``, see
-        :class:`~sklearn_transfer.training.policies.Adaptation`.
+            "lp-ft", "contrastive", "auto"} or object, default="full"
+        Policy that decides which pretrained layers are trained, when, and how fast. "frozen" trains
+        the head only. "full" trains all layers; under the convex solver each token of the training
+        texts gets weights of its own. "top-1" trains the head and the highest layer, and so on; the
+        outputs of the frozen layers below are computed once. "gradual" starts with the head and
+        unfreezes one more layer per epoch, from the top (Howard & Ruder 2018). "discriminative"
+        divides the learning rate by 2.6 from each layer to the one below (same paper). "lp-ft"
+        trains the head until it has converged, and then all layers for `max_epochs` (Kumar et al.
+        2022). "contrastive", for few labels, first trains the layers so that samples of one class
+        are similar, and then the head (Tunstall et al. 2022; see
+        :class:`~sklearn_transfer.training.policies.Contrastive`). "auto" compares policies on parts
+        of the training samples: "frozen" and "full", for modules and encoders other than "mean"
+        also "lp-ft" and "gradual"; for a contextual model "frozen" and, below 1,000 labels,
+        "contrastive", else "top-2". An object has a method ``rates(epoch, n_layers, history)``, see
+        :class:`~sklearn_transfer.training.policies.Adaptation`. Used by: pretrained models.
     layer_groups : list, default=None
-        The layers that a policy tells apart, lowest first: names of the module's modules, or lists
-        of them. None takes its children; of a contextual model, the embeddings and each layer.
+        Layers that a policy tells apart, lowest first: names of modules of the pretrained module,
+        or lists of names. None takes its children; for a contextual model, the embeddings and each
+        layer. Used by: policies that tell layers apart.
     l2_sp : float or "auto", default="auto"
-        Strength of the pull of the offsets to zero or, in mini-batches, of the pretrained layers to
-        where they started (Li et al. 2018). "auto" is 1 for the solver "newton" and 0 elsewhere.
-    strength : float or "auto", default="auto"
-        Norm of the pretrained features of a text beside 1 for its words, with a linear head;
-        "auto" is ``clip(2 q, 0.25, 1)``, q the share of a training text's squared tf-idf, in the
-        mean, that lies in words with a pretrained vector that no other training text has: the
-        pretrained part stands in for words that training has not seen. For numeric X, the factor of
-        all features; "auto" is 1. For frozen features alone, the norm of the centred ones; "auto"
-        is 3, or 0.6 for contextual models and the solver "newton".
+        Strength of the quadratic penalty that keeps token weights near zero or, in mini-batches,
+        pretrained layers near their initial weights (Li et al. 2018). "auto" is 1 for the convex
+        solver and 0 elsewhere. Used by: token weights of the linear bag of words, and mini-batch
+        training of pretrained layers.
+    pretrained_scale : float or "auto", default="auto"
+        Norm of the pretrained features of a text, where its words have norm 1; "auto" is
+        ``clip(2 q, 0.25, 1)``, with q the average share of a training text's squared tf-idf that
+        lies in words with a pretrained vector that no other training text has: the pretrained
+        features stand in for words that training has not seen. For numeric X, the factor of all
+        features; "auto" is 1. For frozen features alone, the norm of the centred features; "auto"
+        is 3, or 0.6 for contextual models under the convex solver. Used by: fixed features: those
+        given, the linear bag of words, and frozen models.
     weighting : {"idf", "sif"} or None, default="idf"
-        Weight of a word's pretrained vector in its text, for the encoders "mean" and "attention";
-        see `PretrainedEmbeddingTransformer`.
+        Weight of the pretrained vector of a word in its text; see `PretrainedEmbeddingTransformer`.
+        Used by: word vectors under the encoders 'mean' and 'attention'.
     ngram_range : tuple of int, default=(1, 2)
-        Shortest and longest word n-grams that have an offset, with a linear head.
+        Lengths of the shortest and longest word n-grams with token weights. Used by: the linear bag
+        of words.
     char_ngram_range : tuple of int, "auto" or None, default="auto"
         The same for character n-grams inside words. "auto" is (2, 4) where the training texts have
-        60 tokens or fewer in the mean, and None elsewhere.
+        60 tokens or fewer on average, and None elsewhere. Used by: the linear bag of words.
     tokenizer : callable, default=None
-        From a text to its tokens. None uses `token_pattern`.
+        Function from a text to its tokens. None uses `token_pattern`. Used by: texts that are split
+        into words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
-        Regular expression of a token: words and single punctuation marks.
+        Regular expression of a token: words and single punctuation marks. Used by: texts that are
+        split into words without a tokenizer.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases, except that cased vectors are looked up by each word as it stands first.
+        "auto" lower-cases texts, except that a word is looked up as written first where the vectors
+        are cased. Used by: texts that are split into words.
     oov : {"ignore", "subword", "hash"}, default="ignore"
-        Pretrained part of words without a vector: none, the mean of their n-grams' vectors, which
-        are fitted to the words where the vectors came without, a random vector.
+        Pretrained vector of a word that is out of vocabulary: none, the mean of the vectors of its
+        n-grams (fitted to the words of a table without n-grams), or a random vector. Used by: word
+        vectors.
     max_tokens : int, default=None
-        Read only the first tokens of a text. A contextual model has a limit of its own beside.
+        Maximum length of a text in tokens; longer texts are truncated. A contextual model also has
+        a limit of its own. Used by: texts.
     max_epochs : int or "auto", default="auto"
-        Passes over the training data; with the solver "newton", steps, of which it takes fewer
-        when it has converged. "auto" is 20, or 3 where layers of a contextual model are trained.
+        Passes over the training data. "auto" is 20, or 3 where layers of a contextual model are
+        trained. Used by: mini-batch training.
     batch_size : int or "auto", default="auto"
-        Samples of a mini-batch at most; "auto" is a sixteenth of the training samples, but at least
-        8 and at most 128. The solver "newton" takes all.
+        Samples per mini-batch, at most. "auto" is a sixteenth of the training samples, but at least
+        8 and at most 128. Used by: mini-batch training.
     lr : float, default=0.01
-        Learning rate, in mini-batches.
+        Learning rate. Used by: mini-batch training.
     embedding_lr : float, default=None
-        Learning rate of what is pretrained. None is `lr` for vectors, a tenth of it for a torch
-        module, and a two-hundredth, 5e-5, for a contextual model.
+        Learning rate of the pretrained layers. None is `lr` for vectors, a tenth of it for a torch
+        module, and a two-hundredth, 5e-5, for a contextual model. Used by: mini-batch training of
+        pretrained layers.
     schedule : {"constant", "linear", "cosine", "one-cycle"}, default="constant"
-        How the rates fall over `max_epochs`, in mini-batches.
+        Decay of the learning rates over `max_epochs`. Used by: mini-batch training.
     warmup : float, default=0.0
-        Share of `max_epochs` in which they rise from 0 first.
+        Share of `max_epochs` in which the learning rates rise from 0. Used by: mini-batch training.
     max_grad_norm : float, default=None
-        Gradients longer than this are shortened to it, in mini-batches.
+        Maximum norm of a gradient; longer gradients are scaled to it. Used by: mini-batch training.
     average_last : int, default=0
-        At the end, take the mean of the weights after each of the last epochs (Izmailov et al.
-        2018), in mini-batches.
-    optimizer : {"auto", "newton", "adam", "adamw", "sgd"} or torch class, default="auto"
-        "auto" is "newton" where the model is linear in what is learned and the criterion convex and
-        given by name: a linear head on features, on the mean of vectors, or on a frozen module. It
-        is "adamw" where layers of a contextual model are trained, and "adam" elsewhere, which moves
-        only the rows of the words of a batch.
+        Number of last epochs whose weights are averaged (Izmailov et al. 2018). Used by: mini-batch
+        training.
+    optimizer : {"auto", "convex", "adam", "adamw", "sgd"} or torch class, default="auto"
+        "convex" is a solver of scikit-learn for a linear model on all samples at once. "auto" is
+        "convex" where the model is linear in everything that is trained and the criterion is convex
+        and given by name: a linear head on features, on the bag of words, or on a frozen model.
+        Elsewhere it is "adamw" where layers of a contextual model are trained, and else "adam",
+        which updates only the rows of the words of a batch.
     criterion : {"auto", "squared_hinge", "cross_entropy", "focal"} or torch class, default="auto"
-        "auto" is "squared_hinge", one class against the rest, for the solver "newton", and
-        "cross_entropy" elsewhere. "focal" is that of Lin et al. 2017, in mini-batches.
+        Loss. "auto" is "squared_hinge", one class against the rest, for the convex solver, and
+        "cross_entropy" elsewhere. "focal" (Lin et al. 2017) and classes need mini-batches.
     label_smoothing : float, default=0.0
-        Share of each target that is spread over all classes; for "cross_entropy".
+        Share of each target that is spread over all classes, for "cross_entropy". Used by:
+        mini-batch training.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
     calibrate : bool, default=True
-        With the solver "newton", find the temperature of the probabilities on training samples
-        that are left out in turn, from the solution a few steps each. All rows train the model. Not
-        after a contrastive stage, which has seen the labels of all.
+        Whether to fit the temperature of the probabilities on training samples that are left out in
+        turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
+        contrastive stage.
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the training data, stratified, stop when its loss has not
-        improved for `n_iter_no_change` epochs, and keep the best weights. Off, every row trains.
+        Whether to hold out `validation_fraction` of the training data, stratified, to stop when its
+        loss has not improved for `n_iter_no_change` epochs, and to restore the best weights. Used
+        by: mini-batch training.
     validation_fraction : float, default=0.1
-        Share of the training data held out by `early_stopping`.
+        Share of the training data that `early_stopping` holds out. Used by: early stopping in
+        mini-batch training, without X_val.
     n_iter_no_change : int, default=5
-        In epochs.
+        Patience in epochs. Used by: early stopping in mini-batch training.
     callbacks : list of skorch callbacks, default=None
-        For the training loop; they are cloned.
+        For the training loop. The convex solver calls them for one epoch.
     distill_from : fitted classifier, default=None
-        A teacher with `classes_` and `predict_proba`, for instance with a contextual model: `fit`
-        takes its labels, each weighted by its probability, and does not look at y, so that X may
-        be texts without labels. Clones share it.
+        Teacher with `classes_` and `predict_proba`, for instance with a contextual model. `fit`
+        takes its labels, each weighted by its probability, and ignores y, so that X may be
+        texts without labels. Clones share the teacher.
     checkpoint : path, default=None
-        A folder where `fit` writes its state after every epoch, in mini-batches. A fit that was
-        stopped, started again with the same data and parameters, goes on from there, and ends with
-        the same weights, bit for bit. Of callbacks, numbers and tensors are kept.
+        Folder where `fit` writes its state after every epoch. A fit that was stopped, and is
+        started again with the same data and parameters, resumes from there and ends with the same
+        weights, bit for bit. Of callbacks, numbers and tensors are kept. Used by: mini-batch
+        training.
     mixed_precision : bool, default=False
-        Multiply in bfloat16, in mini-batches.
+        Whether to multiply in bfloat16. Used by: mini-batch training.
     compile : bool or str, default=False
-        Compile the network with `torch.compile`, in mini-batches; a string is its backend.
+        Whether to compile the network with `torch.compile`; a string is the backend. Used by:
+        mini-batch training.
     device : str, default="auto"
-        "auto" is CUDA, else MPS, else the CPU, to which a pickle falls back without its device.
+        "auto" is CUDA, else MPS, else the CPU. A pickle that is opened without its device uses the
+        CPU. The convex solver runs on the CPU.
     warm_start : bool, default=False
-        Let `fit` continue from the weights of the last `fit`, in mini-batches; the solution of the
-        solver "newton" does not depend on where it starts.
+        Whether `fit` continues from the weights of the last `fit`. Used by: mini-batch training.
     random_state : int, RandomState or None, default=None
-        Initial weights, order of the samples, dropout, held-out rows. Global generators are left as
-        they were; the same seed gives the same weights, bit for bit, on the CPU.
+        Seed of initial weights, shuffling, dropout and held-out rows. Global random generators are
+        not used; the same seed gives the same weights, bit for bit, on the CPU.
     verbose : int, default=0
-        1 prints a line an epoch, 2 shows a progress bar too.
+        1 prints a line per epoch, 2 also shows a progress bar.
 
     Attributes
     ----------
@@ -187,36 +202,40 @@ class FineTunedClassifier(
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses, seconds and the learning rate of each layer (`rates`) of every epoch.
+        Losses, seconds and the learning rate of each layer (`rates`) per epoch; one row for the
+        convex solver.
     adaptation_ : Choice
-        The policy that was used (`policy`); for "auto" the accuracy of each candidate (`scores`),
-        and why (`reason`).
+        The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
+        and the reason (`reason`).
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, or iterations of the convex solver.
     temperature_ : float
-        What logits are divided by for `predict_proba`; 1 where nothing was held or left out.
+        Divisor of the logits in `predict_proba`; 1 where no sample was held out or left out.
     pretrained_ : PretrainedVectors, ContextualModel, list of them, or None
-        As `pretrained` names one, several or none.
+        The opened sources, in the form of `pretrained`.
     coverage_ : float or None
-        Share of the tokens of the training texts that have a pretrained vector; of the first ones,
-        with `partial_fit`. None for numeric X. Of a contextual model, the share that it reads.
+        Share of the tokens of the training texts that have a pretrained vector; with `partial_fit`,
+        of the first texts. For a contextual model, the share that is not truncated. None for
+        numeric X.
     n_features_in_ : int
-        Number of features, for numeric X; of an array of more dimensions, the length of the second.
+        Number of features of numeric X; length of the second axis of an array.
     feature_names_in_ : ndarray of str
-        Names of the features, for a frame of numbers.
+        Names of the features of a frame of numbers.
 
     See Also
     --------
+    FineTunedRegressor : The same model for continuous targets.
     PretrainedEmbeddingTransformer : Features from the same vectors, for any classifier.
 
     Notes
     -----
     The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
-    token stays, the head ``H`` and the token's offset ``u_w`` in the space of the logits are
-    learned under a quadratic penalty. See :class:`~sklearn_transfer.text.features.BagFeatures` for
-    the features and :class:`~sklearn_transfer.training.optimizers.TruncatedNewton` for the solver.
+    token is fixed; the head ``H`` and the weights ``u_w`` of the token in the space of the logits
+    are learned under a quadratic penalty. See
+    :class:`~sklearn_transfer.text.features.BagFeatures` for the features and
+    :func:`~sklearn_transfer.training.solvers.solve_linear` for the solvers.
 
-    A word that training has not seen but the pretrained vectors know is used with its vector.
+    A word that training has not seen, but that has a pretrained vector, is used with its vector.
 
     Examples
     --------
@@ -231,10 +250,10 @@ class FineTunedClassifier(
     array(['yes', 'no'], dtype='<U3')
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = FINE_TUNING
-    _shared = ("distill_from",)
+    _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER_CONSTRAINTS
+    _task_type = Labels
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a public constructor)
         self,
         pretrained: Any = None,
         *,
@@ -247,7 +266,7 @@ class FineTunedClassifier(
         adaptation: Any = "full",
         layer_groups: Any = None,
         l2_sp: Any = "auto",
-        strength: Any = "auto",
+        pretrained_scale: Any = "auto",
         weighting: Weighting = "idf",
         ngram_range: Any = (1, 2),
         char_ngram_range: Any = "auto",
@@ -292,7 +311,7 @@ class FineTunedClassifier(
         self.adaptation = adaptation
         self.layer_groups = layer_groups
         self.l2_sp = l2_sp
-        self.strength = strength
+        self.pretrained_scale = pretrained_scale
         self.weighting = weighting
         self.ngram_range = ngram_range
         self.char_ngram_range = char_ngram_range
@@ -328,62 +347,12 @@ class FineTunedClassifier(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-    ) -> FineTunedClassifier:
-        """Train on texts, or features, and labels.
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train one epoch, in mini-batches, on a part of the data.
 
-        Parameters
-        ----------
-        X : iterable of str, or array or sparse matrix of shape (n_samples, n_features)
-            Texts with `pretrained`; an array of shape (n_samples, ...) where that is a torch
-            module; numbers without.
-        y : array-like of shape (n_samples,)
-            Labels of any kind that scikit-learn takes. None only with `distill_from`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            A sample of weight 2 counts as two, one of weight 0 as none.
-        X_val, y_val : like X and y, default=None
-            Evaluated after every epoch, never trained on; `early_stopping` holds out no rows then.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If inputs or parameters are not what they must be.
-        TypeError
-            If something among the texts is not a string; its position is named.
-        """
-        X, y, sample_weight = self._ask_teacher(X, y, sample_weight)
-        X, y, weight = self._check_training(X, y, sample_weight)
-        validation, seed = self._check_validation(X_val, y_val), self._find_seed()
-        self.adaptation_ = self._choose_adaptation((X, y, weight), validation, seed)
-        steps = self._resolve(self.adaptation_.policy, seed)
-        trained = not isinstance(getattr(self, "net_", None), NewtonNet | None)
-        continues = self.warm_start and steps.optimizer != "newton" and trained
-        labels = self._labels if continues else Labels(y)
-        labelled = X, labels.encode(y), weight
-        train, held_out = self._hold_out(steps, labelled, labels, validation)
-        inputs = self._extend(train[0]) if continues else self._build(steps, train, labels)
-        self._train(steps, train, inputs, held_out)
-        return self
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> FineTunedClassifier:
-        """Train one epoch, in mini-batches, on some of the data.
-
-        Words that occur for the first time get a row of their own. After a `fit` by the solver
-        "newton", the offsets that it learned and the head go on moving, and no new ones come.
+        Words that occur for the first time get a row of their own. After a `fit` by the convex
+        solver, the token weights that it learned and the head are trained further, and no new token
+        weights are added.
 
         Parameters
         ----------
@@ -391,7 +360,7 @@ class FineTunedClassifier(
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever occur; needed in the first call.
+            All labels that will ever occur; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             See `fit`.
 
@@ -403,30 +372,21 @@ class FineTunedClassifier(
         ------
         ValueError
             If the first call names no `classes`, or a label is not among them; if `optimizer` is
-            "newton", which needs all samples at once.
+            "convex", which needs all samples at once.
         """
-        if isinstance(self.adaptation, str) and self.adaptation == "auto":
-            raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
-        self.adaptation_ = Choice(self.adaptation)
-        steps = self._resolve(self.adaptation, self._find_seed(), stream=True)
-        first = not hasattr(self, "net_")
-        if first and classes is None:
+        if classes is None and not hasattr(self, "classes_"):
             raise ValueError("The first call of partial_fit must name all classes: classes=[...].")
-        X, y, sample_weight = self._ask_teacher(X, y, sample_weight)
-        X, y, weight = self._check_training(X, y, sample_weight, reset=first)
-        labels = Labels.declared(classes, y.ndim == 2) if first else self._labels
-        if classes is not None and not np.array_equal(labels.classes, np.unique(classes)):
-            raise ValueError(
-                f"classes={classes!r} differ from those of earlier calls, {labels.classes!r}."
-            )
-        train = X, labels.encode(y), weight
-        inputs = self._build(steps, train, labels) if first else self._extend(X)
-        if first or isinstance(self.net_, NewtonNet):
-            self.net_ = self._configure(steps, len(y), None).initialize()
-        self.net_.partial_fit(self._samples(inputs, train), epochs=1)
-        self.temperature_ = 1.0
-        self._publish()
-        return self
+
+        def make_task(y: NDArray[Any]) -> Labels:
+            if not hasattr(self, "classes_"):
+                return Labels.declare(classes, multilabel=y.ndim == 2)
+            if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+                raise ValueError(
+                    f"classes={classes!r} differ from those of earlier calls, {self.classes_!r}."
+                )
+            return self._labels
+
+        return self._partial_fit(X, y, sample_weight, make_task)
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
         """Logits: shape (n_samples, n_classes), or (n_samples,) of the second of two classes.
@@ -443,7 +403,7 @@ class FineTunedClassifier(
         return logits if self._labels.multilabel or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable label of every sample.
+        """Most probable label of every sample.
 
         Parameters
         ----------
@@ -472,29 +432,24 @@ class FineTunedClassifier(
         logits = self._logits(X)
         return self._labels.probabilities(logits / self.temperature_)
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """The adapted features.
+    @property
+    def _labels(self) -> Labels:
+        return self._fitted.task  # type: ignore[return-value]
 
-        Parameters
-        ----------
-        X : like in `fit`
+    def _attributes(self, fitted: Fitted) -> dict[str, Any]:
+        learned = {"classes_": fitted.task.classes, "temperature_": fitted.temperature}
+        return {**super()._attributes(fitted), **learned}
 
-        Returns
-        -------
-        ndarray, shape (n_samples, d)
-            What the last, linear layer of the head sees. After the solver "newton": the pretrained
-            features and, for texts, what the offsets of the tokens add to each logit.
-        """
-        check_is_fitted(self)
-        return self.net_.features(self._features.transform(self._check_X(X)))
+    def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
+        probability = np.asarray(self.distill_from.predict_proba(X))
+        if not np.allclose(probability.sum(axis=1), 1):  # independent labels
+            return (probability > 0.5).astype(int), sample_weight
+        confidence = probability.max(axis=1)
+        labels = np.asarray(self.distill_from.classes_)[probability.argmax(axis=1)]
+        given = 1.0 if sample_weight is None else np.asarray(sample_weight)
+        return labels, confidence * given
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        texts = self.pretrained is not None and not self._reads_arrays
-        tags.input_tags.string = texts
-        tags.input_tags.two_d_array = not texts
-        tags.input_tags.three_d_array = self._reads_arrays
-        tags.input_tags.sparse = self.pretrained is None
-        tags.transformer_tags.preserves_dtype = []
         tags.classifier_tags.multi_label = True
         return tags

@@ -195,6 +195,11 @@ def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
     return [_learn(source, texts) for source in pretrained]
 
 
+def resolve_source(source: Any) -> Source | VectorsEstimator:
+    """Open a source; an estimator of vectors, which needs texts, stays as it is."""
+    return source if isinstance(source, VectorsEstimator) else load_pretrained(source)
+
+
 def _learn(source: Any, texts: Sequence[str]) -> Source:
     if isinstance(source, VectorsEstimator):
         source = clone(source).fit(texts).vectors_

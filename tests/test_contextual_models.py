@@ -106,7 +106,7 @@ def test_a_grid_encodes_each_text_once(model: ContextualModel, labelled):
     grid = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0]}
     GridSearchCV(pipeline, grid, cv=3).fit(texts, labels)
     frozen = FineTunedClassifier(model, adaptation="frozen", random_state=0)
-    GridSearchCV(frozen, {"strength": [1.0, 3.0]}, cv=3).fit(texts, labels)
+    GridSearchCV(frozen, {"pretrained_scale": [1.0, 3.0]}, cv=3).fit(texts, labels)
     assert model.cache_info().n_encoded == len(set(texts))
 
 
@@ -462,7 +462,7 @@ def test_ranked_beside_vectors(model: ContextualModel, vectors, labelled):
 def test_frozen_features_are_as_long_as_suits_them(model: ContextualModel, labelled):
     for policy, settings, expected in (
         ("frozen", {}, 0.6),
-        ("frozen", {"strength": 2.0}, 2.0),
+        ("frozen", {"pretrained_scale": 2.0}, 2.0),
         (Contrastive(n_steps=1), {}, 0.6),
     ):
         classifier = FineTunedClassifier(model, adaptation=policy, random_state=0, **settings)

@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.models.linear import make_linear_bag
 from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
 from sklearn_transfer.models.readers import make_text_encoder
 from sklearn_transfer.text.design import Design
@@ -68,7 +67,7 @@ def whole(data: Samples, **settings: Any) -> tuple[Batch, torch.Tensor]:
 def net_of(
     train: Samples, k: int = 3, criterion: nn.Module | None = None, **settings: Any
 ) -> TransferNet:
-    """A net over the inputs of samples, "newton" on a linear bag or else a network."""
+    """A net over the inputs of samples."""
     usual: dict[str, Any] = {
         "optimizer": "adam",
         "lr": 0.05,
@@ -83,9 +82,6 @@ def net_of(
     }
     settings = {**usual, **settings}
     criterion = criterion or CrossEntropy()
-    if settings["optimizer"] == "newton":
-        by_sample = torch.from_numpy(train.y), torch.from_numpy(train.weight)
-        return build_net(make_linear_bag(train.X, *by_sample, k, criterion), criterion, **settings)
     pulled = settings.get("l2_sp", 0) > 0
     encoder: nn.Module | None = None
     width = 9

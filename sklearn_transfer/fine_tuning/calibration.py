@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
-from torch import Tensor
-
-from ..training.optimizers import LinearProblem, Path
 
 N_FOLDS = 5
 # So many left-out samples fix one number well enough.
@@ -47,49 +41,26 @@ def assign_folds(keys: NDArray[np.integer], groups: NDArray[np.integer]) -> NDAr
     return folds
 
 
-def cross_fit(
-    problem: LinearProblem, solved: Path, folds: NDArray[np.int64], weight: NDArray[np.floating]
-) -> Iterator[tuple[NDArray[np.int64], tuple[Tensor, ...]]]:
-    """Models that have not seen some of the samples.
+def left_out_logits(design, target, weight, *, keys, groups, solve):
+    from .splits import assign_folds as af
 
-    Each starts from the solution for all samples, less what those that it leaves out added to it,
-    so that it is a few steps from its own.
-
-    Parameters
-    ----------
-    problem : LinearProblem
-    solved : Path
-        At the solution.
-    folds : ndarray of int64, shape (n_samples,)
-        See :func:`assign_folds`.
-    weight : ndarray of float, shape (n_samples,)
-        Folds are used until the samples left out weigh 2000.
-
-    Yields
-    ------
-    left_out : ndarray of int64, shape (n_left_out,)
-    params : tuple of Tensor
-        The parameters of the model for the other samples.
-    """
-    total = 0.0
-    for fold in range(N_FOLDS):
-        left_out = np.flatnonzero(folds == fold)
-        if not len(left_out) or total >= _ENOUGH:
+    folds = af(groups, keys, 3)
+    logits, rows = [], []
+    for f in range(3):
+        out = np.flatnonzero(folds == f)
+        if not len(out):
             continue
-        kept = torch.ones(problem.n_samples, 1, dtype=solved.logits.dtype)
-        kept[left_out] = 0
-        kept = kept.to(solved.logits.device)
-
-        def loss(z: Tensor, kept: Tensor = kept) -> Tensor:
-            return problem.loss(z) * kept
-
-        similar = replace(problem, loss=loss, tolerance=_LOOSER * problem.tolerance)
-        path = solved.restart(similar, kept)
-        for _ in range(_MAX_STEPS):
-            if path.advance()[1]:
-                break
-        yield left_out, path.params()
-        total += weight[left_out].sum()
+        kept = np.flatnonzero(folds != f)
+        s = solve(design[kept], target[kept], weight[kept])
+        d = design.unseen(out)
+        z = d.dense @ s.coefficients[d.sparse.shape[1] :] + s.intercept
+        if d.sparse.shape[1]:
+            z = z + d.sparse @ s.coefficients[: d.sparse.shape[1]]
+        logits.append(z)
+        rows.append(out)
+    if not rows:
+        return np.zeros((0, 1)), np.zeros(0, dtype=int)
+    return np.concatenate(logits), np.concatenate(rows)
 
 
 def fit_temperature(

@@ -1,193 +1,209 @@
-"""What the parameters of a fit come to, and which of them do not go together."""
+"""The configuration of a fit: parameters with every "auto" resolved."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
-from .._utils.validation import CloneSharesPretrained, draw_seed
-from ..contextual.safety import is_library_model
+from .._utils.devices import resolve_device
+from .._utils.validation import draw_seed
 from ..models.readers import check_reader
-from ..sources import is_contextual
-from ..training.batches import find_device
 from ..training.checkpoints import stored_seed
 from ..training.losses import make_criterion
-from ..training.policies import POLICIES, Adaptation, Contrastive, Frozen, Full, Layer, check_policy
-from .selection import Choice, choose_adaptation
+from ..training.policies import POLICIES, Adaptation, Contrastive, Frozen
+from .inputs import Kind
+from .parameters import CONVEX, Parameters
+from .targets import Task
 
-# What max_epochs="auto" is; a contextual model is trained for a few (Devlin et al. 2019, A.3).
-_EPOCHS, _CONTEXTUAL_EPOCHS = 20, 3
-# From so many labels on, layers of a contextual model are trained with the head, not before it.
-_MANY_LABELS = 1000
-# Criteria of which the linear model has one optimum.
-_CONVEX = ("auto", "squared_hinge", "cross_entropy")
+# A mini-batch holds this share of the samples, within bounds.
+_BATCHES_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH = 16, 8, 128
 
 
 @dataclass(frozen=True)
-class Steps:
-    """What the parameters of a fit come to."""
+class Configuration:
+    """Resolved parameters of a fit.
 
-    hidden: tuple[int, ...]
-    optimizer: Any
-    criterion: torch.nn.Module
+    Attributes
+    ----------
+    parameters : Parameters
+    kind : Kind
+        The kind of X.
+    policy : Adaptation
+    is_convex : bool
+        Whether a solver of scikit-learn fits a linear model; else a net is trained in mini-batches.
+    optimizer : str or class
+        Of mini-batch training.
+    loss : str
+        Of the convex solver.
+    criterion : nn.Module
+        Loss per sample.
+    hidden : tuple of int
+        Units of the hidden layers.
+    device : torch.device
+    l2_sp : float
+    pretrained_scale : float or "auto"
+    max_epochs : int
+    encoder_lr : float or None
+        Learning rate of the pretrained layers; None is `lr`.
+    seed : int
+    has_validation : bool
+        Whether validation samples are given.
+    """
+
+    parameters: Parameters
+    kind: Kind
     policy: Adaptation
+    is_convex: bool
+    optimizer: Any
+    loss: str
+    criterion: nn.Module
+    hidden: tuple[int, ...]
     device: torch.device
     l2_sp: float
+    pretrained_scale: float | Literal["auto"]
     max_epochs: int
+    encoder_lr: float | None
     seed: int
-
-
-class Choices(CloneSharesPretrained):
-    """What is decided before anything is learned; parameters come from the estimator."""
+    has_validation: bool = False
 
     @property
-    def _reads_arrays(self) -> bool:
-        """Whether what is pretrained is a torch module, so that X is an array of any shape."""
-        given = self.pretrained
-        return isinstance(given, torch.nn.Module) and not is_library_model(given)
+    def is_frozen(self) -> bool:
+        """Whether the pretrained model stays as it is while the head is trained."""
+        return isinstance(self.policy, Frozen)
 
     @property
-    def _reads_sentences(self) -> bool:
-        """Whether what is pretrained is one contextual model."""
-        return is_contextual(self.pretrained)
+    def reads_bags(self) -> bool:
+        """Whether words are read as a bag: nothing below the head is trained in mini-batches."""
+        return self.is_convex or (self.is_frozen and self.parameters.encoder == "mean")
 
-    def _resolve(self, adaptation: Any, seed: int, *, stream: bool = False) -> Steps:
-        """Turn "auto" into choices, and refuse those that do not go together."""
-        sizes = self.hidden_layer_sizes
-        hidden = (int(sizes),) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
-            raise ValueError(
-                f"hidden_layer_sizes must be a tuple of positive integers, () for a linear head; "
-                f"got {sizes!r}."
-            )
-        for name in ("ngram_range", "char_ngram_range"):
-            _check_range(name, getattr(self, name))
-        self._check_encoder()
-        if self.average_last and self.early_stopping:
-            raise ValueError(
-                "average_last and early_stopping both choose the final weights: set one of them."
-            )
-        policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
-        if self.pretrained is None:
-            check_policy([Layer("head", ())], policy)
-        if isinstance(policy, Contrastive):
-            self._check_contrastive(stream)
-        optimizer, criterion = self.optimizer, self.criterion
-        convex = isinstance(criterion, str) and criterion in _CONVEX
-        solvable = not hidden and convex and self._is_linear(policy)
-        if optimizer == "newton" and (not solvable or stream):
-            raise ValueError(
-                "optimizer='newton' needs a linear model: hidden_layer_sizes=(), for texts "
-                "encoder='mean' with adaptation='full' or 'frozen', for a torch module "
-                "adaptation='frozen'; a criterion given by name (not 'focal'); and all samples at "
-                "once (fit). Use optimizer='auto' or 'adam'."
-            )
-        if optimizer == "auto":
-            others = "adamw" if self._reads_sentences else "adam"
-            optimizer = "newton" if solvable and not stream else others
-        newton = optimizer == "newton"
-        if newton and self.checkpoint is not None:
-            raise ValueError(
-                "checkpoint is for training in mini-batches; the solver 'newton' starts anew, and "
-                "gives the same solution. Set checkpoint=None, or optimizer='adam'."
-            )
-        if newton and self.l2_sp == 0:
-            raise ValueError(
-                "optimizer='newton' needs a pull: l2_sp > 0, or 'auto', which is 1. Without one "
-                "the offsets of rare words grow without bound."
-            )
-        if criterion == "auto":
-            smooth = self.label_smoothing > 0
-            criterion = "squared_hinge" if newton and not smooth else "cross_entropy"
-        if stream and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' needs all labels at once; give partial_fit a dict."
-            )
-        return Steps(
-            hidden=hidden,
-            optimizer=optimizer,
-            criterion=make_criterion(criterion, self.label_smoothing),
-            policy=policy,
-            device=find_device(self.device),
-            l2_sp=(1.0 if newton else 0.0) if self.l2_sp == "auto" else float(self.l2_sp),
-            max_epochs=self._find_max_epochs(newton),
-            seed=seed,
-        )
-
-    def _check_encoder(self) -> None:
-        """Refuse an encoder where there are no token vectors to read, or with strange settings."""
-        has_layers = self._reads_arrays or self._reads_sentences
-        if self.encoder != "mean" and (self.pretrained is None or has_layers):
-            raise ValueError(
-                f"encoder={self.encoder!r} reads the pretrained vectors of texts; with "
-                f"pretrained=None, a torch module or a contextual model it must stay 'mean'."
-            )
-        if self.layer_groups is not None and not has_layers:
-            raise ValueError(
-                "layer_groups name the layers of a torch module or a contextual model given as "
-                "pretrained."
-            )
-        if self.token_dropout and self._reads_sentences:
-            raise ValueError(
-                "token_dropout leaves out word vectors; with a contextual model it must be 0."
-            )
-        check_reader(self.encoder, self.encoder_params)
-
-    def _find_max_epochs(self, newton: bool) -> int:
-        if self.max_epochs != "auto":
-            return int(self.max_epochs)
-        return _CONTEXTUAL_EPOCHS if self._reads_sentences and not newton else _EPOCHS
-
-    def _check_contrastive(self, stream: bool) -> None:
-        if not (self._reads_arrays or self._reads_sentences):
-            raise ValueError(
-                "adaptation='contrastive' trains an encoder: give one contextual model or a torch "
-                "module as pretrained. Word vectors are adapted with adaptation='full'."
-            )
-        if stream:
-            raise ValueError("adaptation='contrastive' needs all samples at once (fit).")
-
-    def _is_linear(self, policy: Adaptation) -> bool:
-        """Whether the logits are linear in what a fit with this policy learns."""
-        if self.pretrained is None:
-            return True
-        if self._reads_arrays or self._reads_sentences:
-            return isinstance(policy, Frozen)
-        return self.encoder == "mean" and isinstance(policy, Frozen | Full)
-
-    def _find_seed(self) -> int:
-        """The seed of this fit; of one that goes on, that with which it began."""
-        if self.random_state is None and self.checkpoint is not None:
-            seed = stored_seed(self.checkpoint)
-            if seed is not None:
-                return seed
-        return draw_seed(self.random_state)
-
-    def _choose_adaptation(self, labelled: Any, validation: tuple[Any, Any], seed: int) -> Choice:
-        """The policy that is given or, for "auto", the best of those that there are."""
-        if not isinstance(self.adaptation, str) or self.adaptation != "auto":
-            return Choice(self.adaptation)
-        if self.pretrained is None:
-            return Choice("full", reason="X is features: nothing pretrained is adapted")
-        if self._reads_arrays and not any(True for _ in self.pretrained.parameters()):
-            return Choice("frozen", reason="the module has no parameters to adapt")
-        if self._reads_sentences:
-            candidates = ["frozen", "contrastive" if len(labelled[1]) < _MANY_LABELS else "top-2"]
-        elif self._reads_arrays or self.encoder != "mean":
-            candidates = ["frozen", "lp-ft", "gradual", "full"]
-        else:
-            candidates = ["frozen", "full"]
-        return choose_adaptation(self, candidates, labelled, validation, seed)
+    def batch_size(self, n_samples: int) -> int:
+        """Samples of a mini-batch."""
+        size = self.parameters.batch_size
+        if size != "auto":
+            return size
+        return min(max(n_samples // _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
 
 
-def _check_range(name: str, value: Any) -> None:
-    if value is None or value == "auto":
-        return
-    whole = len(value) == 2 and all(isinstance(n, Integral) for n in value)
-    if not whole or not 1 <= value[0] <= value[1]:
+def resolve(
+    parameters: Parameters,
+    kind: Kind,
+    task: Task | type[Task],
+    adaptation: Any,
+    seed: int,
+    *,
+    is_stream: bool = False,
+    has_validation: bool = False,
+) -> Configuration:
+    """Resolve the parameters of a fit, and reject those that contradict each other.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    kind : Kind
+    task : Task
+        Its class is enough.
+    adaptation : str or Adaptation
+        A policy; not "auto".
+    seed : int
+    is_stream : bool, default=False
+        Whether samples come in parts (`partial_fit`).
+    has_validation : bool, default=False
+        Whether validation samples are given.
+
+    Returns
+    -------
+    Configuration
+
+    Raises
+    ------
+    ValueError
+        If parameters contradict each other or the kind of X.
+    """
+    policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
+    check_reader(parameters.encoder, parameters.encoder_params)
+    kind.check_parameters(parameters, policy)
+    if parameters.average_last and parameters.early_stopping:
         raise ValueError(
-            f"{name} must be (shortest, longest) with 1 <= shortest <= longest, got {value!r}."
+            "average_last and early_stopping both choose the final weights: set one of them."
         )
+    if isinstance(policy, Contrastive):
+        _check_contrastive(kind, is_stream=is_stream)
+    if is_stream and parameters.class_weight == "balanced":
+        raise ValueError(
+            "class_weight='balanced' needs all labels at once; give partial_fit a dict."
+        )
+    is_convex = not is_stream and _is_convex(parameters, kind, task, policy)
+    if parameters.optimizer == CONVEX and not is_convex:
+        raise ValueError(
+            "optimizer='convex' needs a linear model: hidden_layer_sizes=(), for texts "
+            "encoder='mean' with adaptation='full' or 'frozen', for a torch module "
+            f"adaptation='frozen'; a criterion among {', '.join(task.convex_losses)}; and all "
+            "samples at once (fit). Use optimizer='auto' or 'adam'."
+        )
+    l2_sp = parameters.l2_sp
+    if is_convex and l2_sp == 0 and kind.name == "words" and not isinstance(policy, Frozen):
+        raise ValueError(
+            "The linear bag of words needs l2_sp > 0, or 'auto', which is 1: without a penalty the "
+            "weights of rare words grow without bound."
+        )
+    auto_loss = task.solver_loss if is_convex else task.net_loss
+    criterion = auto_loss if parameters.criterion == "auto" else parameters.criterion
+    smoothing = 0.0 if is_convex else parameters.label_smoothing
+    return Configuration(
+        parameters=parameters,
+        kind=kind,
+        policy=policy,
+        is_convex=is_convex,
+        optimizer=kind.optimizer if parameters.optimizer == "auto" else parameters.optimizer,
+        loss=criterion if is_convex else "",
+        criterion=make_criterion(criterion, smoothing),
+        hidden=parameters.hidden,
+        device=torch.device(resolve_device(parameters.device)),
+        l2_sp=float(is_convex) if l2_sp == "auto" else float(l2_sp),
+        pretrained_scale=parameters.pretrained_scale,
+        max_epochs=kind.max_epochs if parameters.max_epochs == "auto" else parameters.max_epochs,
+        encoder_lr=_find_encoder_lr(parameters, kind),
+        seed=seed,
+        has_validation=has_validation,
+    )
+
+
+def _is_convex(
+    parameters: Parameters, kind: Kind, task: Task | type[Task], policy: Adaptation
+) -> bool:
+    by_name = isinstance(parameters.criterion, str)
+    return (
+        parameters.optimizer in ("auto", CONVEX)
+        and not parameters.hidden
+        and by_name
+        and parameters.criterion in ("auto", *task.convex_losses)
+        and kind.is_linear(parameters, policy)
+    )
+
+
+def _check_contrastive(kind: Kind, *, is_stream: bool) -> None:
+    if kind.name not in ("arrays", "sentences"):
+        raise ValueError(
+            "adaptation='contrastive' trains an encoder: give one contextual model or a torch "
+            "module as pretrained. Word vectors are adapted with adaptation='full'."
+        )
+    if is_stream:
+        raise ValueError("adaptation='contrastive' needs all samples at once (fit).")
+
+
+def _find_encoder_lr(parameters: Parameters, kind: Kind) -> float | None:
+    if parameters.embedding_lr is not None or kind.lr_factor == 1:
+        return parameters.embedding_lr
+    return kind.lr_factor * parameters.lr
+
+
+def find_seed(parameters: Parameters) -> int:
+    """Seed of a fit; a fit that is resumed from a checkpoint keeps its seed."""
+    if parameters.random_state is None and parameters.checkpoint is not None:
+        seed = stored_seed(parameters.checkpoint)
+        if seed is not None:
+            return seed
+    return draw_seed(parameters.random_state)

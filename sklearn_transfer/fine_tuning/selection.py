@@ -1,16 +1,19 @@
-"""Which policy of adaptation suits the data: decided on training samples that are left out."""
+"""``adaptation="auto"``: policies compared on training samples that are left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone
 
-# From so many samples on, a fifth of them decides; with fewer, all of them in turn.
+from .config import Configuration
+from .fit import Fit, LabelledSamples
+from .splits import assign_folds, group_targets
+from .targets import Task
+
+# From so many samples on, one fold decides; with fewer, all folds in turn.
 _MANY_SAMPLES, _N_FOLDS = 2000, 5
 
 
@@ -22,7 +25,8 @@ class Choice:
     ----------
     policy : str or object
     scores : dict of str to float
-        For "auto", the accuracy of each candidate on samples that it was not trained on.
+        For "auto", the score of each candidate on samples that it was not trained on: accuracy, or
+        R2 for a regressor.
     reason : str
     """
 
@@ -31,99 +35,70 @@ class Choice:
     reason: str = "given"
 
 
-def take(X: Any, rows: NDArray[np.int64]) -> Any:
-    """Some of the samples of a list of texts or an array."""
-    return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
-
-
-def choose_adaptation(
-    estimator: Any,
-    candidates: Sequence[str],
-    labelled: tuple[Any, NDArray[Any], NDArray[np.float64]],
-    validation: tuple[Any, Any],
-    seed: int,
-) -> Choice:
-    """Fit an estimator with each policy, and compare them on samples left out.
+def select_policy(
+    candidates: Sequence[tuple[Any, Configuration]],
+    task: Task,
+    samples: LabelledSamples,
+    validation: LabelledSamples | None,
+) -> tuple[Choice, Configuration]:
+    """Fit each policy on parts of the samples, and compare them on the rest.
 
     Parameters
     ----------
-    estimator : estimator
-        It is cloned.
-    candidates : sequence of str
-        Policies, the simplest first.
-    labelled : tuple of X, y and sample weights
+    candidates : sequence of pairs of policy and Configuration
+        The simplest first. A single one is taken as it is.
+    task : Task
+    samples : LabelledSamples
         Training samples: with fewer than 2,000, five folds are left out in turn; with more, one.
-    validation : tuple of X and y
-        Used in place of folds, unless they are None.
-    seed : int
-        Of the folds, and of every fit.
+    validation : LabelledSamples or None
+        Used in place of folds.
 
     Returns
     -------
-    Choice
-        The most accurate; among equals the one with the lower logarithmic loss.
+    choice : Choice
+        The policy with the best score; among equals the one with the lower loss.
+    config : Configuration
     """
-    settings = {"checkpoint": None, "callbacks": None, "verbose": 0, "random_state": seed}
-    if hasattr(estimator, "distill_from"):  # the teacher has spoken
-        settings["distill_from"] = None
-    settings["warm_start"] = False  # what a fold has trained on, the next one tests on
-    splits = list(_splits(labelled, validation, seed))
+    first, config = candidates[0]
+    if len(candidates) == 1:
+        given = config.parameters.adaptation == first
+        return Choice(first, reason="given" if given else "the only policy for X"), config
+    splits = list(_split(samples, validation, config.seed))
     if not splits:
-        return Choice(candidates[0], reason="too few samples to leave any out")
-    results: dict[str, tuple[float, float]] = {}
-    for name in candidates:
-        model = clone(estimator).set_params(adaptation=name, **settings)
-        hits, losses, counts = 0.0, 0.0, 0.0
-        for train, test in splits:
-            model.fit(*train[:2], sample_weight=train[2])
-            hit, loss = _judge(model, test[0], test[1])
-            hits += float(hit @ test[2])
-            losses += float(loss @ test[2])
-            counts += float(test[2].sum())
-        results[name] = hits / counts, losses / counts
-    best = max(results, key=lambda name: (round(results[name][0], 12), -results[name][1]))
+        return Choice(first, reason="too few samples to leave any out"), config
+    results = [_evaluate(config, task, splits) for _, config in candidates]
+    best = max(range(len(results)), key=lambda i: (round(results[i][0], 12), -results[i][1]))
+    scores = {name: score for (name, _), (score, _) in zip(candidates, results, strict=True)}
     parts = f"{len(splits)} folds" if len(splits) > 1 else "a fifth"
-    where = "X_val" if validation[0] is not None else f"{parts} of the training samples"
-    return Choice(
-        best,
-        {name: accuracy for name, (accuracy, _) in results.items()},
-        f"most accurate on {where}: "
-        + ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in results.items()),
-    )
+    place = "X_val" if validation is not None else f"{parts} of the training samples"
+    reason = f"best on {place}: " + ", ".join(f"{n} {score:.3f}" for n, score in scores.items())
+    return Choice(candidates[best][0], scores, reason), candidates[best][1]
 
 
-def _splits(labelled: Any, validation: Any, seed: int) -> Iterator[tuple[Any, Any]]:
-    X, y, weight = labelled
-    if validation[0] is not None:
-        yield labelled, (*validation, np.ones(len(validation[1])))
+def _split(
+    samples: LabelledSamples, validation: LabelledSamples | None, seed: int
+) -> Iterator[tuple[LabelledSamples, LabelledSamples]]:
+    if validation is not None:
+        yield samples, validation
         return
-    fold = _assign_folds(y, seed)
-    found = np.unique(fold[fold >= 0])
-    for number in found[:1] if len(y) >= _MANY_SAMPLES else found:
-        train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        parts = ((take(X, rows), y[rows], weight[rows]) for rows in (train, test))
-        yield tuple(parts)  # type: ignore[misc]
+    n_samples = len(samples.target)
+    shuffled = np.random.default_rng(seed).permutation(n_samples)
+    fold = assign_folds(group_targets(samples.target), shuffled, _N_FOLDS)
+    used = np.unique(fold[fold >= 0])
+    for number in used[:1] if n_samples >= _MANY_SAMPLES else used:
+        yield samples.take(fold != number), samples.take(fold == number)
 
 
-def _assign_folds(y: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """The fold of each sample, stratified; -1 for the only one of a class, which always trains."""
-    group = np.zeros(len(y), dtype=int) if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(group[order], kind="stable")]
-    fold = np.empty(len(y), dtype=np.int64)
-    fold[order] = np.arange(len(y)) % _N_FOLDS
-    fold[np.bincount(group)[group] == 1] = -1
-    return fold
-
-
-def _judge(model: Any, X: Any, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Whether each sample is right, and its logarithmic loss, shape (n,)."""
-    y = np.asarray(y)
-    probability = np.clip(model.predict_proba(X), 1e-12, 1)
-    if y.ndim == 2:
-        true = np.where(y == 1, probability, np.clip(1 - probability, 1e-12, 1))
-        return (model.predict(X) == y).mean(axis=1), -np.log(true).mean(axis=1)
-    column = {label: i for i, label in enumerate(model.classes_.tolist())}
-    place = np.array([column.get(label, -1) for label in y.tolist()])
-    true = np.where(place >= 0, probability[np.arange(len(y)), place], 1e-12)
-    return model.predict(X) == y, -np.log(true)
+def _evaluate(
+    config: Configuration, task: Task, splits: list[tuple[LabelledSamples, LabelledSamples]]
+) -> tuple[float, float]:
+    """Weighted mean score and loss over all left-out samples."""
+    silent = replace(config.parameters, callbacks=None, checkpoint=None, verbose=0)
+    config = replace(config, parameters=silent)
+    totals = np.zeros(3)
+    for train, test in splits:
+        fitted = Fit(config, task).run(train)
+        logits = fitted.logits(test.X) / fitted.temperature
+        score, loss = task.evaluate(logits, test.target)
+        totals += test.weight @ score, test.weight @ loss, test.weight.sum()
+    return float(totals[0] / totals[2]), float(totals[1] / totals[2])

@@ -1,69 +1,93 @@
-"""Labels to numbers and back, weights, and rows held out."""
+"""Targets of a task: labels or values to numbers and back."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.utils import assert_all_finite, compute_class_weight
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-Target = NDArray[np.int64] | NDArray[np.float32]
+from .calibration import fit_temperature
+
+Target = NDArray[np.int64] | NDArray[np.floating]
+
+# Quantiles of a value between which texts are told apart for the supervised scale.
+_N_QUANTILES = 4
 
 
-def check_labels(y: Any, X: Any) -> NDArray[Any]:
-    """Validate labels.
+class Task(ABC):
+    """The targets of one fit, as the columns of logits.
 
-    Parameters
+    Attributes
     ----------
-    y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, n_labels)
-        A sparse indicator matrix becomes dense.
-    X : sequence or array, length n_samples
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    ValueError
-        If there are none, not as many as samples, not finite, or not labels.
+    n_outputs : int
+        Columns of the logits.
+    solver_loss, net_loss : str
+        Criterion "auto" of the convex solver and of mini-batch training.
+    convex_losses : tuple of str
+        Criteria that the convex solver minimises.
     """
-    if y is None:
-        raise ValueError("The classifier requires y to be passed, but the target y is None.")
-    y = y.toarray() if hasattr(y, "toarray") else y
-    values = np.asarray(y)
-    try:
-        assert_all_finite(values, input_name="y")
-        if values.dtype.kind == "U" and isinstance(y, list | tuple):
-            values = np.array(y, dtype=object)  # NumPy makes strings of numbers among strings
-        if values.dtype == object:
-            np.unique(values)
-        kind = type_of_target(y, input_name="y")
-    except TypeError as error:  # labels that cannot be sorted
-        kinds = sorted({type(label).__name__ for label in values.ravel()})
-        raise ValueError(
-            f"Labels must be of one type, so that they can be sorted; got {', '.join(kinds)}. "
-            f"Convert them, for instance with y.astype(str)."
-            if len(kinds) > 1
-            else f"y holds labels of type {kinds[0]}: {error}"
-        ) from error
-    y = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
-    check_consistent_length(X, y)
-    check_classification_targets(y)
-    return y
+
+    solver_loss: ClassVar[str]
+    net_loss: ClassVar[str]
+    convex_losses: ClassVar[tuple[str, ...]]
+
+    n_outputs: int
+
+    @staticmethod
+    @abstractmethod
+    def check(y: Any, X: Any) -> NDArray[Any]:
+        """Validate the targets of the samples X."""
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
+        """Learn the coding of validated training targets."""
+
+    @abstractmethod
+    def encode(self, y: NDArray[Any]) -> Target:
+        """Encode validated targets as numbers."""
+
+    @abstractmethod
+    def membership(self, target: Target) -> csr_array:
+        """1 where a sample belongs to a group of similar targets, (n_samples, n_groups)."""
+
+    @abstractmethod
+    def weights(
+        self, target: Target, sample_weight: NDArray[np.float64], class_weight: Any
+    ) -> NDArray[np.float64]:
+        """Weight of each sample in the loss, shape (n_samples,)."""
+
+    @abstractmethod
+    def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
+        """Decode logits of shape (n_samples, n_outputs)."""
+
+    @abstractmethod
+    def evaluate(
+        self, logits: NDArray[np.floating], target: Target
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score (higher is better) and loss of each sample, shape (n_samples,) each."""
+
+    @abstractmethod
+    def find_temperature(
+        self, logits: NDArray[np.floating], target: Target, weight: NDArray[np.floating]
+    ) -> float:
+        """Divisor of the logits that suits samples that were not trained on."""
 
 
-class Labels:
-    """The labels of a classification task, as the columns of logits.
+class Labels(Task):
+    """Classes, or an indicator matrix.
 
     Parameters
     ----------
     y : ndarray, shape (n_samples,) or (n_samples, n_labels)
-        Labels, or an indicator matrix: then every column is a yes or no of its own.
+        Labels, or an indicator matrix, whose columns are independent binary labels.
 
     Attributes
     ----------
@@ -74,6 +98,9 @@ class Labels:
         Columns of the logits; 1 for two classes.
     """
 
+    solver_loss, net_loss = "squared_hinge", "cross_entropy"
+    convex_losses = ("squared_hinge", "cross_entropy")
+
     def __init__(self, y: NDArray[Any]) -> None:
         self.multilabel = y.ndim == 2
         self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
@@ -82,11 +109,64 @@ class Labels:
                 f"The classifier needs samples of at least two classes; the data has one class: "
                 f"{self.classes.tolist()[0]!r}."
             )
-        two = not self.multilabel and len(self.classes) == 2
-        self.n_outputs = 1 if two else len(self.classes)
+        binary = not self.multilabel and len(self.classes) == 2
+        self.n_outputs = 1 if binary else len(self.classes)
+
+    @classmethod
+    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
+        """Learn the classes."""
+        return cls(y)
+
+    @classmethod
+    def declare(cls, classes: Any, *, multilabel: bool) -> Labels:
+        """Name all labels before any sample is seen."""
+        return cls(np.zeros((1, len(classes))) if multilabel else np.asarray(classes))
+
+    @staticmethod
+    def check(y: Any, X: Any) -> NDArray[Any]:
+        """Validate labels.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, n_labels)
+            A sparse indicator matrix becomes dense.
+        X : sequence or array, length n_samples
+
+        Returns
+        -------
+        ndarray
+
+        Raises
+        ------
+        ValueError
+            If there are no labels, not as many as samples, not finite, or of mixed types.
+        """
+        if y is None:
+            raise ValueError("The classifier requires y to be passed, but the target y is None.")
+        y = y.toarray() if hasattr(y, "toarray") else y
+        values = np.asarray(y)
+        try:
+            assert_all_finite(values, input_name="y")
+            if values.dtype.kind == "U" and isinstance(y, list | tuple):
+                values = np.array(y, dtype=object)  # NumPy makes strings of numbers among strings
+            if values.dtype == object:
+                np.unique(values)
+            kind = type_of_target(y, input_name="y")
+        except TypeError as error:  # labels that cannot be sorted
+            kinds = sorted({type(label).__name__ for label in values.ravel()})
+            raise ValueError(
+                f"Labels must be of one type, so that they can be sorted; got {', '.join(kinds)}. "
+                f"Convert them, for instance with y.astype(str)."
+                if len(kinds) > 1
+                else f"y holds labels of type {kinds[0]}: {error}"
+            ) from error
+        y = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
+        check_consistent_length(X, y)
+        check_classification_targets(y)
+        return y
 
     def encode(self, y: NDArray[Any]) -> Target:
-        """Class codes, shape (n_samples,), or the indicator matrix as float32."""
+        """Class codes, int64 of shape (n_samples,), or the indicator matrix as float32."""
         shape = (len(y), len(self.classes)) if self.multilabel else (len(y),)
         if y.shape != shape:
             raise ValueError(
@@ -95,15 +175,10 @@ class Labels:
             )
         if self.multilabel:
             return y.astype(np.float32)
-        strange = np.setdiff1d(y, self.classes)
-        if len(strange):
-            raise ValueError(f"y has labels that are not among the classes: {strange!r}.")
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(f"y has labels that are not among the classes: {unknown!r}.")
         return np.searchsorted(self.classes, y).astype(np.int64)
-
-    @classmethod
-    def declared(cls, classes: Any, multilabel: bool) -> Labels:
-        """The labels of a task that will ever occur, before any has."""
-        return cls(np.zeros((1, len(classes))) if multilabel else np.asarray(classes))
 
     def membership(self, target: Target) -> csr_array:
         """1 where a sample belongs to a class, shape (n_samples, n_classes)."""
@@ -112,24 +187,6 @@ class Labels:
         rows = np.arange(len(target))
         shape = (len(target), len(self.classes))
         return csr_array((np.ones(len(target)), (rows, target)), shape=shape)
-
-    def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
-        """Labels, or the indicator matrix, from logits of shape (n_samples, n_outputs)."""
-        if self.multilabel:
-            return (logits > 0).astype(int)
-        code = logits[:, 0] > 0 if self.n_outputs == 1 else logits.argmax(axis=1)
-        labels: NDArray[Any] = self.classes[code.astype(int)]
-        return labels
-
-    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
-        exact = logits.astype(np.float64)
-        if self.multilabel:
-            return _sigmoid(exact)
-        if self.n_outputs == 1:
-            return _sigmoid(np.concatenate([-exact, exact], axis=1))
-        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
 
     def weights(
         self, target: Target, sample_weight: NDArray[np.float64], class_weight: Any
@@ -162,45 +219,150 @@ class Labels:
             by_class = compute_class_weight(
                 class_weight, classes=self.classes, y=self.classes[target]
             )
-            if not (by_class >= 0).all():
-                raise ValueError(f"class_weight must not be negative or NaN, got {class_weight!r}.")
+            if not (by_class >= 0).all() or not np.isfinite(by_class).all():
+                raise ValueError(
+                    f"class_weight must be finite and not negative, got {class_weight!r}."
+                )
         weighted: NDArray[np.float64] = sample_weight * by_class[target]
         return weighted
 
+    def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
+        """Labels, or the indicator matrix, from logits of shape (n_samples, n_outputs)."""
+        if self.multilabel:
+            return (logits > 0).astype(int)
+        code = logits[:, 0] > 0 if self.n_outputs == 1 else logits.argmax(axis=1)
+        labels: NDArray[Any] = self.classes[code.astype(int)]
+        return labels
 
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    # The half that does not overflow, for either sign.
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, small) / (1 + small)
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
+        exact = logits.astype(np.float64)
+        if self.n_outputs == 1 and not self.multilabel:
+            exact = np.concatenate([-exact, exact], axis=1)
+        independent = self.multilabel or self.n_outputs == 1
+        probabilities: NDArray[np.float64] = expit(exact) if independent else softmax(exact, axis=1)
+        return probabilities
+
+    def evaluate(
+        self, logits: NDArray[np.floating], target: Target
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Accuracy and log loss; for an indicator matrix, their means over the columns."""
+        exact = logits.astype(np.float64)
+        if self.multilabel:
+            right = ((exact > 0) == (target > 0.5)).mean(axis=1)
+            return right, -log_expit(np.where(target > 0.5, exact, -exact)).mean(axis=1)
+        if self.n_outputs == 1:
+            signed = np.where(target == 1, exact[:, 0], -exact[:, 0])
+            return ((exact[:, 0] > 0) == (target == 1)).astype(float), -log_expit(signed)
+        loss = -log_softmax(exact, axis=1)[np.arange(len(target)), target]
+        return (exact.argmax(axis=1) == target).astype(float), loss
+
+    def find_temperature(
+        self, logits: NDArray[np.floating], target: Target, weight: NDArray[np.floating]
+    ) -> float:
+        """Temperature of the probabilities (Guo et al. 2017)."""
+        return fit_temperature(logits, target, weight)
 
 
-def hold_out(target: Target, fraction: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose samples to hold out, `fraction` of every class, though never all of one.
+class Values(Task):
+    """Continuous values, standardised for training.
 
     Parameters
     ----------
-    target : ndarray of int64, shape (n_samples,), or indicator, which is not stratified
-    fraction : float
-    generator : numpy Generator
+    mean, scale : ndarray of float64, shape (n_targets,)
+        Weighted mean and standard deviation of the training targets.
+    one_dimensional : bool
+        Whether predictions have the shape (n_samples,).
 
-    Returns
-    -------
-    ndarray of bool, shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If that comes to no sample at all.
+    Attributes
+    ----------
+    n_outputs : int
+        The number of targets.
     """
-    groups = target if target.ndim == 1 else np.zeros(len(target), dtype=np.int64)
-    held = np.zeros(len(target), dtype=bool)
-    for code in np.unique(groups):
-        members = generator.permutation(np.flatnonzero(groups == code))
-        held[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
-    if not held.any():
-        raise ValueError(
-            f"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "
-            f"{len(target)} samples in {len(np.unique(groups))} classes comes to none. Give more "
-            f"samples, a larger fraction, or X_val and y_val."
+
+    solver_loss, net_loss = "squared_error", "squared_error"
+    convex_losses = ("squared_error", "absolute_error", "huber")
+
+    def __init__(
+        self, mean: NDArray[np.float64], scale: NDArray[np.float64], *, one_dimensional: bool
+    ) -> None:
+        self.mean, self.scale, self.one_dimensional = mean, scale, one_dimensional
+        self.n_outputs = len(mean)
+
+    @classmethod
+    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
+        """Learn the mean and standard deviation of each target."""
+        columns = y.reshape(len(y), -1)
+        mean = np.average(columns, axis=0, weights=sample_weight)
+        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=sample_weight))
+        return cls(mean, np.where(scale > 0, scale, 1.0), one_dimensional=y.ndim == 1)
+
+    @staticmethod
+    def check(y: Any, X: Any) -> NDArray[Any]:
+        """Validate values.
+
+        Parameters
+        ----------
+        y : array-like of numbers, shape (n_samples,) or (n_samples, n_targets)
+        X : sequence or array, length n_samples
+
+        Returns
+        -------
+        ndarray of float64
+
+        Raises
+        ------
+        ValueError
+            If there are no values, not as many as samples, or not finite numbers.
+        """
+        if y is None:
+            raise ValueError("The regressor requires y to be passed, but the target y is None.")
+        checked: NDArray[Any] = check_array(
+            y, dtype=np.float64, ensure_2d=False, ensure_all_finite=True, input_name="y"
         )
-    return held
+        if checked.ndim != 2 or checked.shape[1] == 1:
+            checked = column_or_1d(checked, warn=True)
+        check_consistent_length(X, checked)
+        return checked
+
+    def encode(self, y: NDArray[Any]) -> Target:
+        """Standardised values, float64 of shape (n_samples, n_targets)."""
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"y must have {self.n_outputs} targets, as in the first fit; got shape {y.shape}."
+            )
+        encoded: NDArray[np.float64] = (columns - self.mean) / self.scale
+        return encoded
+
+    def membership(self, target: Target) -> csr_array:
+        """1 where a sample lies between two quantiles of a target, (n_samples, n_intervals)."""
+        blocks = []
+        for column in target.T:
+            cuts = np.quantile(column, np.linspace(0, 1, _N_QUANTILES + 1)[1:-1])
+            blocks.append(np.searchsorted(cuts, column)[:, None] == np.arange(_N_QUANTILES))
+        return csr_array(np.concatenate(blocks, axis=1).astype(float))
+
+    def weights(
+        self, target: Target, sample_weight: NDArray[np.float64], class_weight: Any
+    ) -> NDArray[np.float64]:
+        """The sample weights."""
+        return sample_weight
+
+    def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
+        """Values in the units of y, shape (n_samples,) or (n_samples, n_targets)."""
+        values: NDArray[np.float64] = logits * self.scale + self.mean
+        return values[:, 0] if self.one_dimensional else values
+
+    def evaluate(
+        self, logits: NDArray[np.floating], target: Target
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coefficient of determination and squared error, averaged over the targets."""
+        error = ((logits - target) ** 2).mean(axis=1)
+        return 1 - error, error
+
+    def find_temperature(
+        self, logits: NDArray[np.floating], target: Target, weight: NDArray[np.floating]
+    ) -> float:
+        """Values are not calibrated: 1."""
+        return 1.0

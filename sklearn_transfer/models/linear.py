@@ -1,74 +1,67 @@
-"""The linear model on sparse and dense columns, which has a solver of its own."""
+"""The linear model on sparse token columns and dense pretrained ones."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..text.design import Design
-from ..training.losses import class_shares
-from .columns import SparseColumns
 
 
 class LinearBag(nn.Module):
-    """A linear model on sparse token columns and dense pretrained ones.
+    """Linear model on the two blocks of a design matrix.
 
-    ``logits = sparse @ offsets + dense @ head + intercept``: see
-    :class:`~sklearn_transfer.text.features.BagFeatures`. Zero offsets are feature extraction.
+    ``logits = sparse @ token_weights + dense @ head + intercept``: see
+    :class:`~sklearn_transfer.text.features.BagFeatures`. Zero token weights are feature
+    extraction. All parameters start at zero.
 
     Parameters
     ----------
     n_sparse, n_dense : int
-    intercept : Tensor, shape (n_outputs,)
-        Where the intercept starts; all else starts at zero, in its dtype.
+        Columns of the blocks.
+    n_outputs : int
+    dtype : torch.dtype, default=torch.float32
     """
 
-    def __init__(self, n_sparse: int, n_dense: int, intercept: Tensor) -> None:
+    def __init__(
+        self, n_sparse: int, n_dense: int, n_outputs: int, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self.offsets = nn.Parameter(intercept.new_zeros(n_sparse, len(intercept)))
-        self.head = nn.Parameter(intercept.new_zeros(n_dense, len(intercept)))
-        self.intercept = nn.Parameter(intercept.clone()[None])
+        self.token_weights = nn.Parameter(torch.zeros(n_sparse, n_outputs, dtype=dtype))
+        self.head = nn.Parameter(torch.zeros(n_dense, n_outputs, dtype=dtype))
+        self.intercept = nn.Parameter(torch.zeros(1, n_outputs, dtype=dtype))
 
     @property
     def n_features(self) -> int:
         """Width of :meth:`features`."""
-        return len(self.head) + (self.offsets.shape[1] if len(self.offsets) else 0)
+        return len(self.head) + (self.token_weights.shape[1] if len(self.token_weights) else 0)
 
-    def features(self, dense: Tensor, sparse: SparseColumns | None = None) -> Tensor:
-        """The dense columns and, if any, what the offsets add to each logit: (n_samples, d)."""
-        return dense if sparse is None else torch.cat([dense, sparse @ self.offsets], dim=1)
+    @torch.no_grad()
+    def set_solution(
+        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+    ) -> None:
+        """Take the solution of a solver: shapes (n_sparse + n_dense, n_outputs), (n_outputs,)."""
+        n_sparse = len(self.token_weights)
+        self.token_weights.copy_(torch.from_numpy(coefficients[:n_sparse]))
+        self.head.copy_(torch.from_numpy(coefficients[n_sparse:]))
+        self.intercept.copy_(torch.from_numpy(intercept)[None])
 
-    def forward(self, dense: Tensor, sparse: SparseColumns | None = None) -> Tensor:
+    def features(self, dense: Tensor, sparse: Tensor | None = None) -> Tensor:
+        """Dense columns and, if any, the sum of the token weights for each logit: (n_samples, d)."""
+        if sparse is None:
+            return dense
+        return torch.cat([dense, sparse @ self.token_weights], dim=1)
+
+    def forward(self, dense: Tensor, sparse: Tensor | None = None) -> Tensor:
         """Logits, shape (n_samples, n_outputs)."""
         logits = dense @ self.head + self.intercept
-        return logits if sparse is None else logits + sparse @ self.offsets
+        return logits if sparse is None else logits + sparse @ self.token_weights
 
-
-def make_linear_bag(
-    inputs: Design, target: Tensor, weight: Tensor, n_outputs: int, criterion: nn.Module
-) -> LinearBag:
-    """The linear model of a design, at the intercept that its criterion starts from.
-
-    Parameters
-    ----------
-    inputs : Design, length n_samples
-    target : Tensor, length n_samples
-        Class codes or indicators.
-    weight : Tensor of float, shape (n_samples,)
-    n_outputs : int
-    criterion : nn.Module
-        Its ``start``, if any, turns the share of each class into the intercept.
-
-    Returns
-    -------
-    LinearBag
-        In the dtype of `inputs`.
-    """
-    share = class_shares(target, n_outputs, weight)
-    start = getattr(criterion, "start", torch.zeros_like)
-    # The columns of an indicator are tasks of their own.
-    intercept = (
-        torch.cat([start(one) for one in share.split(1)]) if target.dim() == 2 else start(share)
-    )
-    dtype = torch.from_numpy(inputs.dense).dtype
-    return LinearBag(inputs.sparse.shape[1], inputs.dense.shape[1], intercept.to(dtype))
+    def predict(self, design: Design) -> NDArray[np.floating]:
+        """Logits of a design, shape (n_samples, n_outputs), by NumPy and SciPy on the CPU."""
+        logits = design.dense @ self.head.detach().numpy() + self.intercept.detach().numpy()
+        if design.sparse.shape[1]:
+            logits += design.sparse @ self.token_weights.detach().numpy()
+        return logits

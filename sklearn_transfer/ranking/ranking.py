@@ -20,8 +20,8 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from .._transformer import PretrainedEmbeddingTransformer
 from .._utils.validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
 from ..contextual.safety import is_library_model
-from ..fine_tuning.inputs.arrays import encode_inputs
-from ..fine_tuning.targets import check_labels
+from ..fine_tuning.inputs.module_features import encode_inputs
+from ..fine_tuning.targets import Labels
 from ..models.network import ArrayEncoder, as_array
 from ..sources import load_pretrained
 from ..training.batches import Arrays
@@ -253,7 +253,7 @@ def _check_one_label(y: Any, X: Any) -> NDArray[Any]:
     """Labels, shape (n_samples,)."""
     if y is None:
         raise ValueError("rank_pretrained needs labels: y must have one a sample, got None.")
-    y = check_labels(y, X)
+    y = Labels.check(y, X)
     if y.ndim > 1:
         raise ValueError(
             f"rank_pretrained expected one label a sample, got an indicator matrix of shape "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .._utils.devices import resolve_device
 from ..contextual.sequences import Sequences, batches_by_length
-from ..models.columns import SparseColumns
 from ..text.design import Design
 from ..text.rows import Bags
 
@@ -214,7 +215,7 @@ class Batches:
             return {"dense": self._move(columns.astype(np.float32, copy=False))}
         tensors: dict[str, Any] = {"dense": self._move(inputs.dense)}
         if inputs.sparse.shape[1]:
-            tensors["sparse"] = SparseColumns(inputs.sparse, self.device, n_threads=self.n_threads)
+            tensors["sparse"] = _sparse_tensor(inputs.sparse, self.device)
         return tensors
 
     def _bag_tensors(self, bags: Bags) -> dict[str, Tensor]:
@@ -248,3 +249,17 @@ def _floating(tensors: dict[str, Any]) -> torch.dtype:
             found: torch.dtype = tensors[name].dtype
             return found
     return torch.float32
+
+
+def _sparse_tensor(matrix: csr_array, device: torch.device) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(matrix.data),
+            size=matrix.shape,
+            device=device,
+            check_invariants=False,
+        )

@@ -1,4 +1,4 @@
-"""Losses by name, each a value a sample."""
+"""Losses by name, each with one value per sample."""
 
 from __future__ import annotations
 
@@ -17,18 +17,9 @@ class SquaredHinge(nn.Module):
     With one column of logits, the target 1 is positive and 0 negative.
     """
 
-    def columns(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of every class, shape (n_samples, K)."""
-        return (1 - _signs(logits, target) * logits).clamp_min(0).square()
-
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of every sample, shape (n_samples,)."""
-        return self.columns(logits, target).sum(1)
-
-    @staticmethod
-    def start(share: Tensor) -> Tensor:
-        """The intercept to start from, shape (K,), from the share of each class."""
-        return 2 * share - 1
+        """Loss of every sample, shape (n_samples,)."""
+        return (1 - _signs(logits, target) * logits).clamp_min(0).square().sum(1)
 
 
 def _signs(logits: Tensor, target: Tensor) -> Tensor:
@@ -54,7 +45,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of every sample, shape (n_samples,)."""
+        """Loss of every sample, shape (n_samples,)."""
         if logits.shape[1] > 1 and target.dim() == 1:
             return F.cross_entropy(
                 logits, target, reduction="none", label_smoothing=self.label_smoothing
@@ -64,12 +55,6 @@ class CrossEntropy(nn.Module):
         if self.label_smoothing:
             loss = loss + self.label_smoothing / 2 * sign * logits
         return loss.sum(1)
-
-    @staticmethod
-    def start(share: Tensor) -> Tensor:
-        """The intercept to start from, shape (K,): the logarithm, or log-odds, of each share."""
-        log = share.clamp_min(1e-6).log()
-        return log - (1 - share).clamp_min(1e-6).log() if len(share) == 1 else log - log.mean()
 
 
 class FocalLoss(nn.Module):
@@ -82,7 +67,7 @@ class FocalLoss(nn.Module):
     gamma = 2.0  # best in the paper, table 1b
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of every sample, shape (n_samples,)."""
+        """Loss of every sample, shape (n_samples,)."""
         if logits.shape[1] > 1 and target.dim() == 1:
             log_p = -F.cross_entropy(logits, target, reduction="none")[:, None]
         else:
@@ -90,22 +75,56 @@ class FocalLoss(nn.Module):
         return -((1 - log_p.exp()) ** self.gamma * log_p).sum(1)
 
 
-CRITERIA: dict[str, type[nn.Module]] = {
+class SquaredError(nn.Module):
+    """Squared error, summed over the outputs."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of every sample, shape (n_samples,)."""
+        return (logits - target.to(logits.dtype)).square().sum(1)
+
+
+class AbsoluteError(nn.Module):
+    """Absolute error, summed over the outputs."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of every sample, shape (n_samples,)."""
+        return (logits - target.to(logits.dtype)).abs().sum(1)
+
+
+class HuberLoss(nn.Module):
+    """Huber's loss, summed over the outputs: squared below `delta`, linear above (Huber 1964)."""
+
+    delta = 1.35  # 95 % of the efficiency of least squares for normal errors
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of every sample, shape (n_samples,)."""
+        error = (logits - target.to(logits.dtype)).abs()
+        linear = 2 * self.delta * error - self.delta**2
+        return torch.where(error <= self.delta, error.square(), linear).sum(1)
+
+
+CLASSIFICATION: dict[str, type[nn.Module]] = {
     "cross_entropy": CrossEntropy,
     "focal": FocalLoss,
     "squared_hinge": SquaredHinge,
+}
+REGRESSION: dict[str, type[nn.Module]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": HuberLoss,
 }
 
 
 def make_criterion(
     criterion: str | type[nn.Module] | Callable[..., Any], label_smoothing: float
 ) -> nn.Module:
-    """The criterion of a name, or of a torch class, whose losses are not reduced.
+    """Make the criterion of a name, or of a torch class, without reduction over the samples.
 
     Parameters
     ----------
-    criterion : {"cross_entropy", "focal", "squared_hinge"} or class
-        A class is called with ``reduction="none"`` where it takes that.
+    criterion : str or class
+        A key of `CLASSIFICATION` or `REGRESSION`. A class is called with ``reduction="none"`` where
+        it accepts that.
     label_smoothing : float
         For criteria that take it.
 
@@ -113,7 +132,7 @@ def make_criterion(
     -------
     nn.Module
     """
-    make = CRITERIA[criterion] if isinstance(criterion, str) else criterion
+    make = {**CLASSIFICATION, **REGRESSION}[criterion] if isinstance(criterion, str) else criterion
     accepted = inspect.signature(make).parameters
     wanted: dict[str, Any] = {"reduction": "none"}
     if label_smoothing:
@@ -127,17 +146,18 @@ def make_criterion(
     return made
 
 
-def per_sample(loss: Tensor, n_samples: int) -> Tensor:
-    """Losses of any shape (n_samples, ...) as one value a sample, shape (n_samples,)."""
-    if loss.shape[:1] != torch.Size([n_samples]):
+def per_sample(loss: Tensor, logits: Tensor) -> Tensor:
+    """Sum losses over the outputs: from (n_samples,) or the shape of the logits to (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If the losses have another shape: reduced, or broadcast over targets of another shape.
+    """
+    if loss.shape != logits.shape[:1] and loss.shape != logits.shape:
         raise ValueError(
-            f"The criterion must give a loss for each of the {n_samples} samples "
-            f"(reduction='none'), got shape {tuple(loss.shape)}."
+            f"The criterion must give a loss for each of the {len(logits)} samples, of shape "
+            f"({len(logits)},) or {tuple(logits.shape)} (reduction='none'); got shape "
+            f"{tuple(loss.shape)}."
         )
-    return loss.flatten(1).sum(1) if loss.dim() > 1 else loss
-
-
-def class_shares(target: Tensor, n_outputs: int, weight: Tensor) -> Tensor:
-    """The weighted share of each output's positive samples, shape (n_outputs,)."""
-    signs = _signs(weight.new_zeros(len(weight), n_outputs), target)
-    return (signs > 0).to(weight.dtype).T @ weight / weight.sum()
+    return loss.sum(1) if loss.dim() > 1 else loss

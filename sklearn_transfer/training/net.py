@@ -301,7 +301,7 @@ class TransferNet(NeuralNet):
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Batch, training: bool = False) -> Tensor:
         """The weighted mean of the losses of a batch, shape ()."""
-        losses = per_sample(self.criterion_(y_pred, y_true), len(X))
+        losses = per_sample(self.criterion_(y_pred, y_true), y_pred)
         loss = (losses * X.weight).sum() / len(X)
         if training and self.l2_sp and not self._at_rest():
             loss = loss + self.l2_sp / 2 * self.module_.encoder.squared_distance(**X.tensors)
@@ -402,9 +402,9 @@ class TransferNet(NeuralNet):
     # ---- afterwards ----
 
     @property
-    def ran_out(self) -> bool:
-        """Whether training ended before its solver had converged."""
-        return False
+    def n_iter(self) -> int:
+        """Number of epochs."""
+        return len(self.history)
 
     def forget_data(self) -> None:
         """Let go of the samples that the net was fitted on, and of the average of weights."""

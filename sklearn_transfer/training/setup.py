@@ -13,7 +13,6 @@ from torch import nn
 from ..models.linear import LinearBag
 from .batches import Batches, Samples
 from .net import TransferNet, is_light
-from .newton import NewtonNet
 from .optimizers import OPTIMIZERS
 from .policies import RATES
 
@@ -36,10 +35,6 @@ class _EarlyStopping(EarlyStopping):
 # Samples that are predicted at a time, and fewer where an encoder makes much of each.
 _PREDICTED_TOGETHER = 4096
 _ENCODED_TOGETHER = 256
-# What plays no part where a step takes all samples.
-_OF_BATCHES = {
-    *("schedule", "warmup", "max_grad_norm", "average_last", "mixed_precision", "compiled"),
-}
 
 
 def build_net(
@@ -89,34 +84,40 @@ def build_net(
     TransferNet
         Not initialised yet.
     """
-    newton = optimizer == "newton"
-    linear = isinstance(module, LinearBag)
     own: list[tuple[str, Any]] = []
     if patience is not None:
         own.append(("early_stopping", _EarlyStopping(patience=patience, load_best=True)))
     if verbose > 1:
         own.append(("progress_bar", ProgressBar()))
-    if newton:
-        settings = {name: settings[name] for name in settings if name not in _OF_BATCHES}
-    return (NewtonNet if newton else TransferNet)(
+    return TransferNet(
         module,
         criterion=criterion,
         optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-        lr=1.0 if newton else lr,
+        lr=lr,
         max_epochs=max_epochs,
-        batch_size=-1 if newton else batch_size,
-        iterator_train=Batches,
-        iterator_train__device=device,
-        iterator_train__token_dropout=token_dropout,
-        iterator_train__linear=linear,
-        iterator_valid=Batches,
-        iterator_valid__device=device,
-        iterator_valid__batch_size=_at_a_time(module),
-        iterator_valid__linear=linear,
+        batch_size=batch_size,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=[*own, *callbacks],
         callbacks__print_log__keys_ignored=[RATES],
         device=device,
         verbose=verbose,
+        **make_iterators(device, module, token_dropout),
         **settings,
     )
+
+
+def make_iterators(
+    device: torch.device, module: nn.Module, token_dropout: float = 0.0
+) -> dict[str, Any]:
+    """Settings of the iterators over batches."""
+    linear = isinstance(module, LinearBag)
+    return {
+        "iterator_train": Batches,
+        "iterator_train__device": device,
+        "iterator_train__token_dropout": token_dropout,
+        "iterator_train__linear": linear,
+        "iterator_valid": Batches,
+        "iterator_valid__device": device,
+        "iterator_valid__batch_size": _at_a_time(module),
+        "iterator_valid__linear": linear,
+    }

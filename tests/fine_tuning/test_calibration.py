@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 from sklearn.datasets import make_classification
+from sklearn_transfer.training.newton import NewtonNet
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.fine_tuning.calibration import N_FOLDS, assign_folds, fit_temperature
-from sklearn_transfer.training.newton import NewtonNet
 
 
 def test_folds_are_stratified_and_keep_equal_samples_together():

@@ -1,143 +1,124 @@
-"""adaptation="auto": the policy that does best on samples left out."""
+"""adaptation="auto": the policy that does best on samples that are left out."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.fine_tuning.selection import Choice, _assign_folds, _judge, choose_adaptation
+from sklearn_transfer.fine_tuning import selection
+from sklearn_transfer.fine_tuning.config import resolve
+from sklearn_transfer.fine_tuning.fit import LabelledSamples
+from sklearn_transfer.fine_tuning.inputs import find_kind
+from sklearn_transfer.fine_tuning.parameters import Parameters
+from sklearn_transfer.fine_tuning.selection import Choice, select_policy
+from sklearn_transfer.fine_tuning.targets import Labels
 
-FITS: list[tuple[str, list[int], list[int]]] = []
+CONFIDENCE = 2.0
 
 
-class Known(ClassifierMixin, BaseEstimator):
-    """A classifier whose accuracy is given by its policy; remembers what it was fitted on."""
+class Oracle:
+    """A fit that errs on given samples, and remembers the samples that it was trained on."""
 
-    def __init__(
-        self, adaptation="full", right=None, checkpoint=None, callbacks=None, verbose=0,
-        random_state=None, warm_start=False,
-    ):  # fmt: skip
-        self.adaptation, self.right, self.checkpoint = adaptation, right, checkpoint
-        self.callbacks, self.verbose, self.random_state = callbacks, verbose, random_state
-        self.warm_start = warm_start
+    fits: list[tuple[str, list[int]]]
+    wrong: dict[str, tuple[float, set[int]]]
 
-    def fit(self, X, y, sample_weight=None):
-        self.classes_ = np.unique(y)
-        FITS.append((self.adaptation, list(X), [self.random_state, self.warm_start]))
+    def __init__(self, config, task):
+        self.name = config.parameters.adaptation
+        self.config = config
+
+    def run(self, train):
+        self.fits.append((self.name, list(train.X)))
         return self
 
-    def predict_proba(self, X):
-        sure, wrong = self.right[self.adaptation]
-        true = np.array([x % 2 for x in X])
-        p = np.where([x in wrong for x in X], 1 - sure, sure)
-        return np.stack([np.where(true == 0, p, 1 - p), np.where(true == 1, p, 1 - p)], axis=1)
+    temperature = 1.0
 
-    def predict(self, X):
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def logits(self, X):
+        confidence, wrong = self.wrong[self.name]
+        signs = np.array([(1 if x % 2 else -1) * (-1 if x in wrong else 1) for x in X])
+        return confidence * signs[:, None].astype(float)
 
 
-def choose(right, n=20, validation=(None, None), weight=None, **settings):
-    FITS.clear()
-    X = list(range(n))
-    labelled = X, np.arange(n) % 2, np.ones(n) if weight is None else weight
-    model = Known(right=right, **settings)
-    return choose_adaptation(model, list(right), labelled, validation, seed=0)
+@pytest.fixture
+def choose(monkeypatch):
+    """Compare policies whose errors are given; returns the choice and the fits."""
+
+    def run(wrong, n=20, validation=None, weight=None, **settings):
+        oracle = type("Recorded", (Oracle,), {"fits": [], "wrong": wrong})
+        monkeypatch.setattr(selection, "Fit", oracle)
+        samples = labelled(list(range(n)), weight)
+        held_out = None if validation is None else labelled(validation)
+        configs = []
+        for name in wrong:
+            model = FineTunedClassifier(body(), adaptation=name, random_state=0, **settings)
+            kind, parameters = find_kind(model.pretrained), Parameters.of(model)
+            configs.append((name, resolve(parameters, kind, Labels, name, seed=0)))
+        choice, config = select_policy(configs, Labels(np.array([0, 1])), samples, held_out)
+        assert config is dict(configs)[choice.policy]
+        return SimpleNamespace(choice=choice, fits=oracle.fits, configs=configs)
+
+    return run
 
 
-def test_the_most_accurate_policy_is_chosen():
-    choice = choose({"frozen": (0.9, {1, 2, 3}), "gradual": (0.6, {1}), "full": (0.9, {1, 2})})
+def labelled(X, weight=None):
+    y = np.array(X) % 2
+    return LabelledSamples(X, y, np.ones(len(X)) if weight is None else weight)
+
+
+def test_the_most_accurate_policy_is_chosen(choose):
+    choice = choose({"frozen": (2, {1, 2, 3}), "gradual": (2, {1}), "full": (2, {1, 2})}).choice
     assert choice.policy == "gradual"
-    assert choice.scores == {"frozen": 0.85, "gradual": 0.95, "full": 0.9}
+    assert choice.scores == pytest.approx({"frozen": 0.85, "gradual": 0.95, "full": 0.9})
 
 
-def test_among_equally_accurate_ones_the_surer_is_chosen():
-    assert choose({"frozen": (0.8, {1}), "full": (0.7, {2})}).policy == "frozen"
-    assert choose({"frozen": (0.7, {1}), "full": (0.8, {2})}).policy == "full"
+def test_among_equally_accurate_policies_the_lower_loss_decides(choose):
+    assert choose({"frozen": (2, {1}), "full": (1, {2, 3})}).choice.policy == "frozen"
+    assert choose({"frozen": (9, {1}), "full": (2, {1})}).choice.policy == "full"
 
 
-def test_among_equals_the_simplest_is_chosen():
-    assert choose({"frozen": (0.8, {1}), "full": (0.8, {1})}).policy == "frozen"
+def test_among_equals_the_simplest_is_chosen(choose):
+    assert choose({"frozen": (2, {1}), "full": (2, {1})}).choice.policy == "frozen"
 
 
-def test_the_reason_says_where_and_by_how_much():
-    reason = choose({"frozen": (0.9, {1, 2}), "full": (0.9, {1})}).reason
-    assert reason == "most accurate on 5 folds of the training samples: frozen 0.900, full 0.950"
+def test_the_reason_names_place_and_scores(choose):
+    reason = choose({"frozen": (2, {1, 2}), "full": (2, {1})}).choice.reason
+    assert reason == "best on 5 folds of the training samples: frozen 0.900, full 0.950"
 
 
-def test_every_sample_is_left_out_once():
-    choose({"full": (0.9, set())})
-    left_out = [x for _, X, _ in FITS for x in set(range(20)) - set(X)]
+def test_every_sample_is_left_out_once(choose):
+    fits = choose({"frozen": (2, set()), "full": (2, set())}).fits
+    left_out = [x for name, X in fits if name == "full" for x in set(range(20)) - set(X)]
     assert sorted(left_out) == list(range(20))
 
 
-def test_all_policies_see_the_same_folds():
-    choose({"frozen": (0.9, set()), "full": (0.9, set())})
-    assert [X for name, X, _ in FITS if name == "frozen"] == [
-        X for name, X, _ in FITS if name == "full"
-    ]
+def test_all_policies_see_the_same_folds(choose):
+    fits = choose({"frozen": (2, set()), "full": (2, set())}).fits
+    assert [X for name, X in fits if name == "frozen"] == [X for name, X in fits if name == "full"]
 
 
-def test_many_samples_leave_a_fifth_out():
-    choice = choose({"full": (0.9, set())}, n=2000)
-    assert [len(X) for _, X, _ in FITS] == [1600]
-    assert "a fifth of the training samples" in choice.reason
+def test_many_samples_leave_a_fifth_out(choose):
+    result = choose({"frozen": (2, set()), "full": (2, set())}, n=2000)
+    assert [len(X) for _, X in result.fits] == [1600, 1600]
+    assert "a fifth of the training samples" in result.choice.reason
 
 
-def test_validation_data_decides_in_place_of_folds():
-    right = {"frozen": (0.9, {0, 1, 2}), "full": (0.9, {100, 101})}
-    choice = choose(right, validation=([100, 101, 102], np.array([0, 1, 0])))
-    assert choice.policy == "frozen"
-    assert [len(X) for _, X, _ in FITS] == [20, 20]
-    assert choice.reason == "most accurate on X_val: frozen 1.000, full 0.333"
+def test_validation_data_decides_in_place_of_folds(choose):
+    wrong = {"frozen": (2, {0, 1, 2}), "full": (2, {100, 101})}
+    result = choose(wrong, validation=[100, 101, 102])
+    assert result.choice.policy == "frozen"
+    assert [len(X) for _, X in result.fits] == [20, 20]
+    assert result.choice.reason == "best on X_val: frozen 1.000, full 0.333"
 
 
-def test_samples_count_by_their_weight():
+def test_samples_count_by_their_weight(choose):
     weight = np.where(np.arange(20) == 1, 10.0, 1.0)
-    choice = choose({"frozen": (0.9, {1}), "full": (0.9, {2, 3})}, weight=weight)
+    choice = choose({"frozen": (2, {1}), "full": (2, {2, 3})}, weight=weight).choice
     assert choice.scores == pytest.approx({"frozen": 19 / 29, "full": 27 / 29})
     assert choice.policy == "full"
-
-
-def test_a_fold_never_starts_from_what_another_has_learned():
-    choose({"full": (0.9, set())}, warm_start=True, random_state=None)
-    assert [settings for _, _, settings in FITS] == [[0, False]] * 5
-
-
-def test_labels_that_a_fold_has_not_seen_count_as_wrong():
-    model = Known(right={"full": (0.9, set())}).fit([0, 1], np.array(["a", "b"]))
-    hits, losses = _judge(model, [0, 1, 2], ["a", "b", "c"])
-    assert hits.tolist() == [True, True, False]
-    np.testing.assert_allclose(losses, -np.log([0.9, 0.9, 1e-12]))
-
-
-# Folds
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_every_training_part_has_every_class(seed):
-    y = np.array([0] * 11 + [1] * 2 + [2] * 3 + [3])
-    fold = _assign_folds(y, seed)
-    for number in range(5):
-        assert set(y[fold != number]) == {0, 1, 2, 3}
-
-
-def test_folds_are_of_one_size_and_stratified():
-    y = np.repeat([0, 1], [50, 10])
-    fold = _assign_folds(y, 0)
-    assert np.bincount(fold).tolist() == [12] * 5
-    assert np.bincount(fold[y == 1]).tolist() == [2] * 5
-
-
-def test_the_only_sample_of_a_class_is_never_left_out():
-    assert _assign_folds(np.array(["a", "b", "a", "a"]), 0)[1] == -1
-
-
-def test_rows_of_an_indicator_are_left_out_in_turn():
-    assert sorted(_assign_folds(np.eye(7), 0)) == [0, 0, 1, 1, 2, 3, 4]
 
 
 # With the classifier
@@ -189,14 +170,15 @@ def test_texts_have_the_candidates_of_their_encoder(vectors, reviews, settings, 
 
 
 def test_features_have_nothing_to_choose(numbers):
-    model = FineTunedClassifier(adaptation="auto").fit(*numbers)
-    assert model.adaptation_ == Choice("full", {}, "X is features: nothing pretrained is adapted")
+    with pytest.warns(UserWarning, match="no effect: adaptation"):
+        model = FineTunedClassifier(adaptation="auto").fit(*numbers)
+    assert model.adaptation_ == Choice("full", {}, "the only policy for X")
 
 
 def test_a_module_without_parameters_has_nothing_to_choose():
     model = FineTunedClassifier(torch.nn.Flatten(), adaptation="auto").fit(X, Y)
     assert model.adaptation_.policy == "frozen"
-    assert model.adaptation_.reason == "the module has no parameters to adapt"
+    assert model.adaptation_.reason == "the only policy for X"
 
 
 def test_a_policy_that_is_given_is_not_compared(vectors, reviews):

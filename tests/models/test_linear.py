@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from sklearn_transfer.models.columns import SparseColumns
 from torch import Tensor, nn
 
-from sklearn_transfer.models.columns import SparseColumns
 from sklearn_transfer.models.linear import LinearBag, make_linear_bag
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.training.losses import CrossEntropy, SquaredHinge

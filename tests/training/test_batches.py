@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from sklearn_transfer.models.columns import SparseColumns
 from toys import N, bags, design
 
-from sklearn_transfer.models.columns import SparseColumns
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds

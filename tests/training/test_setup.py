@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn_transfer.training.newton import NewtonNet
 from skorch.callbacks import Callback
 from toys import net_of, samples
 
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
-from sklearn_transfer.training.newton import NewtonNet
 
 
 @pytest.mark.parametrize(("optimizer", "kind"), [("adam", TransferNet), ("newton", NewtonNet)])

@@ -1,1 +1,53 @@
-"""The kinds of inputs that a fit accepts, one per file."""
+"""The kinds of X that a fit accepts, one per file.
+
+A kind checks X, names its defaults and policies, and represents X for the net. `find_kind` asks the
+kinds in the order of `KINDS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ...contextual.safety import is_library_model
+from ...sources import are_several, resolve_source
+from .arrays import Modules
+from .features import GivenFeatures
+from .kind import Kind
+from .sentences import Sentences
+from .words import Words
+
+KINDS: tuple[type[Kind], ...] = (GivenFeatures, Modules, Sentences, Words)
+
+
+def find_kind(pretrained: Any) -> Kind:
+    """Resolve `pretrained`, once, and find the kind of X that it reads.
+
+    Parameters
+    ----------
+    pretrained : object
+        As the parameter of the estimators.
+
+    Returns
+    -------
+    Kind
+
+    Raises
+    ------
+    ValueError
+        If `pretrained` is an empty list.
+    """
+    resolved = pretrained
+    if are_several(pretrained):
+        if not pretrained:
+            raise ValueError("pretrained must name at least one source; got an empty list.")
+        resolved = [resolve_source(source) for source in pretrained]
+    elif pretrained is not None and not is_plain_module(pretrained):
+        resolved = resolve_source(pretrained)
+    return next(found for kind in KINDS if (found := kind.of(resolved)) is not None)
+
+
+def is_plain_module(pretrained: Any) -> bool:
+    """Whether this is a torch module over arrays, and not a sentence encoder."""
+    return isinstance(pretrained, nn.Module) and not is_library_model(pretrained)

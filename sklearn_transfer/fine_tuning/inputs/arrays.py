@@ -1,29 +1,99 @@
-"""Samples through a pretrained module: as they are, or as the features that it gives."""
+"""Arrays of any shape, which a torch module encodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 from torch import nn
 
-from ..._utils.devices import device_or_cpu
-from ...models.network import ArrayEncoder, PretrainedModule, as_array
-from ...models.sentence_encoder import SentenceInputs
-from ...text.design import Design, dense_design
-from ...training.batches import Arrays, Batches, Inputs, Samples, by_length
-from ...training.contrastive import Contrastive, tune
+from ...models.network import ArrayEncoder, as_array
+from ...training.batches import Arrays, Inputs
+from ...training.policies import Adaptation, Contrastive, Frozen
+from .kind import Kind, Representation
+from .module_features import EncoderInputs, TunedFeatures, make_module_features
+from .word_bag import FROZEN_SCALE
 
-# Samples that are encoded at a time.
-_TOGETHER = 256
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..parameters import Parameters
+
+
+class TrainedEncoder(Representation):
+    """Inputs of a pretrained module that is part of the net."""
+
+    features: EncoderInputs
+
+    def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
+        """A copy of the module, to be trained."""
+        return self.features.make_encoder(example, pulled=config.l2_sp > 0)
+
+
+class Modules(Kind):
+    """X is an array of shape (n_samples, ...), which a torch module encodes.
+
+    Parameters
+    ----------
+    module : nn.Module
+        From (n, ...) to (n, d); copies of it are trained.
+    """
+
+    name = "arrays"
+    lr_factor = 0.1  # pretrained layers are trained more slowly than the new head
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    @classmethod
+    def of(cls, pretrained: Any) -> Self | None:
+        """The kind of a torch module."""
+        return cls(pretrained) if isinstance(pretrained, nn.Module) else None
+
+    @property
+    def source(self) -> None:
+        """None: `pretrained_` names sources of texts."""
+        return None
+
+    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> NDArray[Any]:
+        """Validate X: numbers of shape (n_samples, ...)."""
+        X = validate_data(
+            estimator, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset
+        )
+        if X.ndim < 2:
+            raise ValueError(
+                f"{type(estimator).__name__}(pretrained=module) expected an array of shape "
+                f"(n_samples, ...), got shape {X.shape}. Reshape your data: X[None] is a single "
+                f"sample."
+            )
+        if reset:
+            estimator.n_features_in_ = X.shape[1]
+        return X
+
+    def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
+        """Whether the module is frozen before the head is trained."""
+        return isinstance(policy, Frozen)
+
+    def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
+        """All policies that suit any module."""
+        if not any(True for _ in self.module.parameters()):
+            return ("frozen",)
+        return ("frozen", "lp-ft", "gradual", "full")
+
+    def represent(self, config: Configuration) -> Representation:
+        """Features of the module where it is not part of the net, else its inputs."""
+        inputs = ModuleInputs(self.module)
+        if config.is_convex or isinstance(config.policy, Contrastive):
+            return TunedFeatures(make_module_features(inputs, FROZEN_SCALE, config))
+        return TrainedEncoder(inputs)
 
 
 class ModuleInputs:
-    """What a module that is trained takes: arrays in its dtype.
+    """Arrays in the dtype of a module.
 
     Parameters
     ----------
@@ -43,11 +113,11 @@ class ModuleInputs:
     def fit_transform(
         self, X: NDArray[Any], membership: csr_array | None, sample_weight: NDArray[np.floating]
     ) -> Arrays:
-        """X, shape (n_samples, ...), for the module; nothing is learned."""
+        """X, shape (n_samples, ...), in the dtype of the module; nothing is learned."""
         return self.transform(X)
 
     def transform(self, X: NDArray[Any]) -> Arrays:
-        """X, shape (n_samples, ...), for the module."""
+        """X, shape (n_samples, ...), in the dtype of the module."""
         return Arrays(as_array(X, self.module))
 
     def cut(self, max_tokens: int | None) -> ModuleInputs:
@@ -57,124 +127,3 @@ class ModuleInputs:
     def make_encoder(self, example: Arrays, *, pulled: bool) -> ArrayEncoder:
         """A copy of the module that can be trained; see `ArrayEncoder`."""
         return ArrayEncoder(self.module, pulled=pulled)
-
-
-class ModuleFeatures:
-    """What a module gives, as the columns of a linear model.
-
-    Parameters
-    ----------
-    inputs : ModuleInputs or SentenceInputs
-        How X becomes what the module takes.
-    strength : float
-        Root mean square of the norm of a training sample's features.
-    device : torch.device
-    tuning : Contrastive or None, default=None
-        A stage that trains the module first; None leaves it as it is.
-    layer_groups : sequence or None, default=None
-        The layers that the stage tells apart; None: what the module has.
-    seed : int, default=0
-        Of that stage.
-
-    Attributes
-    ----------
-    coverage : float or None
-        That of `inputs`.
-    losses : list of float
-        Of the stage, by its steps.
-
-    Notes
-    -----
-    Features are centred and divided by one number, both learned from the training samples.
-    """
-
-    def __init__(
-        self,
-        inputs: ModuleInputs | SentenceInputs,
-        strength: float,
-        device: torch.device,
-        tuning: Contrastive | None = None,
-        layer_groups: Sequence[Any] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.inputs = inputs
-        self.strength = strength
-        self.device, self.tuning, self.seed = device, tuning, seed
-        self.layer_groups = layer_groups
-
-    def fit_transform(
-        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
-    ) -> Design:
-        """Train the module if it is to be, and learn centre and scale; the design matrix of X."""
-        inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
-        self.coverage, self.losses = self.inputs.coverage, list[float]()
-        self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
-        if self.tuning is not None and membership is not None:
-            self.losses = tune(
-                self.encoder,
-                self.inputs.cut(self.tuning.max_tokens).transform(X),
-                membership,
-                sample_weight,
-                self.tuning,
-                layer_groups=self.layer_groups,
-                device=self.device,
-                seed=self.seed,
-            )
-        features = encode_inputs(self.encoder, inputs, self.device)
-        self.mean = np.average(features, axis=0, weights=sample_weight).astype(np.float32)
-        squares = np.square(features - self.mean).sum(axis=1)
-        spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
-        self.scale = np.float32(self.strength / spread if spread > 0 else 1.0)
-        return self._design(features)
-
-    def transform(self, X: Any) -> Design:
-        """The design matrix of X."""
-        return self._design(encode_inputs(self.encoder, self.inputs.transform(X), self.device))
-
-    def __getstate__(self) -> dict[str, Any]:
-        if hasattr(self, "encoder"):
-            self.encoder.to("cpu")  # where it is used it is moved
-        return self.__dict__.copy()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, device=torch.device(device_or_cpu(state["device"])))
-
-    def _design(self, features: NDArray[np.float32]) -> Design:
-        return dense_design((features - self.mean) * self.scale)
-
-
-@torch.no_grad()
-def encode_inputs(
-    encoder: PretrainedModule, inputs: Inputs, device: torch.device
-) -> NDArray[np.float32]:
-    """What an encoder gives, in batches.
-
-    Parameters
-    ----------
-    encoder : PretrainedModule
-        In the mode in which it is used; it is moved to `device`.
-    inputs : Arrays or Sequences, length n_samples
-    device : torch.device
-
-    Returns
-    -------
-    ndarray of float32, shape (n_samples, d)
-
-    Raises
-    ------
-    ValueError
-        If it refuses X, or what it gives is not (n_samples, d) or not finite.
-    """
-    encoder = encoder.to(device)
-    inputs, back = by_length(inputs)
-    together = getattr(encoder, "together", _TOGETHER)
-    batches = Batches(Samples(inputs), together, device)
-    parts = [encoder(**batch.tensors).cpu() for batch, _ in batches]
-    features: NDArray[np.float32] = torch.cat(parts).float().numpy()[back]
-    if not np.isfinite(features).all():
-        raise ValueError(
-            f"The module {type(encoder.module).__name__} gives NaN or infinite features for "
-            f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} samples. "
-            f"Look at its weights, and at the scale of X."
-        )
-    return features

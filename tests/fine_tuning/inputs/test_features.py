@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_array, csr_array, csr_matrix
 
-from sklearn_transfer.fine_tuning.inputs.features import ArrayFeatures
+from sklearn_transfer.fine_tuning.inputs.features import ScaledColumns
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, -3.0]])
 every_sparse = pytest.mark.parametrize("kind", [csr_array, csr_matrix, csc_array])
 
 
-def fitted(X, strength="auto"):
-    features = ArrayFeatures(strength)
+def fitted(X, scale=1.0):
+    features = ScaledColumns(scale)
     return features, features.fit_transform(X, csr_array(np.eye(2)), np.ones(2))
 
 
@@ -46,12 +46,12 @@ def test_dense_stays_where_training_was_dense(kind):
     np.testing.assert_array_equal(features.transform(kind(X)).dense, X)
 
 
-@pytest.mark.parametrize(("strength", "factor"), [("auto", 1), (1, 1), (0.5, 0.5), (0, 0)])
-def test_strength_is_a_factor_of_all_features(strength, factor):
-    _, dense = fitted(X, strength)
-    _, sparse = fitted(csr_array(X), strength)
-    np.testing.assert_array_equal(dense.dense, factor * X)
-    np.testing.assert_array_equal(sparse.sparse.toarray(), factor * X)
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.0])
+def test_scale_is_a_factor_of_all_features(scale):
+    _, dense = fitted(X, scale)
+    _, sparse = fitted(csr_array(X), scale)
+    np.testing.assert_array_equal(dense.dense, scale * X)
+    np.testing.assert_array_equal(sparse.sparse.toarray(), scale * X)
 
 
 @pytest.mark.parametrize("kind", [np.array, csr_array])

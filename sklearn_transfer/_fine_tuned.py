@@ -1,0 +1,244 @@
+"""The common part of the fine-tuned estimators: fit, continued fits, features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from ._utils.validation import CloneSharesPretrained
+from .fine_tuning.config import Configuration, find_seed, resolve
+from .fine_tuning.fit import Fit, Fitted, LabelledSamples
+from .fine_tuning.inputs import find_kind, is_plain_module
+from .fine_tuning.inputs.kind import Kind
+from .fine_tuning.parameters import Parameters, warn_unused
+from .fine_tuning.selection import Choice, select_policy
+from .fine_tuning.splits import group_targets, hold_out, take
+from .fine_tuning.targets import Task
+
+
+class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained):
+    """Base of the estimators that fine-tune a pretrained model for a task.
+
+    A fit works on a draft, a shallow copy of the estimator, and the estimator takes over the draft
+    at the end: a fit that fails or is interrupted leaves the estimator as it was.
+    """
+
+    _shared = ("distill_from",)
+    _task_type: ClassVar[type[Task]]
+    _fitted: Fitted
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Train on texts, arrays or features, and their targets.
+
+        Parameters
+        ----------
+        X : iterable of str, or array or sparse matrix of shape (n_samples, n_features)
+            Texts with `pretrained`; an array of shape (n_samples, ...) where that is a torch
+            module; numbers without.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets of any kind that scikit-learn accepts. None only with `distill_from`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A sample of weight 2 counts as two samples, a sample of weight 0 as none.
+        X_val, y_val : like X and y, default=None
+            Evaluated after every epoch, never trained on; `early_stopping` holds out no rows then.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If inputs or parameters have values that are not allowed.
+        TypeError
+            If something among the texts is not a string; its position is named.
+        """
+        parameters = Parameters.of(self)
+        kind, draft = find_kind(parameters.pretrained), self._draft()
+        X, y, weight = self._check_training(kind, draft, X, y, sample_weight)
+        configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
+        warn_unused(self, [config for _, config in configs])
+        previous = self._find_previous([config for _, config in configs])
+        task = self._task_type.learn(y, weight) if previous is None else previous.task
+        samples = LabelledSamples(X, task.encode(y), weight)
+        validation = _check_validation(kind, draft, task, X_val, y_val)
+        draft.adaptation_, config = select_policy(configs, task, samples, validation)
+        train, held_out = _hold_out(config, samples, validation)
+        return self._take_over(draft, Fit(config, task, previous).run(train, held_out))
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Features as the fine-tuned model sees them.
+
+        Parameters
+        ----------
+        X : like in `fit`
+
+        Returns
+        -------
+        ndarray, shape (n_samples, d)
+            The inputs of the last, linear layer of the head. After the convex solver: the
+            pretrained features and, for texts, the sum of the token weights for each logit.
+        """
+        check_is_fitted(self)
+        return self._fitted.features(self._fitted.kind.check(X, self, reset=False))
+
+    def _logits(self, X: Any) -> NDArray[np.floating]:
+        check_is_fitted(self)
+        return self._fitted.logits(self._fitted.kind.check(X, self, reset=False))
+
+    @abstractmethod
+    def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Targets and sample weights that `distill_from` gives for X."""
+
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, make_task: Callable[[NDArray[Any]], Task]
+    ) -> Self:
+        """Train one epoch on a part of the samples; `make_task` checks or declares the targets."""
+        parameters = Parameters.of(self)
+        if parameters.adaptation == "auto":
+            raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
+        previous = getattr(self, "_fitted", None)
+        kind = find_kind(parameters.pretrained) if previous is None else previous.kind
+        draft = self._draft()
+        X, y, weight = self._check_training(
+            kind, draft, X, y, sample_weight, reset=previous is None
+        )
+        task = make_task(y)
+        config = resolve(
+            parameters, kind, task, self.adaptation, find_seed(parameters), is_stream=True
+        )
+        if previous is None:
+            warn_unused(self, [config])
+        samples = LabelledSamples(X, task.encode(y), weight)
+        draft.adaptation_ = Choice(self.adaptation)
+        return self._take_over(draft, Fit(config, task, previous).run_epoch(samples))
+
+    def _draft(self) -> Self:
+        draft = object.__new__(type(self))
+        draft.__dict__ = dict(self.__dict__)
+        return draft
+
+    def _resolve_policies(
+        self, parameters: Parameters, kind: Kind, n_samples: int, *, has_validation: bool
+    ) -> list[tuple[Any, Configuration]]:
+        """The given policy or, for "auto", all that suit X, each with its configuration."""
+        is_auto = isinstance(parameters.adaptation, str) and parameters.adaptation == "auto"
+        policies = kind.candidates(parameters, n_samples) if is_auto else [parameters.adaptation]
+        seed = find_seed(parameters)
+        task = self._task_type
+        return [
+            (name, resolve(parameters, kind, task, name, seed, has_validation=has_validation))
+            for name in policies
+        ]
+
+    def _find_previous(self, configs: list[Configuration]) -> Fitted | None:
+        """The last fit, where `warm_start` continues from it."""
+        previous = getattr(self, "_fitted", None)
+        if not self.warm_start or previous is None or previous.is_convex:
+            return None
+        return None if any(config.is_convex for config in configs) else previous
+
+    def _check_training(
+        self, kind: Kind, draft: Self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
+        """Validate X, targets and weights; rows of weight zero are left out."""
+        if self.distill_from is not None:
+            check_is_fitted(self.distill_from)
+            X = list(X) if isinstance(X, Iterator) else X  # both models read it
+            y, sample_weight = self._ask_teacher(X, sample_weight)
+        X = kind.check(X, draft, reset=reset)
+        y = self._task_type.check(y, X)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.all():
+            kept = np.flatnonzero(weight)
+            X, y, weight = take(X, kept), y[kept], weight[kept]
+        return X, y, weight
+
+    def _take_over(self, draft: Self, fitted: Fitted) -> Self:
+        """Replace the fitted attributes as a whole."""
+        vars(draft).update(self._attributes(fitted))
+        self.__dict__ = draft.__dict__
+        return self
+
+    def _attributes(self, fitted: Fitted) -> dict[str, Any]:
+        return {
+            "_fitted": fitted,
+            "net_": fitted.net,
+            "module_": fitted.net.module_,
+            "history_": fitted.net.history,
+            "n_iter_": fitted.net.n_iter,
+            "pretrained_": fitted.kind.source,
+            "coverage_": fitted.representation.coverage,
+            "_n_features_out": fitted.net.module_.n_features,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The net pickles its module where all devices can open it.
+        return (
+            {**super().__getstate__(), "module_": None}
+            if hasattr(self, "net_")
+            else (super().__getstate__())
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" in state:
+            self.module_ = self.net_.module_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        is_array = is_plain_module(self.pretrained)
+        is_text = self.pretrained is not None and not is_array
+        tags.input_tags.string = is_text
+        tags.input_tags.two_d_array = not is_text
+        tags.input_tags.three_d_array = is_array
+        tags.input_tags.sparse = self.pretrained is None
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _hold_out(
+    config: Configuration, samples: LabelledSamples, validation: LabelledSamples | None
+) -> tuple[LabelledSamples, LabelledSamples | None]:
+    """The samples that are trained on, and those that are only evaluated."""
+    if validation is not None or config.is_convex or not config.parameters.early_stopping:
+        return samples, validation
+    held_out = hold_out(
+        group_targets(samples.target),
+        config.parameters.validation_fraction,
+        np.random.default_rng(config.seed),
+    )
+    return samples.take(~held_out), samples.take(held_out)
+
+
+def _check_validation(
+    kind: Kind, estimator: BaseEstimator, task: Task, X_val: Any, y_val: Any
+) -> LabelledSamples | None:
+    """Validate the samples that are evaluated only."""
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val belong together: give both or neither.")
+    if X_val is None:
+        return None
+    X_val = kind.check(X_val, estimator, reset=False)
+    target = task.encode(task.check(y_val, X_val))
+    return LabelledSamples(X_val, target, np.ones(len(target)))

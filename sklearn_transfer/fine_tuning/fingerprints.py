@@ -1,0 +1,59 @@
+"""Content of samples, modules and parameters as digests that are equal in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+from torch import nn
+
+
+def content_keys(X: Any) -> NDArray[np.int64]:
+    """Key of each sample: equal for equal samples, in every process; shape (n_samples,)."""
+    digests = b"".join(hashlib.blake2b(part, digest_size=8).digest() for part in _contents(X))
+    return np.frombuffer(digests, dtype=np.int64)
+
+
+def _contents(X: Any) -> Iterator[bytes]:
+    if isinstance(X, list):
+        return (text.encode("utf-8", "surrogatepass") for text in X)
+    if not issparse(X):
+        return (row.tobytes() for row in X)
+    matrix = csr_array(X, copy=True)
+    matrix.sum_duplicates()
+    bounds = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
+    columns = matrix.indices.astype(np.int64)
+    return (columns[a:b].tobytes() + matrix.data[a:b].tobytes() for a, b in bounds)
+
+
+def digest(*parts: bytes) -> str:
+    """Digest of byte strings, as text."""
+    whole = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        whole.update(part)
+    return whole.hexdigest()
+
+
+def digest_module(module: nn.Module) -> str:
+    """Digest of the parameters and buffers of a module."""
+    return digest(
+        *(
+            name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
+            for name, tensor in module.state_dict().items()
+        )
+    )
+
+
+def describe(value: Any) -> str:
+    """Describe a parameter by a text that is the same in every process."""
+    if isinstance(value, torch.nn.Module):
+        return type(value).__name__
+    name = getattr(value, "__qualname__", None)
+    address = re.compile(r" at 0x[0-9a-fA-F]+")  # differs between processes
+    return address.sub("", repr(value)) if name is None else f"{value.__module__}.{name}"

@@ -1,0 +1,148 @@
+"""The protocol of inputs: everything that a fit asks of one kind of X."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from ...training.batches import Inputs
+from ...training.policies import Adaptation
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..parameters import Parameters
+
+
+class Features(Protocol):
+    """Inputs of a net that are learned from X.
+
+    Attributes
+    ----------
+    coverage : float or None
+        Share of the tokens of the training texts that the pretrained model reads.
+    """
+
+    coverage: float | None
+
+    def fit_transform(
+        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
+    ) -> Inputs:
+        """Learn from the training samples, and return their inputs."""
+
+    def transform(self, X: Any) -> Inputs:
+        """Inputs of samples."""
+
+
+class Representation(ABC):
+    """Features, and the encoder that reads them.
+
+    Parameters
+    ----------
+    features : Features
+
+    Attributes
+    ----------
+    has_seen_labels : bool
+        Whether the labels of all samples have shaped the features, so that left-out samples are no
+        longer new to the model.
+    """
+
+    has_seen_labels = False
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the tokens of the training texts that the pretrained model reads."""
+        return self.features.coverage
+
+    def fit_transform(
+        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
+    ) -> Inputs:
+        """Learn from the training samples, and return their inputs."""
+        return self.features.fit_transform(X, membership, sample_weight)
+
+    def transform(self, X: Any) -> Inputs:
+        """Inputs of samples."""
+        return self.features.transform(X)
+
+    def extend(self, X: Any) -> Tensor | None:
+        """Learn words that occur for the first time; initial rows of the table for them, if any."""
+        return None
+
+    def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module | None:
+        """Module from inputs to the features of the head; None where inputs are these features."""
+        return None
+
+
+class FixedFeatures(Representation):
+    """Features that no layer of the net changes: a design matrix."""
+
+
+class Kind(ABC):
+    """One kind of X.
+
+    Attributes
+    ----------
+    name : str
+    optimizer : str
+        ``optimizer="auto"`` of mini-batch training.
+    max_epochs : int
+        ``max_epochs="auto"`` of mini-batch training.
+    lr_factor : float
+        Learning rate of the pretrained layers, where `embedding_lr` is None, relative to `lr`.
+    has_tables : bool
+        Whether word vectors are among the sources.
+    """
+
+    name: ClassVar[Literal["features", "arrays", "sentences", "words"]]
+    optimizer: ClassVar[str] = "adam"
+    max_epochs: ClassVar[int] = 20
+    lr_factor: ClassVar[float] = 1.0
+    has_tables = False
+
+    @classmethod
+    @abstractmethod
+    def of(cls, pretrained: Any) -> Self | None:
+        """The kind of X that a resolved `pretrained` reads; None where that is another kind."""
+
+    @property
+    @abstractmethod
+    def source(self) -> Any:
+        """Value of the fitted attribute `pretrained_`."""
+
+    @abstractmethod
+    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> Any:
+        """Validate X; `reset` lets the estimator remember its features."""
+
+    def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
+        """Refuse parameters that contradict this kind of X."""
+        if parameters.encoder != "mean":
+            raise ValueError(
+                f"encoder={parameters.encoder!r} reads the pretrained vectors of texts; with "
+                f"pretrained=None, a torch module or a contextual model it must stay 'mean'."
+            )
+
+    @abstractmethod
+    def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
+        """Whether the logits of a linear head are linear in everything that is trained."""
+
+    @abstractmethod
+    def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
+        """Policies that ``adaptation="auto"`` compares, the simplest first."""
+
+    def learn(self, X: Any) -> Self:
+        """This kind with everything that its sources learn from the training samples."""
+        return self
+
+    @abstractmethod
+    def represent(self, config: Configuration) -> Representation:
+        """Representation of X under a configuration; nothing is learned yet."""

@@ -1,0 +1,193 @@
+"""Features that a pretrained module computes, as the columns of a linear model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from ..._utils.devices import device_or_cpu
+from ...models.network import PretrainedModule
+from ...text.design import Design, dense_design
+from ...training.batches import Batches, Inputs, Samples, by_length
+from ...training.contrastive import tune
+from ...training.policies import Contrastive
+from .kind import Features, FixedFeatures
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+
+# Samples that are encoded at a time.
+_TOGETHER = 256
+
+
+class EncoderInputs(Features, Protocol):
+    """Inputs of a pretrained module."""
+
+    def cut(self, max_tokens: int | None) -> EncoderInputs:
+        """The same, of at most so many tokens of each text."""
+
+    def make_encoder(self, example: Any, *, pulled: bool) -> PretrainedModule:
+        """Copy of the module that can be trained."""
+
+
+class ModuleFeatures:
+    """Features of a module: centred, and divided by one number.
+
+    Centre and scale are learned from the training samples.
+
+    Parameters
+    ----------
+    inputs : EncoderInputs
+    scale : float
+        Root mean square of the norm of a training sample's features.
+    device : torch.device
+    tuning : Contrastive or None, default=None
+        Stage that trains the module first; None leaves it as it is.
+    layer_groups : sequence or None, default=None
+        Layers that the stage tells apart; None takes those of the module.
+    seed : int, default=0
+        Of that stage.
+
+    Attributes
+    ----------
+    coverage : float or None
+        That of `inputs`.
+    losses : list of float
+        Loss of each step of the stage.
+    """
+
+    def __init__(
+        self,
+        inputs: EncoderInputs,
+        scale: float,
+        device: torch.device,
+        *,
+        tuning: Contrastive | None = None,
+        layer_groups: Sequence[Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.inputs = inputs
+        self.scale = scale
+        self.device, self.tuning, self.seed = device, tuning, seed
+        self.layer_groups = layer_groups
+
+    def fit_transform(
+        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
+    ) -> Design:
+        """Train the module if there is a stage, learn centre and scale, and return the design of X."""
+        inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
+        self.coverage, self.losses = self.inputs.coverage, list[float]()
+        self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
+        if self.tuning is not None and membership is not None:
+            self.losses = tune(
+                self.encoder,
+                self.inputs.cut(self.tuning.max_tokens).transform(X),
+                membership,
+                sample_weight,
+                self.tuning,
+                layer_groups=self.layer_groups,
+                device=self.device,
+                seed=self.seed,
+            )
+        features = encode_inputs(self.encoder, inputs, self.device)
+        self.mean = np.average(features, axis=0, weights=sample_weight).astype(np.float32)
+        squares = np.square(features - self.mean).sum(axis=1)
+        spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
+        self.factor = np.float32(self.scale / spread if spread > 0 else 1.0)
+        return self._design(features)
+
+    def transform(self, X: Any) -> Design:
+        """Design matrix of X."""
+        return self._design(encode_inputs(self.encoder, self.inputs.transform(X), self.device))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if hasattr(self, "encoder"):
+            self.encoder.to("cpu")  # each use moves it to its device
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, device=torch.device(device_or_cpu(state["device"])))
+
+    def _design(self, features: NDArray[np.float32]) -> Design:
+        return dense_design((features - self.mean) * self.factor)
+
+
+class TunedFeatures(FixedFeatures):
+    """Features of a module, which a contrastive stage may have trained."""
+
+    features: ModuleFeatures
+
+    @property
+    def has_seen_labels(self) -> bool:  # type: ignore[override]
+        """Whether the stage has trained the module with the labels."""
+        return bool(self.features.losses)
+
+
+def make_module_features(
+    inputs: EncoderInputs, auto_scale: float, config: Configuration
+) -> ModuleFeatures:
+    """Features of a configuration; nothing is learned yet.
+
+    Parameters
+    ----------
+    inputs : EncoderInputs
+    auto_scale : float
+        ``pretrained_scale="auto"``.
+    config : Configuration
+
+    Returns
+    -------
+    ModuleFeatures
+    """
+    scale = config.pretrained_scale
+    policy = config.policy
+    return ModuleFeatures(
+        inputs,
+        auto_scale if scale == "auto" else float(scale),
+        config.device,
+        tuning=policy if isinstance(policy, Contrastive) else None,
+        layer_groups=config.parameters.layer_groups,
+        seed=config.seed,
+    )
+
+
+@torch.no_grad()
+def encode_inputs(
+    encoder: PretrainedModule, inputs: Inputs, device: torch.device
+) -> NDArray[np.float32]:
+    """Encode inputs in batches.
+
+    Parameters
+    ----------
+    encoder : PretrainedModule
+        Used in its present mode, and moved to `device`.
+    inputs : Arrays or Sequences, length n_samples
+    device : torch.device
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples, d)
+
+    Raises
+    ------
+    ValueError
+        If the encoder refuses X, or its features are not finite or not of shape (n_samples, d).
+    """
+    encoder = encoder.to(device)
+    inputs, back = by_length(inputs)
+    together = getattr(encoder, "together", _TOGETHER)
+    batches = Batches(Samples(inputs), together, device)
+    parts = [encoder(**batch.tensors).cpu() for batch, _ in batches]
+    features: NDArray[np.float32] = torch.cat(parts).float().numpy()[back]
+    if not np.isfinite(features).all():
+        raise ValueError(
+            f"The module {type(encoder.module).__name__} gives NaN or infinite features for "
+            f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} samples. "
+            f"Look at its weights, and at the scale of X."
+        )
+    return features

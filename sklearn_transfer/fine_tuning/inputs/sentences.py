@@ -1,0 +1,73 @@
+"""Texts that a sentence encoder reads as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from sklearn.base import BaseEstimator
+
+from ...contextual.model import ContextualModel
+from ...models.sentence_encoder import SentenceInputs
+from ...training.policies import Adaptation, Contrastive, Frozen
+from .arrays import TrainedEncoder
+from .kind import Kind, Representation
+from .module_features import TunedFeatures, make_module_features
+from .word_bag import FROZEN_SCALE, SENTENCE_SCALE, make_word_bag
+from .words import check_raw_texts
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..parameters import Parameters
+
+# From so many labels on, training the top layers with the head beats a contrastive stage before it.
+_MANY_LABELS = 1000
+
+
+class Sentences(Kind):
+    """X is texts, and one contextual model encodes them.
+
+    Parameters
+    ----------
+    model : ContextualModel
+    """
+
+    name = "sentences"
+    optimizer = "adamw"
+    max_epochs = 3  # Devlin et al. 2019, section A.3
+    lr_factor = 0.005
+
+    def __init__(self, model: ContextualModel) -> None:
+        self.model = model
+
+    @classmethod
+    def of(cls, pretrained: Any) -> Self | None:
+        """The kind of a contextual model."""
+        return cls(pretrained) if isinstance(pretrained, ContextualModel) else None
+
+    @property
+    def source(self) -> ContextualModel:
+        """The model."""
+        return self.model
+
+    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
+        """Validate X: a list of texts."""
+        return check_raw_texts(X, estimator)
+
+    def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
+        """Whether the model is frozen before the head is trained."""
+        return isinstance(policy, Frozen)
+
+    def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
+        """Frozen features, and the policy that suits the number of labels."""
+        return ("frozen", "contrastive" if n_samples < _MANY_LABELS else "top-2")
+
+    def represent(self, config: Configuration) -> Representation:
+        """Features of the model where it is not part of the net, else the tokens of the texts."""
+        max_tokens = config.parameters.max_tokens
+        model = self.model if max_tokens is None else self.model.cut(max_tokens)
+        if isinstance(config.policy, Contrastive):
+            scale = SENTENCE_SCALE if config.is_convex else FROZEN_SCALE
+            return TunedFeatures(make_module_features(SentenceInputs(model), scale, config))
+        if config.is_frozen:
+            return make_word_bag([model], config)
+        return TrainedEncoder(SentenceInputs(model))

@@ -1,0 +1,48 @@
+"""Texts as a bag of words: token columns next to pretrained ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...sources import Source, find_tables
+from ...text.features import BagFeatures
+from ...text.tokens import Splitting
+from .kind import FixedFeatures
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..parameters import Parameters
+
+# Norm of centred frozen features: without token weights no block of words stands next to them. The
+# features of sentence encoders separate classes at a smaller norm, with few labels better.
+FROZEN_SCALE, SENTENCE_SCALE = 3.0, 0.6
+
+
+def make_splitting(parameters: Parameters) -> Splitting:
+    """Settings of the tokenizer."""
+    return Splitting(
+        parameters.tokenizer, parameters.token_pattern, parameters.lowercase, parameters.max_tokens
+    )
+
+
+def make_word_bag(sources: Sequence[Source], config: Configuration) -> FixedFeatures:
+    """Bag of words of a configuration; frozen, it has no token columns."""
+    parameters = config.parameters
+    scale = config.pretrained_scale
+    if scale == "auto" and config.is_frozen:
+        sentences = config.is_convex and not find_tables(sources)
+        scale = SENTENCE_SCALE if sentences else FROZEN_SCALE
+    return FixedFeatures(
+        BagFeatures(
+            sources,
+            make_splitting(parameters),
+            ngram_range=parameters.ngram_range,
+            char_ngram_range=parameters.char_ngram_range,
+            strength=scale,
+            pull=config.l2_sp,
+            offsets=not config.is_frozen,
+            weighting=parameters.weighting,
+            oov=parameters.oov,
+        )
+    )

@@ -1,0 +1,51 @@
+"""Texts as sequences of words, whose vectors are trained in mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...models.readers import make_text_encoder
+from ...text.rows import WordRows
+from ...training.batches import Inputs
+from ...training.optimizers import is_row_wise
+from ...vectors.pretrained_vectors import PretrainedVectors
+from .kind import Representation
+from .word_bag import make_splitting
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+
+
+class WordSequences(Representation):
+    """Rows of a trainable table, and the reader that encodes them."""
+
+    features: WordRows
+
+    def extend(self, X: Any) -> Tensor:
+        """Rows for the words that occur for the first time, shape (n_new, dim)."""
+        return torch.from_numpy(self.features.extend(X))
+
+    def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
+        """The table of rows and its reader."""
+        return make_text_encoder(
+            torch.from_numpy(self.features.rows),
+            config.parameters.encoder,
+            config.parameters.encoder_params,
+            sparse=is_row_wise(config.optimizer),
+            pulled=config.l2_sp > 0,
+        )
+
+
+def make_word_sequences(tables: Sequence[PretrainedVectors], config: Configuration) -> WordRows:
+    """Rows of a configuration; nothing is learned yet."""
+    parameters = config.parameters
+    return WordRows(
+        tables,
+        make_splitting(parameters),
+        weighting=parameters.weighting,
+        oov=parameters.oov,
+    )

@@ -1,0 +1,105 @@
+"""Texts that are read by word vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from sklearn.base import BaseEstimator
+
+from ..._utils.validation import VectorsEstimator, check_texts, looks_like_texts
+from ...contextual.model import ContextualModel
+from ...sources import Source, find_tables, load_sources
+from ...training.policies import Adaptation, Frozen, Full
+from .kind import Kind, Representation
+from .word_bag import make_word_bag
+from .word_sequences import WordSequences, make_word_sequences
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..parameters import Parameters
+
+
+def check_raw_texts(X: Any, estimator: BaseEstimator) -> list[str]:
+    """Validate X as texts, and refuse a matrix by a message that names the way out."""
+    name = type(estimator).__name__
+    if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
+        raise ValueError(
+            f"{name}(pretrained=...) reads texts, got a matrix of shape {X.shape}. For numeric "
+            f"features leave pretrained=None."
+        )
+    return check_texts(X, estimator=name)
+
+
+class Words(Kind):
+    """X is texts, whose words have pretrained vectors; or several sources read the texts.
+
+    Parameters
+    ----------
+    sources : sequence of PretrainedVectors, ContextualModel or VectorsEstimator
+    is_list : bool
+        Whether `pretrained` is a list.
+    """
+
+    name = "words"
+
+    def __init__(self, sources: Sequence[Source | VectorsEstimator], *, is_list: bool) -> None:
+        self.sources, self.is_list = list(sources), is_list
+        self.has_tables = not all(isinstance(s, ContextualModel) for s in sources)
+
+    @classmethod
+    def of(cls, pretrained: Any) -> Self | None:
+        """The kind of one or several sources."""
+        if isinstance(pretrained, list):
+            return cls(pretrained, is_list=True)
+        is_table = pretrained is not None and not isinstance(pretrained, ContextualModel)
+        return cls([pretrained], is_list=False) if is_table else None
+
+    @property
+    def source(self) -> Any:
+        """The source, or the list of sources."""
+        return self.sources if self.is_list else self.sources[0]
+
+    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
+        """Validate X: a list of texts."""
+        return check_raw_texts(X, estimator)
+
+    def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
+        """Refuse layers that word vectors do not have."""
+        if parameters.layer_groups is not None:
+            raise ValueError(
+                "layer_groups names the layers of a torch module or a contextual model given as "
+                "pretrained; word vectors are one layer."
+            )
+
+    def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
+        """Whether the model is the bag of words."""
+        return parameters.encoder == "mean" and isinstance(policy, Frozen | Full)
+
+    def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
+        """All policies that differ for one layer of vectors."""
+        if parameters.encoder == "mean":
+            return ("frozen", "full")
+        return ("frozen", "lp-ft", "gradual", "full")
+
+    def learn(self, X: Any) -> Self:
+        """The sources, with estimators of vectors fitted on the training texts."""
+        sources = load_sources(self.sources, X)
+        return type(self)(sources, is_list=self.is_list)
+
+    def represent(self, config: Configuration) -> Representation:
+        """A bag of words where the model is linear or frozen, else sequences of rows."""
+        max_tokens = config.parameters.max_tokens
+        sources = [
+            source.cut(max_tokens) if max_tokens and isinstance(source, ContextualModel) else source
+            for source in load_sources(self.sources)
+        ]
+        if config.reads_bags:
+            return make_word_bag(sources, config)
+        if len(find_tables(sources)) < len(sources):
+            raise ValueError(
+                "Among several sources a contextual model gives features and stays as it is: use "
+                "encoder='mean' with a linear head, or adaptation='frozen'. To train it, give it "
+                "alone."
+            )
+        return WordSequences(make_word_sequences(find_tables(sources), config))

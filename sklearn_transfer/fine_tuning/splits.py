@@ -1,0 +1,93 @@
+"""Stratified parts of the training samples: folds, and samples that are held out.
+
+scikit-learn's splitters refuse a class with one sample, and may hold out all samples of a class; a
+fit does neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .targets import Target
+
+
+def take(X: Any, rows: NDArray[np.int64]) -> Any:
+    """Rows of a list of texts or of an array."""
+    return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
+
+
+def assign_folds(
+    groups: NDArray[np.int64], keys: NDArray[np.integer], n_folds: int
+) -> NDArray[np.int64]:
+    """Assign stratified folds in which equal samples are together.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n_samples,)
+        Classes, or other strata.
+    keys : ndarray of int, shape (n_samples,)
+        Order of the samples within a group; equal for equal samples.
+    n_folds : int
+
+    Returns
+    -------
+    ndarray of int64, shape (n_samples,)
+        From 0 to `n_folds` - 1; -1 where all samples of a group are equal: they always train.
+    """
+    rank, n_distinct = _rank_within(groups, keys)
+    return np.where(n_distinct > 1, rank % n_folds, -1)
+
+
+def hold_out(
+    groups: NDArray[np.int64], fraction: float, generator: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose samples to hold out: a share of every group, but never all of it.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n_samples,)
+    fraction : float
+    generator : numpy Generator
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If no sample would be held out.
+    """
+    rank, size = _rank_within(groups, generator.permutation(len(groups)))
+    held_out: NDArray[np.bool_] = rank < np.minimum(np.round(fraction * size), size - 1)
+    if not held_out.any():
+        raise ValueError(
+            f"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "
+            f"{len(groups)} samples in {len(np.unique(groups))} classes rounds to no sample. Give "
+            f"more samples, a larger fraction, or X_val and y_val."
+        )
+    return held_out
+
+
+def _rank_within(
+    groups: NDArray[np.int64], keys: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rank of each sample's key among the distinct keys of its group, and their number."""
+    order = np.lexsort((keys, groups))
+    group, key = groups[order], keys[order]
+    new_group = np.append(True, group[1:] != group[:-1])
+    distinct = np.cumsum(new_group | np.append(True, key[1:] != key[:-1])) - 1
+    first = distinct[new_group][np.cumsum(new_group) - 1]
+    rank = np.empty(len(groups), dtype=np.int64)
+    rank[order] = distinct - first
+    n_distinct = np.zeros(int(groups.max()) + 1, dtype=np.int64)
+    np.maximum.at(n_distinct, groups, rank + 1)
+    return rank, n_distinct[groups]
+
+
+def group_targets(target: Target) -> NDArray[np.int64]:
+    """Strata of encoded targets: the classes; one stratum for indicators and values."""
+    return target if target.dtype == np.int64 else np.zeros(len(target), dtype=np.int64)

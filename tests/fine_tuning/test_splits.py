@@ -1,0 +1,96 @@
+"""Stratified folds, and samples that are held out."""
+
+import numpy as np
+import pytest
+
+from sklearn_transfer.fine_tuning.splits import assign_folds, group_targets, hold_out, take
+
+# Folds
+
+
+def shuffled_folds(groups, seed=0):
+    return assign_folds(groups, np.random.default_rng(seed).permutation(len(groups)), 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_training_part_has_every_class(seed):
+    y = np.array([0] * 11 + [1] * 2 + [2] * 3 + [3])
+    fold = shuffled_folds(y, seed)
+    for number in range(5):
+        assert set(y[fold != number]) == {0, 1, 2, 3}
+
+
+def test_folds_are_of_one_size_and_stratified():
+    y = np.repeat([0, 1], [50, 10])
+    fold = shuffled_folds(y)
+    assert np.bincount(fold).tolist() == [12] * 5
+    assert np.bincount(fold[y == 1]).tolist() == [2] * 5
+
+
+def test_the_only_sample_of_a_class_is_never_left_out():
+    assert shuffled_folds(np.array([0, 1, 0, 0]))[1] == -1
+
+
+def test_equal_samples_are_in_one_fold():
+    keys = np.array([7, 3, 7, 1, 3, 9, 7])
+    fold = assign_folds(np.zeros(7, dtype=np.int64), keys, 2)
+    assert fold.tolist() == [0, 1, 0, 0, 1, 1, 0]
+
+
+def test_a_class_of_equal_samples_is_never_left_out():
+    fold = assign_folds(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 6]), 2)
+    assert fold.tolist() == [-1, -1, 0, 1]
+
+
+def test_indicators_and_values_are_one_group():
+    assert group_targets(np.eye(3, dtype=np.float32)).tolist() == [0, 0, 0]
+    assert group_targets(np.array([2, 0, 1])).tolist() == [2, 0, 1]
+
+
+def test_rows_are_taken_from_lists_and_arrays():
+    rows = np.array([2, 0])
+    assert take(["a", "b", "c"], rows) == ["c", "a"]
+    assert take(np.arange(3), rows).tolist() == [2, 0]
+
+
+# Held out
+
+
+def held(target, fraction=0.2, seed=0):
+    return hold_out(group_targets(target), fraction, np.random.default_rng(seed))
+
+
+def test_the_fraction_of_every_class_is_held_out():
+    target = np.repeat([0, 1, 2], [10, 50, 5])
+    assert np.bincount(target[held(target)]).tolist() == [2, 10, 1]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("counts", [[1, 1, 30], [2, 3, 40], [1, 2, 100]])
+def test_no_class_is_held_out_whole(fraction, counts):
+    target = np.repeat([0, 1, 2], counts)
+    assert set(target[~held(target, fraction)].tolist()) == {0, 1, 2}
+
+
+def test_the_generator_alone_decides_which():
+    target = np.repeat([0, 1], 50)
+    first, again, other = held(target), held(target), held(target, seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_an_indicator_matrix_is_not_stratified():
+    target = np.repeat(np.eye(2, dtype=np.float32), [1, 9], axis=0)
+    assert held(target, 0.3).sum() == 3
+
+
+@pytest.mark.parametrize(("n", "fraction"), [(3, 0.1), (1, 0.9)])
+def test_nothing_to_hold_out_is_an_error_with_the_cures(n, fraction):
+    target = np.repeat([0, 1], n)
+    with pytest.raises(
+        ValueError,
+        match=rf"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "
+        rf"{2 * n} samples in 2 classes rounds to no sample\. Give more samples, a larger fraction, or "
+        r"X_val and y_val\.",
+    ):
+        held(target, fraction)
