@@ -90,7 +90,7 @@ def test_nothing_to_hold_out_is_an_error_with_the_cures(n, fraction):
     with pytest.raises(
         ValueError,
         match=rf"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "
-        rf"{2 * n} samples in 2 classes rounds to no sample\. Give more samples, a larger fraction, or "
-        r"X_val and y_val\.",
+        rf"{2 * n} samples in 2 classes rounds to no sample\. Give more samples, a larger "
+        r"fraction, or X_val and y_val\.",
     ):
         held(target, fraction)
