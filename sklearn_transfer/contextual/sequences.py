@@ -1,4 +1,4 @@
-"""Texts as the tokens of an encoder: without padding, until they are put side by side."""
+"""Token ids of texts, ragged until a batch is padded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 
 class Padding(NamedTuple):
-    """How a model wants texts of several lengths side by side.
+    """Id and side of the padding.
 
     Attributes
     ----------
     id : int
-        What stands beside a text.
     left : bool
-        On which side of it.
+        Whether the padding precedes the text.
     """
 
     id: int
@@ -27,21 +26,21 @@ class Padding(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequences:
-    """Texts as a model's tokens.
+    """Token ids of texts and, optionally, the states that enter a layer of the encoder.
 
     Attributes
     ----------
     ids : ndarray of int32, shape (n_ids,)
         Of all texts, special tokens included.
     starts, lengths : ndarray of int64, shape (n_texts,)
-        Text ``i`` is ``ids[starts[i] : starts[i] + lengths[i]]``.
+        The ids of text ``i`` are ``ids[starts[i] : starts[i] + lengths[i]]``.
     n_tokens : ndarray of int64, shape (n_texts,)
-        How many each would have if none were cut off.
+        Lengths without truncation.
     padding : Padding
     states : ndarray of float32 or float16, shape (n_ids, d), or None, default=None
-        What enters a layer of the model, a row for each id.
-    level : int, default=0
-        The layer.
+        The states that enter `layer`, one row per id.
+    layer : int, default=0
+        The lowest layer that remains to be computed.
     """
 
     ids: NDArray[np.int32]
@@ -50,7 +49,7 @@ class Sequences:
     n_tokens: NDArray[np.int64]
     padding: Padding
     states: NDArray[np.floating] | None = None
-    level: int = 0
+    layer: int = 0
 
     @classmethod
     def alone(
@@ -60,7 +59,7 @@ class Sequences:
         after: NDArray[np.int32],
         padding: Padding,
     ) -> Sequences:
-        """Each token as a text of its own, between the special tokens of a text."""
+        """Make a text of each id, between the ids `before` and `after`."""
         around = np.concatenate([before, ids[:1], after]).astype(np.int32)
         lines = np.tile(around, (len(ids), 1))
         lines[:, len(before)] = ids
@@ -71,7 +70,7 @@ class Sequences:
         return len(self.lengths)
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> Sequences:
-        """Some of the texts, in the order given; ids and states are shared."""
+        """Select texts, in the order given; ids and states are shared."""
         return replace(
             self,
             starts=self.starts[texts],
@@ -79,14 +78,15 @@ class Sequences:
             n_tokens=self.n_tokens[texts],
         )
 
-    def places(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where each cell of a batch comes from, and whether it is a token.
+    def positions(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Lay the texts out as a padded matrix of positions.
 
         Returns
         -------
-        places : ndarray of int64, shape (n_texts, longest)
-            Positions in `ids`; zero beside the texts.
+        positions : ndarray of int64, shape (n_texts, longest)
+            Indices into `ids`; 0 for padding.
         mask : ndarray of bool, shape (n_texts, longest)
+            False for padding.
         """
         longest = self.lengths.max(initial=0)
         column = np.arange(longest)[None]
@@ -95,30 +95,37 @@ class Sequences:
         return np.where(mask, within + self.starts[:, None], 0), mask
 
     def padded(self) -> dict[str, NDArray[Any]]:
-        """Ids (int64) and mask (bool), each of shape (n_texts, longest); states, if there are."""
-        places, mask = self.places()
-        found: dict[str, NDArray[Any]] = {
-            "ids": np.where(mask, self.ids[places], self.padding.id).astype(np.int64),
+        """Pad the texts to the same length.
+
+        Returns
+        -------
+        dict
+            ``ids``, int64, and ``mask``, bool, shape (n_texts, longest); with states also
+            ``states``, float32, shape (n_texts, longest, d).
+        """
+        positions, mask = self.positions()
+        arrays: dict[str, NDArray[Any]] = {
+            "ids": np.where(mask, self.ids[positions], self.padding.id).astype(np.int64),
             "mask": mask,
         }
         if self.states is not None:
-            found["states"] = self.states[places].astype(np.float32, copy=False)
-        return found
+            arrays["states"] = self.states[positions].astype(np.float32, copy=False)
+        return arrays
 
 
 def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Texts of similar length together, the longest first, so that memory lacks early.
+    """Batch texts of similar length, longest first, so that memory runs out early if at all.
 
     Parameters
     ----------
     lengths : ndarray of int64, shape (n_texts,)
     max_tokens : int
-        Of a batch, padding included; a longer text is alone.
+        Maximum size of a batch in tokens, padding included; a longer text is a batch of its own.
 
     Yields
     ------
     ndarray of int64, shape (n,)
-        Positions of texts; each once.
+        Positions of texts; each text occurs once.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -27,7 +27,6 @@ from ..contextual.sequences import Sequences
 from ..models.linear import LinearBag, make_linear_bag
 from ..models.network import Network, make_head, measure_width
 from ..models.readers import make_text_encoder
-from ..models.sentence_encoder import SentenceInputs
 from ..sources import (
     are_several,
     find_contextual,
@@ -55,6 +54,7 @@ from .calibration import assign_folds, fit_temperature
 from .config import Choices, Steps
 from .inputs.arrays import ModuleFeatures, ModuleInputs
 from .inputs.features import ArrayFeatures
+from .inputs.sentences import SentenceInputs
 from .selection import take
 from .targets import Labels, Target, check_labels, hold_out
 

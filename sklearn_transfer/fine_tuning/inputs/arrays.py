@@ -13,10 +13,10 @@ from torch import nn
 
 from ..._utils.devices import device_or_cpu
 from ...models.network import ArrayEncoder, PretrainedModule, as_array
-from ...models.sentence_encoder import SentenceInputs
 from ...text.design import Design, dense_design
 from ...training.batches import Arrays, Batches, Inputs, Samples, by_length
 from ...training.contrastive import Contrastive, tune
+from .sentences import SentenceInputs
 
 # Samples that are encoded at a time.
 _TOGETHER = 256
