@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.devices import device_or_cpu
 from .._utils.validation import check_texts
 from ..vectors.catalog import locate
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage import hub
 from .distillation import DistilledWords
 from .embedding_cache import EmbeddingCacheInfo
-from .opening import open_folder, pack_model, unpack_model, wrap_library_model
+from .opening import copy_to_cpu, open_folder, wrap_library_model
 from .runtime import OpenModel
 from .safety import is_library_model
 from .sequences import Sequences
@@ -322,19 +323,23 @@ class ContextualModel:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        source, expected = self.source, None
-        if not isinstance(source, str | os.PathLike):
-            source = pack_model(source)
-        elif self.settings.pickle_weights:
-            source = pack_model(self.library_model)
+        source, expected, device = self.source, None, None
+        is_library = not isinstance(source, str | os.PathLike)
+        if is_library or self.settings.pickle_weights:
+            library = source if is_library else self.library_model
+            source, device = copy_to_cpu(library), str(library.device)
         elif self._held is not None:
             expected = self.fingerprint
             if not (isinstance(source, str) and hub.parse(source)):
                 source = os.fspath(self.folder)
-        return {"source": source, "settings": self.settings, "_expected": expected}
+        state = {"source": source, "settings": self.settings, "_expected": expected}
+        return {**state, "device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, source=unpack_model(state["source"]), _held=None)
+        device = state.pop("device")
+        self.__dict__.update(state, _held=None)
+        if device is not None:
+            self.source.to(device_or_cpu(device))
 
     @property
     def _name(self) -> str:

@@ -1,18 +1,18 @@
-"""Opening models of sentence-transformers, each once per process, and pickling opened ones."""
+"""Opening models of sentence-transformers, each once per process."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._utils.devices import device_or_cpu, resolve_device
+from .._utils.devices import resolve_device
 from .._utils.validation import VectorFormatError, import_optional
 from ..vectors.storage.opening import Opened
 from .runtime import OpenModel
@@ -104,18 +104,10 @@ def _without_progress_bar() -> Iterator[None]:
 
 
 def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
-    """Wrap a model that is open already, once until its weights change.
+    """Wrap a SentenceTransformer, once until its weights change.
 
-    Parameters
-    ----------
-    library : SentenceTransformer
-        It is moved to the device and put in evaluation mode.
-    settings : Settings
-
-    Returns
-    -------
-    OpenModel
-        Its fingerprint covers the weights, the modules and the tokenizer.
+    It is moved to the device and put in evaluation mode. The fingerprint covers its weights,
+    modules and tokenizer.
     """
     chosen = library.device if settings.device == "auto" else resolve_device(settings.device)
     device = str(chosen)
@@ -139,36 +131,6 @@ def _hash_library(library: Any) -> str:
     return digest.hexdigest()
 
 
-class Packed(NamedTuple):
-    """A pickled model of an accelerator, which can be opened on a machine without one.
-
-    Attributes
-    ----------
-    device : str
-    stored : bytes
-    """
-
-    device: str
-    stored: bytes
-
-
-def pack_model(library: Any) -> Any:
-    """Prepare a model of the library for a pickle: itself on a CPU, else `Packed`."""
-    device = str(library.device)
-    if device == "cpu":
-        return library
-    stored = io.BytesIO()
-    import_module("torch").save(library, stored)
-    return Packed(device, stored.getvalue())
-
-
-def unpack_model(packed: Any) -> Any:
-    """Restore a model on its device or, if that is not available, on the CPU."""
-    if not isinstance(packed, Packed):
-        return packed
-    device = device_or_cpu(packed.device)
-    return (
-        import_module("torch")
-        .load(io.BytesIO(packed.stored), map_location=device, weights_only=False)
-        .to(device)
-    )
+def copy_to_cpu(library: Any) -> Any:
+    """Copy a model of an accelerator, so that its pickle opens without one."""
+    return library if str(library.device) == "cpu" else copy.deepcopy(library).to("cpu")

@@ -98,19 +98,9 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
 
 
 def hash_files(path: Path, files: Sequence[Path]) -> str:
-    """Hash the names and contents of the files of a model.
+    """Hash the names and contents of files in a folder: 32 hexadecimal digits.
 
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    files : sequence of Path
-        In it.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits. A file whose size and time are the same is not read again.
+    A file whose size and time are the same is not read again.
     """
     whole = hashlib.blake2b(digest_size=16)
     for file in files:

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 
 class Padding(NamedTuple):
-    """Id and side of the padding.
-
-    Attributes
-    ----------
-    id : int
-    left : bool
-        Whether the padding precedes the text.
-    """
+    """Id of the padding, and whether it precedes the text."""
 
     id: int
     left: bool
@@ -50,21 +43,6 @@ class Sequences:
     padding: Padding
     states: NDArray[np.floating] | None = None
     layer: int = 0
-
-    @classmethod
-    def alone(
-        cls,
-        ids: NDArray[np.int32],
-        before: NDArray[np.int32],
-        after: NDArray[np.int32],
-        padding: Padding,
-    ) -> Sequences:
-        """Make a text of each id, between the ids `before` and `after`."""
-        around = np.concatenate([before, ids[:1], after]).astype(np.int32)
-        lines = np.tile(around, (len(ids), 1))
-        lines[:, len(before)] = ids
-        lengths = np.full(len(ids), lines.shape[1])
-        return cls(lines.ravel(), np.cumsum(lengths) - lengths, lengths, lengths, padding)
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -86,17 +86,12 @@ class SentenceTokenizer:
         return Sequences(ids, np.cumsum(lengths) - lengths, lengths, n_tokens, self.padding)
 
     def split_alone(self, ids: NDArray[np.int32]) -> Sequences:
-        """Make a text of each token id, between the special tokens and without the prompt.
-
-        Parameters
-        ----------
-        ids : ndarray of int32, shape (n_texts,)
-
-        Returns
-        -------
-        Sequences, length n_texts
-        """
+        """Make a text of each id, between the special tokens and without the prompt."""
         inner, whole = self._ids("a", add_special_tokens=False), self._ids("a")
         before = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-        special = np.array(whole, dtype=np.int32)
-        return Sequences.alone(ids, special[:before], special[before + len(inner) :], self.padding)
+        special = whole[:before], whole[before + len(inner) :]
+        lines = np.tile(np.array([*special[0], 0, *special[1]], dtype=np.int32), (len(ids), 1))
+        lines[:, before] = ids
+        lengths = np.full(len(ids), lines.shape[1])
+        starts = np.cumsum(lengths) - lengths
+        return Sequences(lines.ravel(), starts, lengths, lengths, self.padding)

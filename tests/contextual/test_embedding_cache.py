@@ -213,11 +213,11 @@ def test_processes_share_the_work_and_encode_each_text_once(tmp_path: Path):
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_work, args=(tmp_path / "kept", log, part))
-        for part in (texts, texts[::-1], texts[100:])
+        for part in (texts, texts[::-1])
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [process.exitcode for process in processes] == [0, 0]
     assert sorted(log.read_text().splitlines()) == sorted(texts)

@@ -79,8 +79,8 @@ def test_tokens_beyond_the_limit_are_counted_and_cut_off(tiny_model: Path, model
 
 
 def test_very_long_texts_and_lone_surrogates(model: ContextualModel):
-    texts = ["the cat " * 100_000, "a \ud800 cat", "\x00"]
-    assert model.split(texts).n_tokens[0] == 200_002
+    texts = ["the cat " * 10_000, "a \ud800 cat", "\x00"]
+    assert model.split(texts).n_tokens[0] == 20_002
     assert np.isfinite(model.encode(texts)).all()
 
 
@@ -134,8 +134,9 @@ def test_on_disk_they_are_there_for_the_next_process(
         features = model.encode(TEXTS)
         assert model.cache_info().folder.is_relative_to(root)
         opening.clear()
+        content = pickle.dumps(model)
         del model
-        again = ContextualModel(tiny_model, cache=cache)
+        again = pickle.loads(content)
         np.testing.assert_array_equal(again.encode(TEXTS), features)
         assert again.cache_info().n_encoded == 0
     assert cache_info().n_encoders == 1
