@@ -166,11 +166,6 @@ class ContextualModel:
         return self._model.n_layers
 
     @property
-    def n_prompt(self) -> int:
-        """The number of tokens of the prompt and of the special tokens before it, 0 without one."""
-        return self._tokenizer.n_prompt
-
-    @property
     def library_model(self) -> Any:
         """The SentenceTransformer; it must not be changed."""
         return self._model.library
@@ -198,9 +193,8 @@ class ContextualModel:
             If a batch does not fit into memory, once.
         """
         texts = check_texts(texts, estimator=type(self).__name__)
-        return self._model.cache(self.settings).get(
-            texts, lambda missing: self._run(self.split(missing), self.n_prompt)
-        )
+        cache = self._model.cache(self.settings)
+        return cache.get(texts, lambda missing: self._run(self.split(missing)))
 
     def split(self, texts: Sequence[str]) -> Sequences:
         """Tokenize texts.
@@ -292,8 +286,8 @@ class ContextualModel:
         """Remove the features that are kept, in memory and on disk."""
         self._model.cache(self.settings).clear()
 
-    def _run(self, sequences: Sequences, n_prompt: int = 0) -> NDArray[np.float32]:
-        return self._model.run(sequences, self.settings.batch_tokens, n_prompt)
+    def _run(self, sequences: Sequences) -> NDArray[np.float32]:
+        return self._model.run(sequences, self.settings.batch_tokens)
 
     @property
     def _tokenizer(self) -> SentenceTokenizer:

@@ -31,28 +31,7 @@ def clear() -> None:
 
 
 def open_folder(path: Path, settings: Settings, *, expected: str | None = None) -> OpenModel:
-    """Open a folder, or return the model that was opened from it before.
-
-    Parameters
-    ----------
-    path : Path
-    settings : Settings
-    expected : str or None, default=None
-        Fingerprint that the folder must have.
-
-    Returns
-    -------
-    OpenModel
-
-    Raises
-    ------
-    ValueError
-        If the folder has another fingerprint.
-    VectorFormatError
-        If the folder is unsafe, or the library cannot open it.
-    MissingDependencyError
-        If the library, of the extra ``contextual``, is not installed.
-    """
+    """Open a folder of the `expected` fingerprint, or return its model that is open already."""
     device = resolve_device(settings.device)
     trusted = settings.trust_remote_code
     fingerprint = hash_files(path, check_folder(path, trust_remote_code=trusted))
@@ -104,11 +83,7 @@ def _without_progress_bar() -> Iterator[None]:
 
 
 def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
-    """Wrap a SentenceTransformer, once until its weights change.
-
-    It is moved to the device and put in evaluation mode. The fingerprint covers its weights,
-    modules and tokenizer.
-    """
+    """Wrap a SentenceTransformer in evaluation mode, once until its weights change."""
     chosen = library.device if settings.device == "auto" else resolve_device(settings.device)
     device = str(chosen)
     library = library.to(device).eval()

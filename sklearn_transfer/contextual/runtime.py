@@ -107,39 +107,14 @@ class OpenModel:
         with self._lock:
             return self._caches.setdefault(key, EmbeddingCache(max_bytes, folder))
 
-    def run(
-        self, sequences: Sequences, batch_tokens: int | None, n_prompt: int
-    ) -> NDArray[np.float32]:
-        """Compute features in batches of similar length, with a progress bar after two seconds.
-
-        Parameters
-        ----------
-        sequences : Sequences, length n_texts
-        batch_tokens : int or None
-            Maximum size of a batch in tokens, padding included; None is what suits the device.
-        n_prompt : int
-            See :func:`make_inputs`.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_texts, dim)
-
-        Raises
-        ------
-        ValueError
-            If features are not finite.
-
-        Warns
-        -----
-        UserWarning
-            If a batch does not fit into memory, once; it is split.
-        """
+    def run(self, sequences: Sequences, batch_tokens: int | None) -> NDArray[np.float32]:
+        """Compute the features of texts, shape (n_texts, dim), in batches of similar length."""
         features = np.empty((len(sequences), self.dim), dtype=np.float32)
         bar = tqdm(total=len(sequences), desc="texts", delay=_DELAY, leave=False, disable=None)
         with bar:
             batch_tokens = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
             for rows in batches_by_length(sequences.lengths, batch_tokens):
-                for part, encoded in self._forward(sequences, rows, n_prompt):
+                for part, encoded in self._forward(sequences, rows):
                     features[part] = encoded
                     bar.update(len(part))
         finite = np.isfinite(features).all(axis=1)
@@ -151,7 +126,7 @@ class OpenModel:
         return features
 
     def _forward(
-        self, sequences: Sequences, rows: NDArray[np.int64], n_prompt: int
+        self, sequences: Sequences, rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield rows and their features; a batch that does not fit into memory is split."""
         torch = import_module("torch")
@@ -159,7 +134,7 @@ class OpenModel:
             padded = sequences[rows].padded()
             ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
             with torch.inference_mode():
-                outputs = self.library(make_inputs(self.library, ids, mask, n_prompt))
+                outputs = self.library(make_inputs(self.library, ids, mask, sequences.n_prompt))
                 features = outputs["sentence_embedding"].float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if len(rows) == 1 or not lacks_memory(error):
@@ -169,7 +144,7 @@ class OpenModel:
             yield rows, features[:, : self.dim]
             return
         for half in np.array_split(rows, 2):
-            yield from self._forward(sequences, half, n_prompt)
+            yield from self._forward(sequences, half)
 
     def _warn(self, n_texts: int) -> None:
         if not self._warned:
@@ -182,24 +157,18 @@ class OpenModel:
             )
 
     def check(self, settings: Settings) -> None:
-        """Compare features with those of the library, once per prompt.
-
-        Raises
-        ------
-        VectorFormatError
-            If the model has no fast tokenizer, or reads more than the token ids of a text.
-        """
+        """Refuse a model whose features differ from those of the library; once per prompt."""
         if settings.prompt in self._checked:
             return
         name = "The SentenceTransformer" if self.path is None else str(self.path)
-        tokenizer = getattr(self.library, "tokenizer", None)
-        if not getattr(tokenizer, "is_fast", False):
+        given = getattr(self.library, "tokenizer", None)
+        if not getattr(given, "is_fast", False):
             raise VectorFormatError(
-                f"{name}: expected a model with a fast tokenizer (tokenizer.json), found "
-                f"{type(tokenizer).__name__}."
+                f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
+                f"{type(given).__name__}."
             )
-        whole = self.tokenizer(replace(settings, max_tokens=None))
-        ours = self.run(whole.split(_PROBES), settings.batch_tokens, whole.n_prompt)
+        tokenizer = self.tokenizer(replace(settings, max_tokens=None))
+        ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
         options = {} if settings.prompt is None else {"prompt": settings.prompt}
         theirs = self.library.encode(list(_PROBES), show_progress_bar=False, **options)
         tolerance = 1e-4 if self.dtype in ("float32", "float64") else 0.1

@@ -37,9 +37,7 @@ def is_library_model(source: Any) -> bool:
 def is_contextual_folder(path: Path) -> bool:
     """True for the folder of a transformer, judged by its configuration."""
     if (path / _MODULES).is_file():
-        modules = _read_json(path / _MODULES)
-        first = modules[0] if isinstance(modules, list) and modules else {}
-        kind = str(first.get("type", "")) if isinstance(first, dict) else ""
+        kind = next((kind for kind, _ in _read_modules(path)), "")
         return bool(kind) and not kind.endswith(_STATIC)
     if not (path / _CONFIG).is_file():
         return False
@@ -98,10 +96,7 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
 
 
 def hash_files(path: Path, files: Sequence[Path]) -> str:
-    """Hash the names and contents of files in a folder: 32 hexadecimal digits.
-
-    A file whose size and time are the same is not read again.
-    """
+    """Hash the names and contents of files in a folder; unchanged files are not read again."""
     whole = hashlib.blake2b(digest_size=16)
     for file in files:
         status = file.stat()
@@ -113,12 +108,17 @@ def hash_files(path: Path, files: Sequence[Path]) -> str:
     return whole.hexdigest()
 
 
+def _read_modules(path: Path) -> list[tuple[str, str]]:
+    """Type and path of each module that ``modules.json`` lists; empty without that file."""
+    content = _read_json(path / _MODULES) if (path / _MODULES).is_file() else []
+    modules = [m if isinstance(m, dict) else {} for m in content if isinstance(content, list)]
+    return [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
+
+
 def _module_folders(path: Path) -> list[Path]:
     """The folder of a model, and the folders that its list of modules names."""
     folders = [path]
-    modules = _read_json(path / _MODULES) if (path / _MODULES).is_file() else []
-    for module in modules if isinstance(modules, list) else ():
-        name = str(module.get("path", "")) if isinstance(module, dict) else ""
+    for _, name in _read_modules(path):
         inner = PurePosixPath(name)
         if inner.is_absolute() or ".." in inner.parts or "\\" in name:
             raise VectorFormatError(
@@ -144,12 +144,9 @@ def _refuse_pickles(folders: Sequence[Path]) -> None:
 
 def _find_code(path: Path, folders: Sequence[Path]) -> str:
     """Return the setting that names code in the folder, or an empty string."""
-    if (path / _MODULES).is_file():
-        modules = _read_json(path / _MODULES)
-        for module in modules if isinstance(modules, list) else ():
-            kind = str(module.get("type", "")) if isinstance(module, dict) else ""
-            if not kind.startswith(_OURS):
-                return f"{_MODULES}: {kind}"
+    for kind, _ in _read_modules(path):
+        if not kind.startswith(_OURS):
+            return f"{_MODULES}: {kind}"
     for folder in folders:
         for config in sorted(folder.glob("*config*.json")):
             for name, value in _settings(_read_json(config)):

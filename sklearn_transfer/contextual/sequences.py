@@ -30,6 +30,8 @@ class Sequences:
     n_tokens : ndarray of int64, shape (n_texts,)
         Lengths without truncation.
     padding : Padding
+    n_prompt : int, default=0
+        The number of leading tokens of each text that belong to a prompt.
     states : ndarray of float32 or float16, shape (n_ids, d), or None, default=None
         The states that enter `layer`, one row per id.
     layer : int, default=0
@@ -41,6 +43,7 @@ class Sequences:
     lengths: NDArray[np.int64]
     n_tokens: NDArray[np.int64]
     padding: Padding
+    n_prompt: int = 0
     states: NDArray[np.floating] | None = None
     layer: int = 0
 

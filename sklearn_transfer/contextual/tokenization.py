@@ -39,13 +39,6 @@ class SentenceTokenizer:
         return Padding(int(self.tokenizer.pad_token_id or 0), self.tokenizer.padding_side == "left")
 
     @property
-    def n_prompt(self) -> int:
-        """The number of tokens of the prompt and of the special tokens before it, 0 without one."""
-        if not self.prompt:
-            return 0
-        return len(self._ids(self.prompt)) - min(1, self._n_special)
-
-    @property
     def content(self) -> str:
         """The content of its ``tokenizer.json``."""
         return str(self.tokenizer.backend_tokenizer.to_str())
@@ -60,16 +53,7 @@ class SentenceTokenizer:
         return ids
 
     def split(self, texts: Sequence[str]) -> Sequences:
-        """Tokenize texts; each is truncated to `max_tokens`.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        Sequences, length n_texts
-        """
+        """Tokenize texts; each is truncated to `max_tokens`."""
         # The library cannot encode a lone surrogate.
         whole = [(self.prompt + text).encode(errors="replace").decode() for text in texts]
         with self.lock:
@@ -83,7 +67,10 @@ class SentenceTokenizer:
             rest = encoded.encodings[text].overflowing
             n_tokens[text] += sum(len(part.ids) - self._n_special for part in rest)
         ids = np.concatenate([np.array(line, dtype=np.int32) for line in lines])
-        return Sequences(ids, np.cumsum(lengths) - lengths, lengths, n_tokens, self.padding)
+        # With a special token before the prompt; the one after it ends the text.
+        n_prompt = len(self._ids(self.prompt)) - min(1, self._n_special) if self.prompt else 0
+        starts = np.cumsum(lengths) - lengths
+        return Sequences(ids, starts, lengths, n_tokens, self.padding, n_prompt)
 
     def split_alone(self, ids: NDArray[np.int32]) -> Sequences:
         """Make a text of each id, between the special tokens and without the prompt."""

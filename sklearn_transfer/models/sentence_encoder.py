@@ -73,7 +73,7 @@ class SentenceEncoder(PretrainedModule):
 
     def __init__(self, model: ContextualModel, example: Sequences, *, pulled: bool = False) -> None:
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
-        self._n_prompt, self._dtype = model.n_prompt, np.dtype(model.settings.hidden_dtype)
+        self._n_prompt, self._dtype = example.n_prompt, np.dtype(model.settings.hidden_dtype)
         self._path, self.n_layers = _find_stack(self.module)
         self._returns_tuple = False
         try:
@@ -100,13 +100,7 @@ class SentenceEncoder(PretrainedModule):
         )
 
     def n_frozen(self) -> int:
-        """Count the layers from below that are frozen with all below them; `n_layers` - 1 at most.
-
-        Returns
-        -------
-        int
-            The layer at which training can start.
-        """
+        """Count the frozen layers below the lowest trainable one; `n_layers` - 1 at most."""
         if self.n_layers < 2:
             return 0
         trainable = [name for name, p in self.module.named_parameters() if p.requires_grad]
@@ -163,15 +157,15 @@ class SentenceEncoder(PretrainedModule):
         Sequences, length n_texts
             Without states if they would be larger than `max_bytes`.
 
-        Warns
-        -----
-        UserWarning
-            If they would.
-
         Raises
         ------
         ValueError
             If states are not finite.
+
+        Warns
+        -----
+        UserWarning
+            If the states would be larger.
         """
         inputs = replace(inputs, states=None, layer=layer)
         kept: NDArray[np.floating] | None = None

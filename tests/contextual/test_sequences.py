@@ -14,7 +14,7 @@ def test_padding_by_a_naive_loop(left: bool):
     starts = np.cumsum(lengths) - lengths
     ids = np.concatenate(lines).astype(np.int32)
     states = generator.standard_normal((len(ids), 2)).astype(np.float16)
-    whole = Sequences(ids, starts, lengths, lengths, Padding(99, left), states)
+    whole = Sequences(ids, starts, lengths, lengths, Padding(99, left), states=states)
     rows = np.array([2, 1, 0])
     padded = whole[rows].padded()
     assert padded["ids"].dtype == np.int64
