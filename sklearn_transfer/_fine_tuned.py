@@ -19,12 +19,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ._utils.validation import CloneSharesPretrained
 from .fine_tuning.config import Configuration, find_seed, resolve
 from .fine_tuning.fit import Fit, Fitted, LabelledSamples
-from .fine_tuning.inputs import find_kind, is_plain_module
+from .fine_tuning.inputs import find_kind
 from .fine_tuning.inputs.kind import Kind
 from .fine_tuning.parameters import Parameters, warn_unused
 from .fine_tuning.selection import Choice, select_policy
 from .fine_tuning.splits import group_targets, hold_out, take
 from .fine_tuning.targets import Task
+from .sources import find_input_kind
 
 
 class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained):
@@ -207,12 +208,11 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        is_array = is_plain_module(self.pretrained)
-        is_text = self.pretrained is not None and not is_array
-        tags.input_tags.string = is_text
-        tags.input_tags.two_d_array = not is_text
-        tags.input_tags.three_d_array = is_array
-        tags.input_tags.sparse = self.pretrained is None
+        kind = find_input_kind(self.pretrained)
+        tags.input_tags.string = kind == "texts"
+        tags.input_tags.two_d_array = kind != "texts"
+        tags.input_tags.three_d_array = kind == "arrays"
+        tags.input_tags.sparse = kind == "features"
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -14,11 +14,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.validation import CloneSharesPretrained, check_texts
+from .contextual.model import ContextualModel
 from .sources import (
     are_several,
     find_contextual,
     find_tables,
-    is_contextual,
     load_sources,
 )
 from .text.coverage import find_known, measure_coverage, measure_reading
@@ -230,7 +230,7 @@ class PretrainedEmbeddingTransformer(
         else:
             self.coverage_ = measure_reading(texts, find_contextual(self._sources))
         self._learn_weights(tokens, token_ids)
-        n_blocks = [1 if is_contextual(source) else len(poolings) for source in self._sources]
+        n_blocks = [1 if isinstance(source, ContextualModel) else len(poolings) for source in self._sources]
         widths = [source.dim for source in self._sources]
         self.n_features_out_ = int(np.dot(n_blocks, widths))
         self._n_features_out = self.n_features_out_

@@ -1,11 +1,12 @@
-"""load_pretrained: a name, a path or an object to a pretrained model, once a process."""
+"""Names, paths and objects as pretrained models, each opened once per process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
-from weakref import WeakKeyDictionary, ref
+import sys
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +15,26 @@ from sklearn.base import clone
 from ._utils.validation import VectorsEstimator, is_frame, is_pair
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
-from .vectors.catalog import locate
 from .vectors.formats.frames import from_frame
 from .vectors.pretrained_vectors import PretrainedVectors
-from .vectors.storage.opening import Opened
 
-# gensim objects that were wrapped before, with what tells whether they have changed since: the
-# number of words and the matrix (not its id, which the next matrix may have).
-_wrapped: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
-
-# Models of sentence-transformers that were wrapped before, by what tells whether they have changed.
-_models: Opened[ContextualModel] = Opened(n_recent=2)
-
-# What sources come to.
+# A source that has been resolved.
 Source = PretrainedVectors | ContextualModel
 
-# Pairs whose matrix is used as it is, as long as anybody holds the vectors: the matrix, and a copy
-# of the list of words, which tells whether that has changed since.
-_paired: WeakKeyDictionary[PretrainedVectors, tuple[ref[Any], Any]] = WeakKeyDictionary()
+# gensim objects with their number of words, matrix and vectors. The first two show changes.
+_of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
+# Pairs whose matrix is not copied, by their words and the memory of the matrix.
+_of_pairs: WeakValueDictionary[Hashable, PretrainedVectors] = WeakValueDictionary()
+
+
+def clear() -> None:
+    """Forget the objects in memory that have been resolved."""
+    _of_gensim.clear()
+    _of_pairs.clear()
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
-    """Turn what a user names into pretrained vectors, or a contextual model.
+    """Open pretrained vectors or a contextual model by name, path or object.
 
     Parameters
     ----------
@@ -48,17 +47,17 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
         - any other model name of gensim-data, through gensim's downloader;
         - ``"org/name"``, ``"hf://org/name"`` or ``"hf://org/name@revision"``: a Model2Vec model, a
           static model of sentence-transformers, a fastText ``model.bin``, a folder of ours, or a
-          contextual model on the Hugging Face hub (extras ``static``, ``contextual``). What lies in
-          the hub's local cache is used as it is, without asking;
+          contextual model on the Hugging Face hub (extras ``static``, ``contextual``). A model in
+          the local cache of the hub is used without asking the hub;
         - a path of any format that :meth:`PretrainedVectors.load` reads, or the folder of a
           contextual model;
         - a `SentenceTransformer`, see :class:`ContextualModel`;
         - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
         - a pair ``(words, matrix)`` of distinct strings and a 2-D array, shape (n_words, dim),
           which is not copied if it is float32 or float16 in C order;
-        - a pandas frame whose index holds the words, or with the default index a column, beside
+        - a pandas frame whose index holds the words, or with the default index a column, next to
           columns of numbers or one of arrays; or a polars frame with such columns. A frame is
-          read at each call: where several estimators or a search use one, load it before;
+          read at each call: load it first if several estimators or a search use it;
         - a `PretrainedVectors` or a `ContextualModel`, which is returned.
     allow_pickle : bool, default=False
         Open gensim's own files, which are pickles and run whatever their author put inside.
@@ -66,16 +65,16 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     Returns
     -------
     PretrainedVectors or ContextualModel
-        The same object for the same source, as long as the source has not changed; for a pair,
-        as long as its matrix is used as it is and somebody holds the vectors. Contextual models
-        of the same name or folder are objects of their own that share all that is opened.
+        The same vectors for the same source, as long as the source has not changed; for a pair,
+        as long as its matrix is not copied and the vectors are in use. Contextual models of the
+        same name, folder or `SentenceTransformer` are separate objects that share the opened model.
 
     Raises
     ------
     TypeError
-        If the source is of another type, words are no strings, or columns no numbers.
+        If the source is of another type, words are not strings, or columns not numbers.
     ValueError
-        If words are repeated, or do not belong to a row each.
+        If words are repeated, or their number differs from the number of rows.
     FileNotFoundError, VectorFormatError, MissingDependencyError
         See :meth:`PretrainedVectors.load`.
 
@@ -91,23 +90,20 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     """
     if isinstance(source, Source):
         return source
-    if isinstance(source, str | os.PathLike):
-        if is_contextual(source):
-            return ContextualModel(source)
-        return PretrainedVectors.load(source, allow_pickle=allow_pickle)
     if is_library_model(source):
-        return _from_library(source)
+        return ContextualModel(source)
+    if isinstance(source, str | os.PathLike):
+        model = ContextualModel(source)  # which keeps the folder of a name
+        if is_contextual_folder(model.folder):
+            return model
+        return PretrainedVectors.load(source, allow_pickle=allow_pickle)
     if is_pair(source):
-        return _from_pair(*source)
+        return _resolve_pair(*source)
     if is_frame(source):
         return PretrainedVectors(*from_frame(source))
-    vectors = getattr(source, "wv", source)
-    if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
-        n_words, matrix = len(vectors.index_to_key), vectors.vectors
-        known = _wrapped.get(vectors)
-        if known is None or known[0] != n_words or known[1] is not matrix:
-            known = _wrapped[vectors] = (n_words, matrix, PretrainedVectors.from_gensim(vectors))
-        return known[2]
+    keyed = getattr(source, "wv", source)
+    if hasattr(keyed, "index_to_key") and hasattr(keyed, "vectors"):
+        return _resolve_gensim(keyed)
     raise TypeError(
         f"pretrained must be a name, a path, a PretrainedVectors, a ContextualModel, gensim "
         f"vectors, a SentenceTransformer, a pair (words, matrix) or a frame, got "
@@ -115,69 +111,85 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     )
 
 
-def is_contextual(source: Any) -> bool:
-    """Whether a source is one contextual model; a name is looked up, nothing is opened."""
-    if isinstance(source, ContextualModel) or is_library_model(source):
-        return True
-    if not isinstance(source, str | os.PathLike):
-        return False
-    path = locate(source)
-    return path.is_dir() and is_contextual_folder(path)
+def _resolve_gensim(keyed: Any) -> PretrainedVectors:
+    n_words, matrix = len(keyed.index_to_key), keyed.vectors
+    known = _of_gensim.get(keyed)
+    if known is None or known[0] != n_words or known[1] is not matrix:
+        known = _of_gensim[keyed] = (n_words, matrix, PretrainedVectors.from_gensim(keyed))
+    return known[2]
 
 
-def find_tables(sources: Sequence[Source]) -> list[PretrainedVectors]:
-    """Those of several sources that are tables of words."""
-    return [source for source in sources if isinstance(source, PretrainedVectors)]
-
-
-def find_contextual(sources: Sequence[Source]) -> list[ContextualModel]:
-    """Those of several sources that are contextual models."""
-    return [source for source in sources if isinstance(source, ContextualModel)]
-
-
-def _from_library(library: Any) -> ContextualModel:
-    """A model that was opened by its library, until somebody trains it."""
-    versions = tuple(parameter._version for parameter in library.parameters())
-    # Whoever holds the one holds the other, so that no other object has its id.
-    return _models.get((id(library), versions), lambda: ContextualModel(library))
-
-
-def _from_pair(words: Any, matrix: NDArray[Any]) -> PretrainedVectors:
-    """Words and their matrix, whose values are not copied where they can be used as they are."""
+def _resolve_pair(words: Any, matrix: Any) -> PretrainedVectors:
     dtype = np.asarray(matrix[:0]).dtype
     if dtype.kind not in "fiu":
         raise TypeError(
             f"A pair (words, matrix) must have a matrix of numbers, got {dtype}. Convert it first: "
             f"matrix.astype('float32')."
         )
-    words = list(words) if isinstance(words, list | tuple) else words
-    for vectors, (held, known) in list(_paired.items()):
-        same = held() is matrix and vectors.matrix.shape == matrix.shape
-        if same and (words is known or (isinstance(words, list) and words == known)):
-            return vectors
     if hasattr(words, "to_numpy"):  # a Series, an Index
         words = words.to_numpy()
-    vectors = PretrainedVectors(words.tolist() if isinstance(words, np.ndarray) else words, matrix)
-    # Values that were copied do not follow the matrix where that is changed.
-    if isinstance(matrix, np.ndarray) and np.may_share_memory(vectors.matrix, matrix):
-        _paired[vectors] = (ref(matrix), words)
+    words = words.tolist() if isinstance(words, np.ndarray) else words
+    memory = _memory_of(matrix)
+    if memory is None or not isinstance(words, list | tuple) or set(map(type, words)) != {str}:
+        return PretrainedVectors(words, matrix)
+    key = (*memory, tuple(words))
+    vectors = _of_pairs.get(key)
+    if vectors is None:
+        vectors = _of_pairs[key] = PretrainedVectors(words, matrix)
     return vectors
 
 
+def _memory_of(matrix: NDArray[Any]) -> tuple[Hashable, ...] | None:
+    """Address, shape and type of a matrix that `PretrainedVectors` does not copy, else None."""
+    kept = type(matrix) in (np.ndarray, np.memmap) and matrix.dtype in (np.float32, np.float16)
+    if not kept or not matrix.flags.c_contiguous:
+        return None
+    return matrix.ctypes.data, matrix.shape, matrix.dtype.str
+
+
+def find_input_kind(pretrained: Any) -> Literal["features", "arrays", "texts"]:
+    """Tell which X an estimator with this `pretrained` reads, without opening or looking up a name.
+
+    Parameters
+    ----------
+    pretrained : None, nn.Module, or source or sources
+
+    Returns
+    -------
+    {"features", "arrays", "texts"}
+        "features" for None, "arrays" for a torch module that is not a `SentenceTransformer`.
+    """
+    if pretrained is None:
+        return "features"
+    torch = sys.modules.get("torch")  # a torch module exists only after torch was imported
+    is_module = torch is not None and isinstance(pretrained, torch.nn.Module)
+    return "arrays" if is_module and not is_library_model(pretrained) else "texts"
+
+
+def find_tables(sources: Sequence[Source]) -> list[PretrainedVectors]:
+    """Select the tables of words."""
+    return [source for source in sources if isinstance(source, PretrainedVectors)]
+
+
+def find_contextual(sources: Sequence[Source]) -> list[ContextualModel]:
+    """Select the contextual models."""
+    return [source for source in sources if isinstance(source, ContextualModel)]
+
+
 def are_several(pretrained: Any) -> bool:
-    """Whether this is a list or tuple of sources, which a pair is not."""
+    """True for a list or tuple of sources; False for a pair, which is one source."""
     return isinstance(pretrained, list | tuple) and not is_pair(pretrained)
 
 
 def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
-    """One or several sources, as a list.
+    """Resolve one or several sources.
 
     Parameters
     ----------
     pretrained : source, or list or tuple of sources
         See :func:`load_pretrained`; or estimators of vectors, of which clones are fitted.
     texts : sequence of str, length n_texts, default=()
-        What estimators are fitted on.
+        Training texts of the estimators.
 
     Returns
     -------
@@ -189,10 +201,10 @@ def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
         If the list is empty.
     """
     if not are_several(pretrained):
-        return [_learn(pretrained, texts)]
+        return [_resolve(pretrained, texts)]
     if not pretrained:
         raise ValueError("pretrained must name at least one source; got an empty list.")
-    return [_learn(source, texts) for source in pretrained]
+    return [_resolve(source, texts) for source in pretrained]
 
 
 def resolve_source(source: Any) -> Source | VectorsEstimator:
@@ -200,7 +212,7 @@ def resolve_source(source: Any) -> Source | VectorsEstimator:
     return source if isinstance(source, VectorsEstimator) else load_pretrained(source)
 
 
-def _learn(source: Any, texts: Sequence[str]) -> Source:
+def _resolve(source: Any, texts: Sequence[str]) -> Source:
     if isinstance(source, VectorsEstimator):
         source = clone(source).fit(texts).vectors_
     return load_pretrained(source)

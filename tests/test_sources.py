@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from gensim.models import FastText, KeyedVectors, Word2Vec
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -21,7 +22,7 @@ from sklearn_transfer import (
     load_pretrained,
 )
 from sklearn_transfer._utils.validation import VectorsEstimator
-from sklearn_transfer.sources import are_several, load_sources
+from sklearn_transfer.sources import are_several, find_input_kind, load_sources
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]
 
@@ -286,3 +287,35 @@ def test_of_an_estimator_of_vectors_a_clone_is_fitted_on_the_texts() -> None:
     assert first is vectors
     assert list(second.words) == ["b", "c"]
     assert not hasattr(learner, "vectors_")
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "kind"),
+    [
+        (None, "features"),
+        (torch.nn.Linear(2, 2), "arrays"),
+        ("org/no-such-model", "texts"),
+        ([(WORDS, VALUES), "org/no-such-model"], "texts"),
+    ],
+)
+def test_the_kind_of_input_is_told_without_a_look_up(pretrained: object, kind: str) -> None:
+    assert find_input_kind(pretrained) == kind
+
+
+def test_a_name_is_looked_up_once(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    calls = []
+
+    def snapshot_download(name: str, **options: object) -> str:
+        calls.append(name)
+        return str(tiny_model)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    model = load_pretrained("org/some-model")
+    transformer = PretrainedEmbeddingTransformer(model)
+    transformer.fit_transform(["the cat"])
+    assert transformer.fit_transform(["a dog"]).shape == (1, model.dim)
+    assert calls == ["org/some-model"]

@@ -1,1 +1,1 @@
-"""Sentence encoders: opening, encoding, caching, distillation."""
+"""Sentence encoders: opening, tokenization, encoding, cached features, distillation."""

@@ -1,4 +1,4 @@
-"""Features of texts that are kept, so that no text is encoded twice: in memory, and in a folder."""
+"""A cache of the features of texts, in memory and optionally in a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,38 +21,34 @@ from numpy.typing import NDArray
 from .._utils.validation import levels_to_caller
 from ..vectors.storage.files import written_whole
 
-# A text's features, float32, shape (dim,).
-Row = NDArray[np.float32]
-# Gives the features of texts, float32, shape (n_texts, dim).
+Row = NDArray[np.float32]  # the features of a text, shape (dim,)
+# Computes the features of texts, float32, shape (n_texts, dim).
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
-# In a folder, texts lie in so many parts by their digest; a process that makes one has its lock.
-_N_PARTS = 8
-# So many files of a part are made one.
-_N_FILES = 16
 _KEY = 16  # bytes
-# Longer than any process takes for its share of a part: then a lock is taken for broken.
+# A lock that is held longer than any process takes for its share of a part is broken.
 _PATIENCE = 3600.0  # seconds
 _SUFFIX = ".encodings"
 
 
 @dataclass(frozen=True)
-class EncodingsInfo:
-    """What is kept of the texts that a contextual model has read in this process.
+class EmbeddingCacheInfo:
+    """The features that a cache keeps, and their use in this process.
 
     Attributes
     ----------
     n_texts : int
-        Distinct texts whose features are in memory.
+        The number of distinct texts whose features are in memory.
     n_bytes : int
-        Of these features.
+        The size of these features.
     n_hits : int
-        Texts that were asked for and needed no encoding.
+        The number of requested texts that needed no encoding.
     n_encoded : int
-        Texts that the model has encoded.
+        The number of texts that the model has encoded.
     folder : Path or None
-        Where features are kept on disk, if they are.
+        The folder that keeps features as well.
     n_bytes_on_disk : int
+        The size of the files in `folder`.
     """
 
     n_texts: int
@@ -63,189 +59,184 @@ class EncodingsInfo:
     n_bytes_on_disk: int
 
 
-class Encodings:
-    """Features of texts by their content.
+class EmbeddingCache:
+    """Features of texts by content.
 
     Parameters
     ----------
     max_bytes : int
-        Of the features in memory; those that were not asked for longest are let go.
+        Maximum size of the features in memory; the least recently used ones are removed.
     folder : Path or None, default=None
-        Where they are kept as well, for other processes and later ones.
+        Keeps the features as well, for other processes and later ones.
+    n_parts : int, default=8
+        The number of parts of the folder.
+    max_files : int, default=16
+        Maximum number of files of a part.
 
     Notes
     -----
-    In the folder a text belongs to one of 8 parts by its digest. A process that finds texts missing
-    takes the lock of a part, looks at what is there, encodes what is not, and adds one file,
-    atomically; a part whose lock another process has comes last. So processes that need the same
-    texts share the work, and each text is encoded once. A file is checked when it is first seen,
-    and mapped; one that is damaged is removed, and its texts are encoded again.
+    In the folder a text belongs to a part by its hash. A process that lacks texts takes the lock of
+    a part, reads its files, encodes the texts that are missing, and adds one file, atomically;
+    parts that another process has locked come last. Processes that need the same texts thereby
+    share the work, and each text is encoded once. A file is checked when it is first seen, then
+    memory-mapped; a damaged file is removed, and its texts are encoded again.
     """
 
-    def __init__(self, max_bytes: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, max_bytes: int, folder: Path | None = None, *, n_parts: int = 8, max_files: int = 16
+    ) -> None:
         self._max_bytes, self.folder = max_bytes, folder
+        self._n_parts, self._max_files = n_parts, max_files
         self._lock = threading.RLock()
-        self._kept: OrderedDict[bytes, Row] = OrderedDict()
-        self._stored: dict[Path, _File] = {}
+        self._rows: OrderedDict[bytes, Row] = OrderedDict()
+        self._files: dict[Path, _File] = {}
         self._n_bytes = self._n_hits = self._n_encoded = 0
         self._warned = False
 
-    def info(self) -> EncodingsInfo:
-        """What is kept, and how often it was of use."""
+    def info(self) -> EmbeddingCacheInfo:
+        """Describe the features that are kept, and their use."""
         with self._lock:
-            on_disk = sum(_size(path) for path in self._files())
-            return EncodingsInfo(
-                len(self._kept),
-                self._n_bytes,
-                self._n_hits,
-                self._n_encoded,
-                self.folder,
-                on_disk,
-            )
+            on_disk = 0
+            for path in self._paths():
+                with suppress(FileNotFoundError):  # another process has merged files
+                    on_disk += path.stat().st_size
+            counts = (len(self._rows), self._n_bytes, self._n_hits, self._n_encoded)
+            return EmbeddingCacheInfo(*counts, self.folder, on_disk)
 
     def clear(self) -> None:
-        """Let go of all features, in memory and in the folder; counts begin anew."""
+        """Remove all features, in memory and in the folder, and reset the counts."""
         with self._lock:
-            self._kept.clear()
-            self._stored.clear()
+            self._rows.clear()
+            self._files.clear()
             self._n_bytes = self._n_hits = self._n_encoded = 0
-            for path in self._files():
+            for path in self._paths():
                 path.unlink(missing_ok=True)
-            for remains in self._files(f".*{_SUFFIX}.*"):  # of a process that was killed
+            for remains in self._paths(f".*{_SUFFIX}.*"):  # of a process that was killed
                 shutil.rmtree(remains, ignore_errors=True)
 
     def get(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
-        """The features of texts; those that are not kept are made.
+        """Return the features of texts; those that are missing are computed.
 
         Parameters
         ----------
         texts : sequence of str, length n_texts
             At least one.
         encode : callable
-            Called with distinct texts that are not kept.
+            Called with distinct texts that are missing.
 
         Returns
         -------
         ndarray of float32, shape (n_texts, dim)
         """
-        keys = [_key(text) for text in texts]
+        keys = [_hash(text.encode("utf-8", "surrogatepass")) for text in texts]
         with self._lock:  # threads take turns: a model uses all processors
             before = self._n_encoded
-            wanted = dict(zip(keys, texts, strict=True))
-            found = {key: self._kept[key] for key in wanted if key in self._kept}
-            missing = {key: text for key, text in wanted.items() if key not in found}
+            requested = dict(zip(keys, texts, strict=True))
+            rows = {key: self._rows[key] for key in requested if key in self._rows}
+            missing = {key: text for key, text in requested.items() if key not in rows}
             if missing and self.folder is not None:
-                found |= self._share(self.folder, missing, encode)
+                rows |= self._fill(self.folder, missing, encode)
             elif missing:
-                found |= self._make(missing, encode)
+                rows |= self._encode(missing, encode)
             self._n_hits += len(texts) - (self._n_encoded - before)
-            self._keep(found)
-        return np.stack([found[key] for key in keys])
+            self._keep(rows)
+        return np.stack([rows[key] for key in keys])
 
-    def _make(self, missing: Mapping[bytes, str], encode: Encode) -> dict[bytes, Row]:
+    def _encode(self, missing: Mapping[bytes, str], encode: Encode) -> dict[bytes, Row]:
         features = encode(list(missing.values()))
         self._n_encoded += len(missing)
         # Copies: a view would hold all of them.
         return {key: row.copy() for key, row in zip(missing, features, strict=True)}
 
-    def _keep(self, found: Mapping[bytes, Row]) -> None:
-        for key, row in found.items():
-            if key not in self._kept:
+    def _keep(self, rows: Mapping[bytes, Row]) -> None:
+        for key, row in rows.items():
+            if key not in self._rows:
                 self._n_bytes += row.nbytes
-            self._kept[key] = row
-            self._kept.move_to_end(key)
+            self._rows[key] = row
+            self._rows.move_to_end(key)
         while self._n_bytes > self._max_bytes:
-            self._n_bytes -= self._kept.popitem(last=False)[1].nbytes
+            self._n_bytes -= self._rows.popitem(last=False)[1].nbytes
 
     # ---- on disk ----
 
-    def _files(self, pattern: str = f"*{_SUFFIX}") -> list[Path]:
+    def _paths(self, pattern: str = f"*{_SUFFIX}") -> list[Path]:
         return [] if self.folder is None else sorted(self.folder.glob(pattern))
 
-    def _share(
-        self, folder: Path, missing: Mapping[bytes, str], encode: Encode
-    ) -> dict[bytes, Row]:
-        """What the folder has, and what it lacks, by parts."""
-        found: dict[bytes, Row] = {}
+    def _fill(self, folder: Path, missing: Mapping[bytes, str], encode: Encode) -> dict[bytes, Row]:
+        """Read rows from the folder, and encode and add those that it lacks, part by part."""
+        rows: dict[bytes, Row] = {}
         parts: dict[int, dict[bytes, str]] = {}
         for key, text in missing.items():
-            parts.setdefault(key[0] % _N_PARTS, {})[key] = text
-        waits = False
+            parts.setdefault(key[0] % self._n_parts, {})[key] = text
+        timeout = 0.0
         while parts:
-            before = len(parts)
+            waiting = len(parts)
             for part in list(parts):
-                try:
-                    with self._locked(folder, part, waits):
-                        found |= self._complete(folder, part, parts[part], encode)
-                except Timeout:
-                    if waits:
-                        raise
-                    continue
-                del parts[part]
-                waits = False
-            waits = len(parts) == before  # other processes are at all that is left
-        return found
+                with self._locked(folder, part, timeout) as acquired:
+                    if acquired:
+                        rows |= self._fill_part(folder, part, parts.pop(part), encode)
+                        timeout = 0
+            if len(parts) == waiting:  # other processes work on all parts that remain
+                timeout = _PATIENCE
+        return rows
 
     @contextmanager
-    def _locked(self, folder: Path, part: int, waits: bool) -> Iterator[None]:
-        """The lock of a part, where the folder can have one."""
+    def _locked(self, folder: Path, part: int, timeout: float) -> Iterator[bool]:
+        """Take the lock of a part; False if another process has it and `timeout` is 0."""
         lock: Any = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{part}.lock", timeout=_PATIENCE if waits else 0)
+            lock = FileLock(folder / f"{part}.lock", timeout=timeout)
             lock.acquire()
         except Timeout:
-            raise
-        except (OSError, NotImplementedError) as error:
+            if timeout:
+                raise
+            yield False
+            return
+        except (OSError, NotImplementedError) as error:  # a folder without locks
             self._warn(folder, error)
             lock = None
         try:
-            yield
+            yield True
         finally:
             if lock is not None:
                 lock.release()
 
-    def _complete(
-        self, folder: Path, part: int, wanted: Mapping[bytes, str], encode: Encode
+    def _fill_part(
+        self, folder: Path, part: int, requested: Mapping[bytes, str], encode: Encode
     ) -> dict[bytes, Row]:
-        """The features of one part's texts; what is missing is made and added."""
-        files = self._look(folder, part)
-        found: dict[bytes, Row] = {}
-        for file in files:
-            found |= {key: file.row(key) for key in wanted if key in file.places}
-        missing = {key: text for key, text in wanted.items() if key not in found}
+        files = self._open_files(folder, part)
+        rows = {key: file.row(key) for file in files for key in requested if key in file.index}
+        missing = {key: text for key, text in requested.items() if key not in rows}
         if not missing:
-            return found
-        made = self._make(missing, encode)
-        together = len(files) >= _N_FILES
-        everything = {key: file.row(key) for file in files for key in file.places if together}
+            return rows
+        encoded = self._encode(missing, encode)
+        merged = files if len(files) >= self._max_files else []
         try:
-            _write(folder, part, everything | made)
+            _write(folder, part, {k: file.row(k) for file in merged for k in file.index} | encoded)
         except OSError as error:
             self._warn(folder, error)
         else:
-            for file in files if together else ():
+            for file in merged:
                 file.path.unlink(missing_ok=True)
-        return found | made
+        return rows | encoded
 
-    def _look(self, folder: Path, part: int) -> list[_File]:
-        """The files of a part; those that are new are checked."""
-        paths = sorted(folder.glob(f"{part}-*{_SUFFIX}"))
-        for path in paths:
-            if path not in self._stored:
-                try:
-                    opened = _open(path)
-                except FileNotFoundError:  # another process has cleared the folder
-                    continue
-                except OSError as error:
-                    self._warn(folder, error)
-                    continue
-                if opened is not None:
-                    self._stored[path] = opened
-        gone = [path for path in self._stored if path.name.startswith(f"{part}-")]
-        for path in set(gone) - set(paths):
-            del self._stored[path]
-        return [self._stored[path] for path in paths if path in self._stored]
+    def _open_files(self, folder: Path, part: int) -> list[_File]:
+        """Open the files of a part; new ones are checked."""
+        files = {}
+        for path in sorted(folder.glob(f"{part}-*{_SUFFIX}")):
+            try:
+                file = self._files.get(path) or _open(path)
+            except FileNotFoundError:  # another process has cleared the folder
+                continue
+            except OSError as error:
+                self._warn(folder, error)
+                continue
+            if file is not None:
+                files[path] = file
+        others = {p: file for p, file in self._files.items() if not p.name.startswith(f"{part}-")}
+        self._files = others | files
+        return list(files.values())
 
     def _warn(self, folder: Path, error: Exception) -> None:
         if not self._warned:
@@ -260,53 +251,42 @@ class Encodings:
 
 @dataclass(frozen=True)
 class _File:
-    """A file of features, mapped, and where in it each text is."""
+    """A memory-mapped file of features, and the row of each text."""
 
     path: Path
     table: NDArray[Any]
-    places: dict[bytes, int]
+    index: dict[bytes, int]
 
     def row(self, key: bytes) -> Row:
         """A copy: a view would hold the mapping."""
-        found: Row = self.table["row"][self.places[key]].copy()
-        return found
+        row: Row = self.table["row"][self.index[key]].copy()
+        return row
 
 
-def _key(text: str) -> bytes:
-    return _digest(text.encode("utf-8", "surrogatepass"))
-
-
-def _digest(content: bytes) -> bytes:
+def _hash(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=_KEY).digest()
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # another process has put files together
-        return 0
-
-
-def _write(folder: Path, part: int, made: Mapping[bytes, Row]) -> None:
-    """Add a file of features, and their digest at its end; it is there as a whole or not at all."""
-    rows = np.stack(list(made.values()))
-    table = np.empty(len(made), dtype=[("key", f"V{_KEY}"), ("row", "<f4", (rows.shape[1],))])
-    table["key"] = np.frombuffer(b"".join(made), dtype=f"V{_KEY}")
-    table["row"] = rows
+def _write(folder: Path, part: int, rows: Mapping[bytes, Row]) -> None:
+    """Add a file of features that ends in its hash, atomically."""
+    matrix = np.stack(list(rows.values()))
+    table = np.empty(len(rows), dtype=[("key", f"V{_KEY}"), ("row", "<f4", (matrix.shape[1],))])
+    table["key"] = np.frombuffer(b"".join(rows), dtype=f"V{_KEY}")
+    table["row"] = matrix
     buffer = BytesIO()
     np.save(buffer, table)
     content = buffer.getvalue()
-    digest = _digest(content)
+    digest = _hash(content)
     with written_whole(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
         file.write(content + digest)
 
 
 def _open(path: Path) -> _File | None:
-    """A file of features; None, and the file is removed, where it is damaged."""
+    """Open a file of features; a damaged one is removed, and None returned."""
     content = path.read_bytes()
-    if _digest(content[:-_KEY]) != content[-_KEY:]:
+    if _hash(content[:-_KEY]) != content[-_KEY:]:
         path.unlink(missing_ok=True)
         return None
     table = np.load(path, mmap_mode="r", allow_pickle=False)
     keys = (key.tobytes() for key in table["key"])
-    return _File(path, table, {key: place for place, key in enumerate(keys)})
+    return _File(path, table, {key: row for row, key in enumerate(keys)})

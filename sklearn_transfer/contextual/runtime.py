@@ -1,116 +1,121 @@
-"""Models of sentence-transformers as a process opens them: each once."""
+"""Opened models of sentence-transformers, and the features that they have computed."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import os
+import json
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from .._utils.devices import device_or_cpu, lacks_memory
-from .._utils.validation import VectorFormatError, import_optional, levels_to_caller
-from ..vectors.storage.opening import Opened
-from .embedding_cache import Encodings
+from .._utils.devices import lacks_memory
+from .._utils.validation import VectorFormatError, levels_to_caller
+from .embedding_cache import EmbeddingCache
 from .sequences import Sequences, batches_by_length
+from .settings import Settings
+from .tokenization import SentenceTokenizer
 
-_EXTRA = "contextual"
-
-# Tokens of a batch: on a CPU what is computed of them should stay in its caches.
+# Tokens per batch: on a CPU the activations of a batch should fit into its caches.
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
-_PATIENCE = 2.0  # seconds without a progress bar
-
-
-class _Key(NamedTuple):
-    """What tells opened models apart."""
-
-    path: str
-    fingerprint: str
-    precision: str
-    device: str
-    trust_remote_code: bool
+_DELAY = 2.0  # seconds without a progress bar
+_COUNTS = 1 << 20  # bytes: the lengths of a quarter of a million texts
+# Maximum sequence length of a model that declares none.
+_LONGEST = 1 << 17
+_PROBES = "", "A text of several words, by which the encoder is tried."
 
 
 @dataclass
 class OpenModel:
-    """A model of the library, and the features that it has given.
+    """A model of the library and the features of texts that it has computed.
 
     Attributes
     ----------
     library : SentenceTransformer
     fingerprint : str
     device : str
-    encodings : dict of str to Encodings
-        By the settings that decide what a text's features are.
-    splitting : RLock
-        Held while the tokenizer is used, which has a state.
-    checked : set of str or None
-        The prompts with which its features were found to be those of the library.
+    path : Path or None
+        The folder from which it was opened.
     """
 
     library: Any
     fingerprint: str
     device: str
-    encodings: dict[str, Encodings] = field(default_factory=dict)
-    splitting: threading.RLock = field(default_factory=threading.RLock)
-    checked: set[str | None] = field(default_factory=set)
-    _told: bool = False
+    path: Path | None = None
+    _caches: dict[Hashable, EmbeddingCache] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _checked: set[str | None] = field(default_factory=set)
+    _warned: bool = False
 
     @property
     def dtype(self) -> str:
-        """That of the weights."""
+        """Type of the weights."""
         return str(next(self.library.parameters()).dtype).removeprefix("torch.")
 
     @property
     def dim(self) -> int:
-        """Number of features."""
+        """The number of features."""
         return int(self.library.get_embedding_dimension())
 
-    def run(
-        self, sequences: Sequences, batch_tokens: int | None, n_prompt: int
-    ) -> NDArray[np.float32]:
-        """The features of texts, in batches of similar length; a bar after two seconds.
+    @property
+    def n_layers(self) -> int:
+        """The number of layers of the transformer; 0 if its configuration does not say."""
+        config = getattr(self.library[0], "config", None)
+        config = getattr(config, "get_text_config", lambda: config)()
+        return int(getattr(config, "num_hidden_layers", 0))
 
-        Parameters
-        ----------
-        sequences : Sequences, length n_texts
-        batch_tokens : int or None
-            Tokens of a batch, padding included; None is what suits the device.
-        n_prompt : int
-            See :func:`inputs_of`.
+    def tokenizer(self, settings: Settings) -> SentenceTokenizer:
+        """The tokenizer with the prompt and the maximum length of some settings."""
+        library = self.library
+        prompt = settings.prompt
+        if prompt is None:
+            prompt = str(library.prompts.get(library.default_prompt_name or "", "") or "")
+        limits = (
+            settings.max_tokens,
+            library.max_seq_length,
+            library.tokenizer.model_max_length,  # a huge number if it is unknown
+            getattr(getattr(library[0], "config", None), "max_position_embeddings", None),
+            _LONGEST,
+        )
+        longest = int(min(limit for limit in limits if limit))
+        return SentenceTokenizer(library.tokenizer, self._lock, prompt, longest)
 
-        Returns
-        -------
-        ndarray of float32, shape (n_texts, dim)
+    def cache(self, settings: Settings) -> EmbeddingCache:
+        """The features of texts under some settings, shared by all models that have the same."""
+        tokenizer = self.tokenizer(settings)
+        # All that changes features. The device and the batches change the seventh digit.
+        key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
+        folder = settings.cache_folder
+        if folder is not None:
+            folder /= hashlib.blake2b(json.dumps(key).encode(), digest_size=16).hexdigest()
+        return self._shared_cache((*key, settings.memory, folder), settings.memory, folder)
 
-        Raises
-        ------
-        ValueError
-            If they are not finite.
+    def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:
+        """The numbers of tokens of texts."""
+        return self._shared_cache(("counts", tokenizer.prompt), _COUNTS)
 
-        Warns
-        -----
-        UserWarning
-            If a batch does not fit into memory, once: it is halved.
-        """
-        from tqdm import tqdm
+    def _shared_cache(
+        self, key: Hashable, max_bytes: int, folder: Path | None = None
+    ) -> EmbeddingCache:
+        with self._lock:
+            return self._caches.setdefault(key, EmbeddingCache(max_bytes, folder))
 
+    def run(self, sequences: Sequences, batch_tokens: int | None) -> NDArray[np.float32]:
+        """Compute the features of texts, shape (n_texts, dim), in batches of similar length."""
         features = np.empty((len(sequences), self.dim), dtype=np.float32)
-        bar = tqdm(total=len(sequences), desc="texts", delay=_PATIENCE, leave=False, disable=None)
+        bar = tqdm(total=len(sequences), desc="texts", delay=_DELAY, leave=False, disable=None)
         with bar:
-            together = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
-            for rows in batches_by_length(sequences.lengths, together):
-                for part, found in self._forward(sequences, rows, n_prompt):
-                    features[part] = found
+            batch_tokens = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
+            for rows in batches_by_length(sequences.lengths, batch_tokens):
+                for part, encoded in self._forward(sequences, rows):
+                    features[part] = encoded
                     bar.update(len(part))
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
@@ -121,150 +126,62 @@ class OpenModel:
         return features
 
     def _forward(
-        self, sequences: Sequences, rows: NDArray[np.int64], n_prompt: int
+        self, sequences: Sequences, rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows and their features; a batch is halved where memory does not suffice."""
+        """Yield rows and their features; a batch that does not fit into memory is split."""
         torch = import_module("torch")
         try:
             padded = sequences[rows].padded()
             ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
             with torch.inference_mode():
-                found = self.library(inputs_of(self.library, ids, mask, n_prompt))
-                features = found["sentence_embedding"].float().cpu().numpy()
+                outputs = self.library(make_inputs(self.library, ids, mask, sequences.n_prompt))
+                features = outputs["sentence_embedding"].float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if len(rows) == 1 or not lacks_memory(error):
                 raise
-            self._tell(len(rows))
+            self._warn(len(rows))
         else:
             yield rows, features[:, : self.dim]
             return
         for half in np.array_split(rows, 2):
-            yield from self._forward(sequences, half, n_prompt)
+            yield from self._forward(sequences, half)
 
-    def _tell(self, n_texts: int) -> None:
-        if not self._told:
-            self._told = True
+    def _warn(self, n_texts: int) -> None:
+        if not self._warned:
+            self._warned = True
             warnings.warn(
-                f"A batch of {n_texts} texts does not fit into memory; it is halved. Lower "
+                f"A batch of {n_texts} texts does not fit into memory and is split. Lower "
                 f"batch_tokens.",
                 UserWarning,
                 stacklevel=levels_to_caller(),
             )
 
-
-_opened: Opened[OpenModel] = Opened(n_recent=2)
-
-
-def open_model(
-    path: Path, fingerprint: str, *, precision: str, device: str, trust_remote_code: bool
-) -> OpenModel:
-    """Open a folder, or give what was opened of it before.
-
-    Parameters
-    ----------
-    path : Path
-    fingerprint : str
-        Of its files.
-    precision : {"float32", "float16", "bfloat16"}
-    device : str
-    trust_remote_code : bool
-
-    Returns
-    -------
-    OpenModel
-
-    Raises
-    ------
-    VectorFormatError
-        If the library cannot open it.
-    MissingDependencyError
-        If the library, of the extra ``contextual``, is not installed.
-    """
-    key = _Key(os.fspath(path), fingerprint, precision, device, trust_remote_code)
-    return _opened.get(key, lambda: _read(path, key))
-
-
-def _read(path: Path, key: _Key) -> OpenModel:
-    purpose = f"Opening the contextual model in {path}"
-    library = import_optional("sentence_transformers", extra=_EXTRA, purpose=purpose)
-    torch = import_module("torch")
-    try:
-        with _silence():
-            opened = library.SentenceTransformer(
-                os.fspath(path),
-                device=key.device,
-                local_files_only=True,
-                trust_remote_code=key.trust_remote_code,
-                model_kwargs={"use_safetensors": True, "dtype": getattr(torch, key.precision)},
+    def check(self, settings: Settings) -> None:
+        """Refuse a model whose features differ from those of the library; once per prompt."""
+        if settings.prompt in self._checked:
+            return
+        name = "The SentenceTransformer" if self.path is None else str(self.path)
+        given = getattr(self.library, "tokenizer", None)
+        if not getattr(given, "is_fast", False):
+            raise VectorFormatError(
+                f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
+                f"{type(given).__name__}."
             )
-    except Exception as error:  # of the library, which raises all kinds on damaged files
-        raise VectorFormatError(
-            f"{path}: sentence-transformers cannot open this model: {type(error).__name__}: {error}"
-        ) from error
-    return OpenModel(opened.eval(), key.fingerprint, key.device)
+        tokenizer = self.tokenizer(replace(settings, max_tokens=None))
+        ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
+        options = {} if settings.prompt is None else {"prompt": settings.prompt}
+        theirs = self.library.encode(list(_PROBES), show_progress_bar=False, **options)
+        tolerance = 1e-4 if self.dtype in ("float32", "float64") else 0.1
+        if not np.allclose(ours, theirs, atol=tolerance):
+            raise VectorFormatError(
+                f"{name}: this model needs more than the tokens of a text (its features differ "
+                f"from those of sentence-transformers by {np.abs(ours - theirs).max():.2g})."
+            )
+        self._checked.add(settings.prompt)
 
 
-def wrap_model(library: Any, device: str) -> OpenModel:
-    """A model that was opened by its library.
-
-    Parameters
-    ----------
-    library : SentenceTransformer
-        It is moved to the device, and put in evaluation mode.
-    device : str
-
-    Returns
-    -------
-    OpenModel
-        Its fingerprint is of all weights, the modules and the tokenizer.
-    """
-    library = library.to(device).eval()
-    digest = hashlib.blake2b(repr(library).encode(), digest_size=16)
-    for name, tensor in sorted(library.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
-    backend = getattr(library.tokenizer, "backend_tokenizer", None)
-    digest.update(b"" if backend is None else backend.to_str().encode())
-    return OpenModel(library, digest.hexdigest(), device)
-
-
-class Packed(NamedTuple):
-    """A model that lay on an accelerator, so that it can be opened without one.
-
-    Attributes
-    ----------
-    device : str
-    stored : bytes
-    """
-
-    device: str
-    stored: bytes
-
-
-def pack_model(library: Any) -> Any:
-    """What a pickle holds of a model: itself, or `Packed`."""
-    device = str(library.device)
-    if device == "cpu":
-        return library
-    stored = io.BytesIO()
-    import_module("torch").save(library, stored)
-    return Packed(device, stored.getvalue())
-
-
-def unpack_model(packed: Any) -> Any:
-    """The model in a pickle, on its device or, where that is not there, on the CPU."""
-    if not isinstance(packed, Packed):
-        return packed
-    device = device_or_cpu(packed.device)
-    return (
-        import_module("torch")
-        .load(io.BytesIO(packed.stored), map_location=device, weights_only=False)
-        .to(device)
-    )
-
-
-def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
-    """What the modules of the library are called with.
+def make_inputs(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
+    """Make the inputs of the modules of the library.
 
     Parameters
     ----------
@@ -272,28 +189,13 @@ def inputs_of(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any
     ids : Tensor of int64, shape (n_texts, length)
     mask : Tensor of bool, shape (n_texts, length)
     n_prompt : int
-        Tokens that each text begins with, and that some models do not pool.
+        The number of leading tokens that some models leave out of pooling.
 
     Returns
     -------
     dict of Tensor
     """
-    found = {"input_ids": ids, "attention_mask": mask.long()}
+    inputs = {"input_ids": ids, "attention_mask": mask.long()}
     if "token_type_ids" in library.tokenizer.model_input_names:
-        found["token_type_ids"] = ids.new_zeros(ids.shape)
-    return {**found, "prompt_length": n_prompt} if n_prompt else found
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Without the bar that the library shows while it loads weights."""
-    logging = import_optional(
-        "transformers.utils.logging", extra=_EXTRA, purpose="A contextual model"
-    )
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        inputs["token_type_ids"] = ids.new_zeros(ids.shape)
+    return {**inputs, "prompt_length": n_prompt} if n_prompt else inputs

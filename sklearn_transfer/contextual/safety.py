@@ -1,4 +1,4 @@
-"""The folder of a contextual model: what tells that it is one, and whether it is safe to open."""
+"""Folders of contextual models: recognised, and refused if they are unsafe to open."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from .._utils.validation import VectorFormatError
 
 _OURS = "sentence_transformers."
 
-# What belongs to a model: weights, configurations, vocabularies; code, where that is trusted.
+# Weights, configurations and vocabularies; code if it is trusted.
 _PARTS, _CODE = ("*.safetensors", "*.json", "*.txt", "*.model"), "*.py"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 _MODULES, _CONFIG, _ADAPTER = "modules.json", "config.json", "adapter_config.json"
-# Models of which every token has one vector are tables.
+# A model with one vector per token is a table.
 _STATIC = ("StaticEmbedding", "model2vec")
-# Settings by which a configuration has code fetched and run.
+# Settings with which a configuration fetches and runs code.
 _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "kernel_config")
-_BLOCK = 1 << 20
 
-# Digests of files by their path, size, time and number: a model is named anew for every fit.
-_known: dict[tuple[Any, ...], bytes] = {}
+# Hashes of files by path, size, time and inode: a model is opened again for every fit.
+_hashes: dict[tuple[Any, ...], bytes] = {}
 
 
 def is_library_model(source: Any) -> bool:
-    """Whether this is a SentenceTransformer; the library is not imported."""
+    """True for a SentenceTransformer; the library is not imported."""
     return any(
         kind.__name__ == "SentenceTransformer" and kind.__module__.startswith(_OURS)
         for kind in type(source).__mro__
@@ -36,11 +35,9 @@ def is_library_model(source: Any) -> bool:
 
 
 def is_contextual_folder(path: Path) -> bool:
-    """Whether a folder holds a transformer, judged by its configuration."""
+    """True for the folder of a transformer, judged by its configuration."""
     if (path / _MODULES).is_file():
-        modules = _read_json(path / _MODULES)
-        first = modules[0] if isinstance(modules, list) and modules else {}
-        kind = str(first.get("type", "")) if isinstance(first, dict) else ""
+        kind = next((kind for kind, _ in _read_modules(path)), "")
         return bool(kind) and not kind.endswith(_STATIC)
     if not (path / _CONFIG).is_file():
         return False
@@ -50,13 +47,13 @@ def is_contextual_folder(path: Path) -> bool:
 
 
 def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
-    """The files of a model, if they are safe to open.
+    """List the files of a model that is safe to open.
 
     Parameters
     ----------
     path : Path
     trust_remote_code : bool
-        Whether Python code of its own is welcome.
+        Accept Python code in the folder.
 
     Returns
     -------
@@ -66,8 +63,8 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
     Raises
     ------
     VectorFormatError
-        If it is no folder of a model, has weights that are pickles or lie elsewhere, has none in
-        safetensors, or brings code.
+        If it is not the folder of a model, has no weights in safetensors or weights elsewhere, or
+        brings code.
     """
     if not path.is_dir() or not is_contextual_folder(path):
         raise VectorFormatError(
@@ -85,7 +82,7 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
         if (folder / _ADAPTER).exists():
             raise VectorFormatError(
                 f"{folder / _ADAPTER}: an adapter, whose base model lies elsewhere. Merge it into "
-                f"its base model, and save that."
+                f"its base model and save the result."
             )
     code = "" if trust_remote_code else _find_code(path, folders)
     if code:
@@ -94,51 +91,40 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
             f"author put inside. Read it, and set trust_remote_code=True if you trust it."
         )
     patterns = (*_PARTS, _CODE) if trust_remote_code else _PARTS
-    found = {file for folder in folders for part in patterns for file in folder.glob(part)}
-    return sorted(file for file in found if file.is_file())
+    files = {file for folder in folders for part in patterns for file in folder.glob(part)}
+    return sorted(file for file in files if file.is_file())
 
 
-def digest_model(path: Path, files: Sequence[Path]) -> str:
-    """Tell whether a model is the same as before: of the names and all content of its files.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    files : sequence of Path
-        In it.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits. A file whose size and time are the same is not read again.
-    """
+def hash_files(path: Path, files: Sequence[Path]) -> str:
+    """Hash the names and contents of files in a folder; unchanged files are not read again."""
     whole = hashlib.blake2b(digest_size=16)
     for file in files:
-        about = file.stat()
-        key = (file, about.st_size, about.st_mtime_ns, about.st_ino)
-        if key not in _known:
-            digest = hashlib.blake2b(digest_size=16)
+        status = file.stat()
+        key = (file, status.st_size, status.st_mtime_ns, status.st_ino)
+        if key not in _hashes:
             with file.open("rb") as content:
-                while block := content.read(_BLOCK):
-                    digest.update(block)
-            _known[key] = digest.digest()
-        whole.update(file.relative_to(path).as_posix().encode() + b"\0" + _known[key])
+                _hashes[key] = hashlib.file_digest(content, "blake2b").digest()
+        whole.update(file.relative_to(path).as_posix().encode() + b"\0" + _hashes[key])
     return whole.hexdigest()
 
 
+def _read_modules(path: Path) -> list[tuple[str, str]]:
+    """Type and path of each module that ``modules.json`` lists; empty without that file."""
+    content = _read_json(path / _MODULES) if (path / _MODULES).is_file() else []
+    modules = [m if isinstance(m, dict) else {} for m in content if isinstance(content, list)]
+    return [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
+
+
 def _module_folders(path: Path) -> list[Path]:
-    """Where the parts of a model lie: its folder, and those that its list of modules names."""
+    """The folder of a model, and the folders that its list of modules names."""
     folders = [path]
-    modules = _read_json(path / _MODULES) if (path / _MODULES).is_file() else []
-    for module in modules if isinstance(modules, list) else ():
-        place = str(module.get("path", "")) if isinstance(module, dict) else ""
-        inner = PurePosixPath(place)
-        if inner.is_absolute() or ".." in inner.parts or "\\" in place:
+    for _, name in _read_modules(path):
+        inner = PurePosixPath(name)
+        if inner.is_absolute() or ".." in inner.parts or "\\" in name:
             raise VectorFormatError(
-                f"{path / _MODULES}: the path {place!r} leads out of the folder."
+                f"{path / _MODULES}: the path {name!r} leads out of the folder."
             )
-        if place and (path / inner).is_dir():
+        if name and (path / inner).is_dir():
             folders.append(path / inner)
     return list(dict.fromkeys(folders))
 
@@ -157,17 +143,14 @@ def _refuse_pickles(folders: Sequence[Path]) -> None:
 
 
 def _find_code(path: Path, folders: Sequence[Path]) -> str:
-    """What names code of the model's own; nothing if nothing does."""
-    if (path / _MODULES).is_file():
-        modules = _read_json(path / _MODULES)
-        for module in modules if isinstance(modules, list) else ():
-            kind = str(module.get("type", "")) if isinstance(module, dict) else ""
-            if not kind.startswith(_OURS):
-                return f"{_MODULES}: {kind}"
+    """Return the setting that names code in the folder, or an empty string."""
+    for kind, _ in _read_modules(path):
+        if not kind.startswith(_OURS):
+            return f"{_MODULES}: {kind}"
     for folder in folders:
         for config in sorted(folder.glob("*config*.json")):
             for name, value in _settings(_read_json(config)):
-                # An implementation of attention that has a slash is a name of the hub's kernels.
+                # An implementation of attention with a slash names a kernel on the hub.
                 fetched = name.endswith("attn_implementation") and "/" in json.dumps(value)
                 if name in _RUNS or fetched:
                     return f"{config.relative_to(path)}: {name}"
@@ -175,7 +158,7 @@ def _find_code(path: Path, folders: Sequence[Path]) -> str:
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-    """All names and values of a configuration, at any depth."""
+    """Yield all names and values of a configuration, nested ones included."""
     pairs = config.items() if isinstance(config, dict) else enumerate(config)
     for name, value in pairs:
         yield str(name), value
@@ -185,9 +168,9 @@ def _settings(config: Any) -> Iterator[tuple[str, Any]]:
 
 def _read_json(file: Path) -> Any:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
-    if not isinstance(found, dict | list):
-        raise VectorFormatError(f"{file}: expected a JSON object or list, found {found!r:.40}.")
-    return found
+        raise VectorFormatError(f"{file}: expected JSON, got: {error}") from error
+    if not isinstance(content, dict | list):
+        raise VectorFormatError(f"{file}: expected a JSON object or list, got {content!r:.40}.")
+    return content

@@ -1,4 +1,4 @@
-"""Texts as the tokens of an encoder: without padding, until they are put side by side."""
+"""Token ids of texts, ragged until a batch is padded."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 
 
 class Padding(NamedTuple):
-    """How a model wants texts of several lengths side by side.
-
-    Attributes
-    ----------
-    id : int
-        What stands beside a text.
-    left : bool
-        On which side of it.
-    """
+    """Id of the padding, and whether it precedes the text."""
 
     id: int
     left: bool
@@ -27,21 +19,23 @@ class Padding(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequences:
-    """Texts as a model's tokens.
+    """Token ids of texts and, optionally, the states that enter a layer of the encoder.
 
     Attributes
     ----------
     ids : ndarray of int32, shape (n_ids,)
         Of all texts, special tokens included.
     starts, lengths : ndarray of int64, shape (n_texts,)
-        Text ``i`` is ``ids[starts[i] : starts[i] + lengths[i]]``.
+        The ids of text ``i`` are ``ids[starts[i] : starts[i] + lengths[i]]``.
     n_tokens : ndarray of int64, shape (n_texts,)
-        How many each would have if none were cut off.
+        Lengths without truncation.
     padding : Padding
+    n_prompt : int, default=0
+        The number of leading tokens of each text that belong to a prompt.
     states : ndarray of float32 or float16, shape (n_ids, d), or None, default=None
-        What enters a layer of the model, a row for each id.
-    level : int, default=0
-        The layer.
+        The states that enter `layer`, one row per id.
+    layer : int, default=0
+        The lowest layer that remains to be computed.
     """
 
     ids: NDArray[np.int32]
@@ -49,29 +43,15 @@ class Sequences:
     lengths: NDArray[np.int64]
     n_tokens: NDArray[np.int64]
     padding: Padding
+    n_prompt: int = 0
     states: NDArray[np.floating] | None = None
-    level: int = 0
-
-    @classmethod
-    def alone(
-        cls,
-        ids: NDArray[np.int32],
-        before: NDArray[np.int32],
-        after: NDArray[np.int32],
-        padding: Padding,
-    ) -> Sequences:
-        """Each token as a text of its own, between the special tokens of a text."""
-        around = np.concatenate([before, ids[:1], after]).astype(np.int32)
-        lines = np.tile(around, (len(ids), 1))
-        lines[:, len(before)] = ids
-        lengths = np.full(len(ids), lines.shape[1])
-        return cls(lines.ravel(), np.cumsum(lengths) - lengths, lengths, lengths, padding)
+    layer: int = 0
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> Sequences:
-        """Some of the texts, in the order given; ids and states are shared."""
+        """Select texts, in the order given; ids and states are shared."""
         return replace(
             self,
             starts=self.starts[texts],
@@ -79,14 +59,15 @@ class Sequences:
             n_tokens=self.n_tokens[texts],
         )
 
-    def places(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where each cell of a batch comes from, and whether it is a token.
+    def positions(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Lay the texts out as a padded matrix of positions.
 
         Returns
         -------
-        places : ndarray of int64, shape (n_texts, longest)
-            Positions in `ids`; zero beside the texts.
+        positions : ndarray of int64, shape (n_texts, longest)
+            Indices into `ids`; 0 for padding.
         mask : ndarray of bool, shape (n_texts, longest)
+            False for padding.
         """
         longest = self.lengths.max(initial=0)
         column = np.arange(longest)[None]
@@ -95,30 +76,37 @@ class Sequences:
         return np.where(mask, within + self.starts[:, None], 0), mask
 
     def padded(self) -> dict[str, NDArray[Any]]:
-        """Ids (int64) and mask (bool), each of shape (n_texts, longest); states, if there are."""
-        places, mask = self.places()
-        found: dict[str, NDArray[Any]] = {
-            "ids": np.where(mask, self.ids[places], self.padding.id).astype(np.int64),
+        """Pad the texts to the same length.
+
+        Returns
+        -------
+        dict
+            ``ids``, int64, and ``mask``, bool, shape (n_texts, longest); with states also
+            ``states``, float32, shape (n_texts, longest, d).
+        """
+        positions, mask = self.positions()
+        arrays: dict[str, NDArray[Any]] = {
+            "ids": np.where(mask, self.ids[positions], self.padding.id).astype(np.int64),
             "mask": mask,
         }
         if self.states is not None:
-            found["states"] = self.states[places].astype(np.float32, copy=False)
-        return found
+            arrays["states"] = self.states[positions].astype(np.float32, copy=False)
+        return arrays
 
 
 def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Texts of similar length together, the longest first, so that memory lacks early.
+    """Batch texts of similar length, longest first, so that memory runs out early if at all.
 
     Parameters
     ----------
     lengths : ndarray of int64, shape (n_texts,)
     max_tokens : int
-        Of a batch, padding included; a longer text is alone.
+        Maximum size of a batch in tokens, padding included; a longer text is a batch of its own.
 
     Yields
     ------
     ndarray of int64, shape (n,)
-        Positions of texts; each once.
+        Positions of texts; each text occurs once.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -1,4 +1,4 @@
-"""A pretrained sentence encoder as a module that is trained, from any of its layers upwards."""
+"""A pretrained sentence encoder as a trainable module that can start at any of its layers."""
 
 from __future__ import annotations
 
@@ -12,117 +12,114 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from .._utils.validation import levels_to_caller
 from ..contextual.model import ContextualModel
-from ..contextual.runtime import CPU_TOKENS, inputs_of
+from ..contextual.runtime import CPU_TOKENS, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length
-from ..text.coverage import measure_reading
-from ..training.batches import as_tensors
 from .network import PretrainedModule
 
-# Below this, what two ways of computing the same give is equal.
+# Differences of rounding between two ways to compute the same features.
 _TOLERANCE = 1e-4
-# Bytes of states that are kept.
-_MOST = 4 << 30
 
 
-class _Reached(Exception):
-    """The states that enter a layer are known, and nothing above needs to be computed."""
+class _Caught(Exception):
+    """The states that enter a layer are known; the layers above need not be computed."""
 
 
-class _Passed(nn.Module):
+class _Skipped(nn.Module):
     """Stands in for a layer that is not computed."""
 
-    def __init__(self, gives_tuple: bool) -> None:
+    def __init__(self, *, returns_tuple: bool) -> None:
         super().__init__()
-        self.gives_tuple = gives_tuple
+        self.returns_tuple = returns_tuple
 
     def forward(self, states: Tensor, *_: Any, **__: Any) -> Any:
-        """What it was given."""
-        return (states,) if self.gives_tuple else states
+        """Return the states as they are."""
+        return (states,) if self.returns_tuple else states
 
 
 class SentenceEncoder(PretrainedModule):
-    """A copy of a contextual model, over its tokens or over the states that enter a layer.
+    """A trainable copy of a contextual model.
+
+    Its input is the token ids of texts, or the states that enter one of its layers.
 
     Parameters
     ----------
     model : ContextualModel
         Its modules are copied, as float32.
+    example : Sequences
+        Texts on which the encoder is tried.
     pulled : bool, default=False
         See `PretrainedModule`.
 
     Attributes
     ----------
-    depth : int
-        Layers that can be told apart: 0 where the stack of layers was not found, or what is
-        computed from the states that enter a layer is not what is computed at once.
+    n_layers : int
+        The number of layers at which the encoder can start. 0 if it has no stack of layers, or if
+        starting at a layer gives other features than the whole encoder.
 
     Notes
     -----
-    The stack of layers is the longest list of modules in the model. Nothing is assumed of what is
-    around it, but that what stands beside it may act in each layer: the states that enter a layer
-    are caught by a hook, and put in its place by another, while the layers below are passed by.
-    That this gives the same is tried when the encoder is made.
+    The stack of layers is the longest list of modules in the model. A hook catches the states that
+    enter a layer, another puts them in its place, and the layers below are skipped. Modules outside
+    the stack may act in each layer (the relative positions of MPNet), so the constructor compares
+    the features of both ways.
     """
 
     light = False
     together = 32
 
-    def __init__(self, model: ContextualModel, *, pulled: bool = False) -> None:
+    def __init__(self, model: ContextualModel, example: Sequences, *, pulled: bool = False) -> None:
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
-        self._n_prompt, self._dtype = model.n_prompt, np.dtype(model.hidden_dtype)
-        self._path, self.depth = _find_stack(self.module)
-        self.gives_tuple = False
-
-    def try_depth(self, ids: Tensor, mask: Tensor) -> None:
-        """Find out whether layers can be passed by; sets `depth`.
-
-        Parameters
-        ----------
-        ids, mask : Tensor, shape (n_texts, length)
-        """
+        self._n_prompt, self._dtype = example.n_prompt, np.dtype(model.settings.hidden_dtype)
+        self._path, self.n_layers = _find_stack(self.module)
+        self._returns_tuple = False
         try:
             with torch.no_grad(), _evaluating(self):
-                found: list[Any] = []
-                layer = next(iter(self._stack()))
-                hook = layer.register_forward_hook(lambda _, __, given: found.append(given))
-                try:
-                    whole = self(ids, mask)
-                finally:
-                    hook.remove()
-                self.gives_tuple = isinstance(found[0], tuple)
-                for level in {1, self.depth - 1} if self.depth > 1 else ():
-                    states = self.states(ids, mask, level)
-                    parts = self(ids, mask, states, level)
-                    if not torch.allclose(whole, parts, atol=_TOLERANCE):
-                        self.depth = 0
-        except Exception:  # of an architecture that is built otherwise
-            self.depth = 0
+                if not self._starts_at_layers(*self._tensors(example)):
+                    self.n_layers = 0
+        except Exception:  # of any type, from an architecture that is built otherwise
+            self.n_layers = 0
 
-    def n_still(self) -> int:
-        """How many layers from below are still, with all below them; `depth` - 1 at most."""
-        if self.depth < 2:
+    def _starts_at_layers(self, ids: Tensor, mask: Tensor) -> bool:
+        """Compare the features from the lowest and the highest layer upwards with the whole."""
+        outputs: list[Any] = []
+        hook = self._stack()[0].register_forward_hook(lambda _, __, output: outputs.append(output))
+        try:
+            whole = self(ids, mask)
+        finally:
+            hook.remove()
+        self._returns_tuple = isinstance(outputs[0], tuple)
+        return all(
+            torch.allclose(
+                whole, self(ids, mask, self.states(ids, mask, layer), layer), atol=_TOLERANCE
+            )
+            for layer in {1, self.n_layers - 1} - {0}
+        )
+
+    def n_frozen(self) -> int:
+        """Count the frozen layers below the lowest trainable one; `n_layers` - 1 at most."""
+        if self.n_layers < 2:
             return 0
-        moving = {name for name, p in self.module.named_parameters() if p.requires_grad}
-        for level, (_, members) in enumerate(self.layer_members()):
-            if any(name == m or name.startswith(f"{m}.") for m in members for name in moving):
-                below = level - 1 if self.has_below else level
-                return min(max(below, 0), self.depth - 1)
-        return self.depth - 1
+        trainable = [name for name, p in self.module.named_parameters() if p.requires_grad]
+        layers = self.layer_members()
+        n_below = len(layers) - self.n_layers  # 1 if there are embeddings
+        for number, (_, members) in enumerate(layers):
+            if any(name == m or name.startswith(f"{m}.") for m in members for name in trainable):
+                return min(max(number - n_below, 0), self.n_layers - 1)
+        return self.n_layers - 1
 
-    def states(self, ids: Tensor, mask: Tensor, level: int) -> Tensor:
-        """The states that enter a layer.
+    def states(self, ids: Tensor, mask: Tensor, layer: int) -> Tensor:
+        """Compute the states that enter a layer.
 
         Parameters
         ----------
         ids : Tensor of int64, shape (n_texts, length)
         mask : Tensor of bool, shape (n_texts, length)
-        level : int
-            From 1 to `depth` - 1.
+        layer : int
+            From 1 to `n_layers` - 1.
 
         Returns
         -------
@@ -132,72 +129,67 @@ class SentenceEncoder(PretrainedModule):
 
         def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             caught.append(args[0] if args else kwargs["hidden_states"])
-            raise _Reached
+            raise _Caught
 
-        hook = self._stack()[level].register_forward_pre_hook(catch, with_kwargs=True)
+        hook = self._stack()[layer].register_forward_pre_hook(catch, with_kwargs=True)
         try:
             self.module(self._inputs(ids, mask))
-        except _Reached:
+        except _Caught:
             pass
         finally:
             hook.remove()
         return caught[0]
 
     @torch.no_grad()
-    def with_states(self, inputs: Sequences, level: int, device: torch.device) -> Sequences:
-        """Texts with what enters a layer, unless that is too much to keep.
+    def with_states(self, inputs: Sequences, layer: int, *, max_bytes: int = 4 << 30) -> Sequences:
+        """Compute the states that enter a layer once for all texts.
 
         Parameters
         ----------
         inputs : Sequences, length n_texts
-        level : int
+        layer : int
             See `states`.
-        device : torch.device
-            Where the encoder is.
+        max_bytes : int, default=4 GiB
+            Maximum size of the states.
 
         Returns
         -------
         Sequences, length n_texts
+            Without states if they would be larger than `max_bytes`.
+
+        Raises
+        ------
+        ValueError
+            If states are not finite.
 
         Warns
         -----
         UserWarning
-            If the states would take more than 4 GiB.
+            If the states would be larger.
         """
-        inputs = replace(inputs, states=None)
-        kept = None
+        inputs = replace(inputs, states=None, layer=layer)
+        kept: NDArray[np.floating] | None = None
         with _evaluating(self):
             for rows in batches_by_length(inputs.lengths, CPU_TOKENS):
-                places, mask = inputs[rows].places()
-                states = self.states(**as_tensors(inputs[rows], device), level=level).cpu()
+                positions, mask = inputs[rows].positions()
+                states = self.states(*self._tensors(inputs[rows]), layer).cpu().numpy()
                 if kept is None:
-                    kept = self._room_for(len(inputs.ids), states.shape[2])
-                    if kept is None:
-                        break
-                kept[places[mask]] = states.numpy()[mask]
+                    shape = len(inputs.ids), states.shape[2]
+                    n_bytes = shape[0] * shape[1] * self._dtype.itemsize
+                    if n_bytes > max_bytes:
+                        _warn_of_size(n_bytes)
+                        return inputs
+                    kept = np.empty(shape, dtype=self._dtype)
+                kept[positions[mask]] = states[mask]
         if kept is not None and not np.isfinite(kept).all():
             raise ValueError(
-                f"The states below layer {level} are not finite as {kept.dtype}. Use "
+                f"The states below layer {layer} are not finite as {kept.dtype}. Use "
                 f"ContextualModel(hidden_dtype='float32'), or look at the weights."
             )
-        return replace(inputs, states=kept, level=level)
-
-    def _room_for(self, n_rows: int, width: int) -> NDArray[np.floating] | None:
-        """An array for states, shape (n_rows, width); None, and a warning, beyond 4 GiB."""
-        n_bytes = n_rows * width * self._dtype.itemsize
-        if n_bytes > _MOST:
-            warnings.warn(
-                f"The states below the lowest layer that is trained would take {n_bytes >> 20:,} "
-                f"MiB, and are computed anew in every epoch. Set max_tokens, or "
-                f"ContextualModel(hidden_dtype='float16').",
-                UserWarning,
-                stacklevel=levels_to_caller(),
-            )
-            return None
-        return np.empty((n_rows, width), dtype=self._dtype)
+        return replace(inputs, states=kept)
 
     def forward(
-        self, ids: Tensor, mask: Tensor, states: Tensor | None = None, level: int = 0
+        self, ids: Tensor, mask: Tensor, states: Tensor | None = None, layer: int = 0
     ) -> Tensor:
         """Encode texts.
 
@@ -205,80 +197,84 @@ class SentenceEncoder(PretrainedModule):
         ----------
         ids : Tensor of int64, shape (n_texts, length)
         mask : Tensor of bool, shape (n_texts, length)
-        states : Tensor or None, shape (n_texts, length, d)
-            What enters the layer `level`; None: all is computed.
-        level : int, default=0
+        states : Tensor or None, shape (n_texts, length, d), default=None
+            The states that enter `layer`. None computes all layers.
+        layer : int, default=0
 
         Returns
         -------
         Tensor of float32, shape (n_texts, dim)
         """
+        inputs = self._inputs(ids, mask)
         if states is None:
-            found = self.module(self._inputs(ids, mask))
+            outputs = self.module(inputs)
         else:
-            with self._entered(states, level):
-                found = self.module(self._inputs(ids, mask))
-        encoded: Tensor = found["sentence_embedding"]
-        return encoded.float()
+            with self._starting_at(layer, states):
+                outputs = self.module(inputs)
+        encoded: Tensor = outputs["sentence_embedding"]
+        return encoded[:, : self.module.truncate_dim].float()
 
     def _inputs(self, ids: Tensor, mask: Tensor) -> dict[str, Any]:
-        return inputs_of(self.module, ids, mask, self._n_prompt)
+        return make_inputs(self.module, ids, mask, self._n_prompt)
+
+    def _tensors(self, inputs: Sequences) -> tuple[Tensor, Tensor]:
+        """Padded ids and mask on the device of the encoder."""
+        device, padded = next(self.parameters()).device, inputs.padded()
+        return (
+            torch.from_numpy(padded["ids"]).to(device),
+            torch.from_numpy(padded["mask"]).to(device),
+        )
 
     def _stack(self) -> nn.ModuleList:
         return self.module.get_submodule(self._path)  # type: ignore[return-value]
 
     @contextmanager
-    def _entered(self, states: Tensor, level: int) -> Iterator[None]:
-        """The layers below `level` are passed by, and `states` enter it."""
+    def _starting_at(self, layer: int, states: Tensor) -> Iterator[None]:
+        """Skip the layers below `layer`, which `states` enter."""
 
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if args:
                 return (states, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": states}
 
-        parent, _, name = self._path.rpartition(".")
-        stack = self._stack()
-        passed = [_Passed(self.gives_tuple) for _ in range(level)]
-        hook = stack[level].register_forward_pre_hook(enter, with_kwargs=True)
-        setattr(self.module.get_submodule(parent), name, nn.ModuleList([*passed, *stack[level:]]))
+        path, _, name = self._path.rpartition(".")
+        parent, stack = self.module.get_submodule(path), self._stack()
+        skipped = [_Skipped(returns_tuple=self._returns_tuple) for _ in range(layer)]
+        hook = stack[layer].register_forward_pre_hook(enter, with_kwargs=True)
+        setattr(parent, name, nn.ModuleList([*skipped, *stack[layer:]]))
         try:
             yield
         finally:
-            setattr(self.module.get_submodule(parent), name, stack)
+            setattr(parent, name, stack)
             hook.remove()
 
     def layer_members(self) -> list[tuple[str, Sequence[str]]]:
-        """The layers that policies tell apart, lowest first: names, and what belongs to each."""
+        """Name the layers, lowest first, and the modules and parameters that belong to each."""
         if not self._path:
             return [("encoder", [name for name, _ in self.module.named_children()])]
         below: list[str] = []
         above: list[str] = []
-        place, steps = "", self._path.split(".")
-        for i, step in enumerate(steps):  # from the whole down to the stack
-            found, beside = below, i == len(steps) - 1
-            for name, _ in self.module.get_submodule(place).named_children():
+        path, steps = "", self._path.split(".")
+        for i, step in enumerate(steps):  # from the whole model down to the stack
+            members, innermost = below, i == len(steps) - 1
+            for name, _ in self.module.get_submodule(path).named_children():
                 if name == step:
-                    # What stands beside the stack may act in each of its layers, wherever it is.
-                    found = below if beside else above
+                    # Modules beside the stack may act in each of its layers.
+                    members = below if innermost else above
                 else:
-                    found.append(f"{place}.{name}".lstrip("."))
-            own = self.module.get_submodule(place).named_parameters(recurse=False)
-            below += [f"{place}.{name}".lstrip(".") for name, _ in own]
-            place = ".".join(steps[: i + 1])
+                    members.append(f"{path}.{name}".lstrip("."))
+            own = self.module.get_submodule(path).named_parameters(recurse=False)
+            below += [f"{path}.{name}".lstrip(".") for name, _ in own]
+            path = ".".join(steps[: i + 1])
         inside = [f"{self._path}.{i}" for i in range(len(self._stack()))]
         layers: list[tuple[str, Sequence[str]]] = [("embeddings", below)] if below else []
         layers += [(f"layer {i}", [name]) for i, name in enumerate(inside[:-1])]
         return [*layers, (f"layer {len(inside) - 1}", [inside[-1], *above])]
 
-    @property
-    def has_below(self) -> bool:
-        """Whether anything is below the layers."""
-        return self.layer_members()[0][0] == "embeddings"
-
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """All parts in evaluation mode, and afterwards each in the one that it was in."""
+    """Put all parts in evaluation mode, and afterwards each in its mode before."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
@@ -288,49 +284,6 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-class SentenceInputs:
-    """Texts as a contextual model that is trained takes them.
-
-    Parameters
-    ----------
-    model : ContextualModel
-
-    Attributes
-    ----------
-    coverage : float
-        Share of the tokens of the training texts that are read.
-    """
-
-    def __init__(self, model: ContextualModel) -> None:
-        self.model = model
-
-    def fit_transform(
-        self,
-        texts: Sequence[str],
-        membership: csr_array | None,
-        sample_weight: NDArray[np.floating],
-    ) -> Sequences:
-        """The tokens of texts; nothing is learned but how much of them is read."""
-        self.coverage = measure_reading(texts, [self.model])
-        return self.transform(texts)
-
-    def transform(self, texts: Sequence[str]) -> Sequences:
-        """The tokens of texts."""
-        return self.model.split(texts)
-
-    def cut(self, max_tokens: int | None) -> SentenceInputs:
-        """The same, of at most so many tokens of a text."""
-        return self if max_tokens is None else SentenceInputs(self.model.cut(max_tokens))
-
-    def make_encoder(self, example: Sequences, *, pulled: bool) -> SentenceEncoder:
-        """A copy of the model that can be trained, tried on some texts; see `SentenceEncoder`."""
-        encoder = SentenceEncoder(self.model, pulled=pulled)
-        padded = example.padded()
-        device = next(encoder.parameters()).device
-        encoder.try_depth(*(torch.from_numpy(padded[name]).to(device) for name in ("ids", "mask")))
-        return encoder
-
-
 def _find_stack(module: nn.Module) -> tuple[str, int]:
     """The path of the longest list of modules, and its length; "" and 0 where there is none."""
     lists = [
@@ -338,4 +291,14 @@ def _find_stack(module: nn.Module) -> tuple[str, int]:
         for name, child in module.named_modules()
         if isinstance(child, nn.ModuleList)
     ]
-    return max(lists, key=lambda found: found[1], default=("", 0))
+    return max(lists, key=lambda pair: pair[1], default=("", 0))
+
+
+def _warn_of_size(n_bytes: int) -> None:
+    warnings.warn(
+        f"The states below the lowest trainable layer would take {n_bytes >> 20:,} MiB, and are "
+        f"computed anew in every epoch. Set max_tokens, or "
+        f"ContextualModel(hidden_dtype='float16').",
+        UserWarning,
+        stacklevel=levels_to_caller(),
+    )

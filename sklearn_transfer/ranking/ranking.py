@@ -1,4 +1,4 @@
-"""rank_pretrained: which of several pretrained models suits a task, before anything is trained."""
+"""rank_pretrained: compare pretrained models for a task without training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from .._transformer import PretrainedEmbeddingTransformer
 from .._utils.validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
@@ -29,6 +29,7 @@ from ..training.seeds import seeded
 from .scores import h_score, logme, nearest_class_mean
 
 SCORES = ("logme", "h_score", "nearest_class_mean")
+_CONSTRAINTS = {"score": [StrOptions(set(SCORES))], "random_state": ["random_state"]}
 
 
 class RankedCandidate(NamedTuple):
@@ -38,15 +39,15 @@ class RankedCandidate(NamedTuple):
     ----------
     name : str
     logme : float
-        Log evidence a sample (You et al. 2021).
+        Log evidence per sample (You et al. 2021).
     h_score : float
-        H-score (Bao et al. 2019), with a covariance that is shrunk (Ibrahim et al. 2022).
+        H-score (Bao et al. 2019) with a shrunk covariance (Ibrahim et al. 2022).
     nearest_class_mean : float
         Leave-one-out accuracy of the nearest class mean.
     dim : int
         Number of features.
     seconds : float
-        Time that the features and the scores took.
+        Time for the features and the scores.
     """
 
     name: str
@@ -106,16 +107,6 @@ class Ranking(Sequence[RankedCandidate]):
         return pandas.DataFrame(list(self.rows), columns=list(RankedCandidate._fields))
 
 
-@validate_params(
-    {
-        "candidates": "no_validation",  # _name_candidates says what they may be
-        "X": "no_validation",  # every candidate reads its own kind
-        "y": "no_validation",  # check_labels
-        "score": [StrOptions(set(SCORES))],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=False,
-)
 def rank_pretrained(
     candidates: Mapping[str, Any] | Sequence[Any],
     X: Any,
@@ -124,60 +115,59 @@ def rank_pretrained(
     score: str = "logme",
     random_state: Any = None,
 ) -> Ranking:
-    """Rank pretrained models by how well their features suit labels, without training any.
+    """Rank pretrained models by how well their features suit the labels, without training.
 
     Parameters
     ----------
     candidates : mapping of str to candidate, or sequence of candidates
-        In a sequence a name or path is its own name, and any other candidate is named by its type
-        and position. A candidate is
+        In a sequence the name of a candidate is its model name or path, else its type and position.
+        A candidate is
 
-        - what a :class:`PretrainedEmbeddingTransformer` takes as `pretrained`: a name, a path, a
+        - a value of `pretrained` of :class:`PretrainedEmbeddingTransformer`: a name, a path, a
           `PretrainedVectors`, a gensim object, a `ContinuedVectors`, a `ContextualModel` or a
-          `SentenceTransformer`, or a list of these. Its
-          features are those of that transformer;
-        - a scikit-learn transformer, which is cloned and fitted on X, without y: features that have
-          seen the labels would look better than they are. One that shall stay as it was fitted goes
-          into a :class:`sklearn.frozen.FrozenEstimator`;
+          `SentenceTransformer`, or a list of these. Its features are those of the transformer;
+        - a scikit-learn transformer. A clone is fitted on X without y, because features that depend
+          on the labels would score too high. Wrap a fitted transformer in a
+          :class:`sklearn.frozen.FrozenEstimator` to use it as it is;
         - a ``torch.nn.Module`` from (n_samples, ...) to (n_samples, d). A copy runs in evaluation
-          mode, on the device where the module is;
+          mode, on the device of the module;
         - features: a 2-D array, shape (n_samples, d).
     X : sequence of str, or array, length n_samples
-        What the candidates read. None where all of them are features.
+        Input of the candidates. None if all of them are features.
     y : array-like of shape (n_samples,)
-        Labels, of at least two classes.
+        Labels of at least two classes.
     score : {"logme", "h_score", "nearest_class_mean"}, default="logme"
-        What the result is sorted by; all three are computed. LogME and the H-score look at features
-        as a linear model uses them; the nearest class mean, at distances.
+        The score by which the result is sorted; all three are computed. LogME and the H-score
+        measure features as a linear model uses them, the nearest class mean measures distances.
     random_state : int, RandomState instance or None, default=None
-        Seeds candidates that draw random numbers, all of them alike; a transformer's own
-        `random_state` comes first. No global generator is used.
+        Seed of all candidates that draw random numbers, except transformers with a `random_state`
+        of their own. No global generator is used.
 
     Returns
     -------
     Ranking
-        A sequence of rows with name, logme, h_score, nearest_class_mean, dim and seconds, best
-        first; ``to_frame()`` makes it a pandas frame.
+        Rows with name, logme, h_score, nearest_class_mean, dim and seconds, best first;
+        ``to_frame()`` returns a pandas frame.
 
     Raises
     ------
     ValueError
-        If there are no candidates, or two of one name; if y is not one label a sample, of two or
-        more classes; if features are not a finite (n_samples, d).
+        If there are no candidates, or two with the same name; if y does not hold one label per
+        sample and two or more classes; if features are not finite and of shape (n_samples, d).
     TypeError
         If `candidates`, or one of them, is of another type.
     Exception
-        Whatever a candidate raises; a note names the candidate.
+        Any error of a candidate, with a note that names the candidate.
 
     See Also
     --------
-    PretrainedEmbeddingTransformer : The features of pretrained vectors.
-    FineTunedClassifier : Trains the model that was chosen.
+    PretrainedEmbeddingTransformer : Gives the features of pretrained vectors.
+    FineTunedClassifier : Trains the model that is chosen.
 
     Notes
     -----
-    Scores are comparable for one set of samples only. They rate features as they are: how far
-    fine-tuning would change them, they cannot say.
+    Scores are comparable on the same samples only. They rate features as they are, not as they
+    would be after fine-tuning.
 
     References
     ----------
@@ -202,13 +192,15 @@ def rank_pretrained(
     >>> ranking[0].nearest_class_mean
     1.0
     """
+    parameters = {"score": score, "random_state": random_state}
+    validate_parameter_constraints(_CONSTRAINTS, parameters, caller_name="rank_pretrained")
     named = _name_candidates(candidates)
     y = _check_one_label(y, X)
     seed = draw_seed(random_state)
     rows = []
     for name, candidate in named.items():
         started = perf_counter()
-        with _blamed(name, candidate):
+        with _noting(name, candidate):
             features = _check_features(_extract(candidate, X, seed), name, len(y))
         scores = logme(features, y), h_score(features, y), nearest_class_mean(features, y)
         seconds = perf_counter() - started
@@ -250,26 +242,26 @@ def _name(candidate: Any, position: int) -> str:
 
 
 def _check_one_label(y: Any, X: Any) -> NDArray[Any]:
-    """Labels, shape (n_samples,)."""
+    """Validate labels, shape (n_samples,)."""
     if y is None:
-        raise ValueError("rank_pretrained needs labels: y must have one a sample, got None.")
-    y = Labels.check(y, X)
-    if y.ndim > 1:
+        raise ValueError("rank_pretrained needs labels: y must have one per sample, got None.")
+    labels: NDArray[Any] = Labels.check(y, X)
+    if labels.ndim > 1:
         raise ValueError(
-            f"rank_pretrained expected one label a sample, got an indicator matrix of shape "
-            f"{y.shape}. Rank for one of its columns at a time: y[:, 0]."
+            f"rank_pretrained expected one label per sample, got an indicator matrix of shape "
+            f"{labels.shape}. Rank for one of its columns at a time: y[:, 0]."
         )
-    classes = np.unique(y).tolist()
+    classes = np.unique(labels).tolist()
     if len(classes) < 2:
         raise ValueError(
             f"rank_pretrained expected labels of at least two classes, got one class: "
-            f"{classes[0]!r}. Give samples of the other classes, too."
+            f"{classes[0]!r}. Add samples of other classes."
         )
-    return y
+    return labels
 
 
 @contextmanager
-def _blamed(name: str, candidate: Any) -> Iterator[None]:
+def _noting(name: str, candidate: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -281,23 +273,24 @@ def _blamed(name: str, candidate: Any) -> Iterator[None]:
 
 
 def _extract(candidate: Any, X: Any, seed: int) -> Any:
-    """The features of a candidate for X, unchecked."""
+    """Compute the features of a candidate for X, unchecked."""
     if isinstance(candidate, torch.nn.Module) and not is_library_model(candidate):
-        return _run(candidate, X, seed)
+        return _encode_arrays(candidate, X, seed)
     if hasattr(candidate, "fit") and hasattr(candidate, "transform"):
         return _fit_transform(candidate, X, seed)
     if hasattr(candidate, "__array__") or issparse(candidate):
         return candidate
     if not isinstance(candidate, VectorsEstimator | list | tuple):
-        candidate = load_pretrained(candidate)  # what is none is said to be so, whatever X is
+        candidate = load_pretrained(candidate)  # refuses other types before it looks at X
     return _fit_transform(PretrainedEmbeddingTransformer(candidate), X, seed)
 
 
-def _run(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.float32]:
+def _encode_arrays(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.float32]:
+    """Run a copy of a module on an array."""
     if looks_like_texts(X):
         raise ValueError(
-            "A torch.nn.Module reads an array of numbers, got texts. Give X as the module takes "
-            "it, or the module's features as an array."
+            "A torch.nn.Module reads an array of numbers, got texts. Give X as the input of the "
+            "module, or the features of the module as an array."
         )
     values = check_array(X, dtype="numeric", ensure_2d=False, allow_nd=True, input_name="X")
     tensors = (*module.parameters(), *module.buffers())
@@ -308,25 +301,26 @@ def _run(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.float32]:
 
 
 def _fit_transform(transformer: Any, X: Any, seed: int) -> Any:
+    """Fit a clone of a transformer, with `seed` as each `random_state` that is None."""
     transformer = clone(transformer)
-    drawing = {
+    seeds = {
         name: seed
         for name, value in transformer.get_params().items()
         if value is None and name.rpartition("__")[2] == "random_state"
     }
-    transformer.set_params(**drawing)
+    transformer.set_params(**seeds)
     if hasattr(transformer, "fit_transform"):
         return transformer.fit_transform(X)
     return transformer.fit(X, None).transform(X)
 
 
 def _check_features(features: Any, name: str, n_samples: int) -> NDArray[np.float64]:
-    """Features as finite numbers, shape (n_samples, d)."""
+    """Validate features: finite numbers, shape (n_samples, d)."""
     expected = f"The features of the candidate {name!r} must be an array of shape ({n_samples}, d)"
     if issparse(features):
         raise ValueError(
             f"{expected}, got a {type(features).__name__}, which is sparse. Reduce it, for "
-            f"instance by a TruncatedSVD at the end of a pipeline."
+            f"example with a TruncatedSVD at the end of a pipeline."
         )
     try:
         values = np.asarray(features, dtype=np.float64)
@@ -335,12 +329,12 @@ def _check_features(features: Any, name: str, n_samples: int) -> NDArray[np.floa
     if values.ndim != 2 or len(values) != n_samples or not values.shape[1]:
         raise ValueError(
             f"{expected}, a row for each label of y, got shape {values.shape}. Give one vector of "
-            f"at least one feature for each sample."
+            f"at least one feature per sample."
         )
-    strange = ~np.isfinite(values).all(axis=1)
-    if strange.any():
+    invalid = ~np.isfinite(values).all(axis=1)
+    if invalid.any():
         raise ValueError(
-            f"{expected} without NaN or infinity, got some in {strange.sum()} of {n_samples} rows, "
-            f"first in row {strange.argmax()}. Impute them, or leave these samples out."
+            f"{expected} without NaN or infinity, got some in {invalid.sum()} of {n_samples} rows, "
+            f"first in row {invalid.argmax()}. Impute them, or leave these samples out."
         )
     return values

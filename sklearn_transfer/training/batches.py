@@ -205,7 +205,7 @@ class Batches:
     def _tensors(self, inputs: Inputs) -> dict[str, Any]:
         if isinstance(inputs, Sequences):
             padded = {name: self._move(array) for name, array in inputs.padded().items()}
-            return padded if inputs.states is None else {**padded, "level": inputs.level}
+            return padded if inputs.states is None else {**padded, "layer": inputs.layer}
         if isinstance(inputs, Arrays):
             return {"x": self._move(inputs.values.copy())}  # a module may write into its input
         if isinstance(inputs, Bags):

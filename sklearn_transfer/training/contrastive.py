@@ -70,8 +70,8 @@ def tune(
         return []
     losses: list[float] = []
     with seeded(seed, device):
-        if isinstance(encoder, SentenceEncoder) and (level := encoder.n_still()):
-            inputs = encoder.with_states(inputs, level, device)  # type: ignore[arg-type]
+        if isinstance(encoder, SentenceEncoder) and (layer := encoder.n_frozen()):
+            inputs = encoder.with_states(inputs, layer)  # type: ignore[arg-type]
         generator = np.random.default_rng(derive_seed(seed, 0))
         member = membership.toarray().astype(np.float32)
         drawn = [draw_batch(member, how.batch_size, generator) for _ in range(how.n_steps)]

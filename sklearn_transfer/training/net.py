@@ -365,8 +365,7 @@ class TransferNet(NeuralNet):
             self._rest.pop(prefix, None)  # before more memory is needed
             kept: Inputs = dense_design(self.encode(samples.X)) if not level else samples.X
             if level:
-                device = torch.device(self.device)
-                kept = self.module_.encoder.with_states(samples.X, level, device)
+                kept = self.module_.encoder.with_states(samples.X, level)
             self._rest[prefix] = level, Samples(kept, samples.y, samples.weight)
         return iterator.over(self._rest[prefix][1])
 
@@ -375,7 +374,7 @@ class TransferNet(NeuralNet):
         if self._at_rest():
             return 0
         encoder = self.module_.encoder
-        return (encoder.n_still() if isinstance(encoder, SentenceEncoder) else 0) or None
+        return (encoder.n_frozen() if isinstance(encoder, SentenceEncoder) else 0) or None
 
     @torch.no_grad()
     def encode(self, inputs: Inputs) -> NDArray[np.float32]:

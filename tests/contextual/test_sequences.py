@@ -14,7 +14,7 @@ def test_padding_by_a_naive_loop(left: bool):
     starts = np.cumsum(lengths) - lengths
     ids = np.concatenate(lines).astype(np.int32)
     states = generator.standard_normal((len(ids), 2)).astype(np.float16)
-    whole = Sequences(ids, starts, lengths, lengths, Padding(99, left), states)
+    whole = Sequences(ids, starts, lengths, lengths, Padding(99, left), states=states)
     rows = np.array([2, 1, 0])
     padded = whole[rows].padded()
     assert padded["ids"].dtype == np.int64
@@ -37,10 +37,3 @@ def test_batches_hold_each_text_once_within_bounds():
     assert sorted(np.concatenate(parts).tolist()) == list(range(7))
     assert parts[0].tolist() == [5]
     assert all(len(part) == 1 or lengths[part].max() * len(part) <= 60 for part in parts)
-
-
-def test_tokens_alone_between_special_ones():
-    ids, before, after = (np.array(a, dtype=np.int32) for a in ([7, 8, 9], [1], [2, 3]))
-    found = Sequences.alone(ids, before, after, Padding(0, False))
-    assert found.padded()["ids"].tolist() == [[1, 7, 2, 3], [1, 8, 2, 3], [1, 9, 2, 3]]
-    assert found.padded()["mask"].all()

@@ -360,9 +360,12 @@ def test_a_random_state_of_another_kind_is_refused(two, numbers):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "y must have one a sample, got None"),
+        (None, "y must have one per sample, got None"),
         (["a"] * 120, "at least two classes, got one class: 'a'"),
-        (np.eye(120, dtype=int), r"one label a sample, got an indicator matrix of shape \(120, 1"),
+        (
+            np.eye(120, dtype=int),
+            r"one label per sample, got an indicator matrix of shape \(120, 1",
+        ),
         (np.linspace(0, 1, 120), "Unknown label type: continuous"),
         ([0.0, np.nan] * 60, "y contains NaN"),
     ],

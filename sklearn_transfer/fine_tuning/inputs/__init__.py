@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
-from ...contextual.safety import is_library_model
-from ...sources import are_several, resolve_source
+from ...sources import are_several, find_input_kind, resolve_source
 from .arrays import Modules
 from .features import GivenFeatures
 from .kind import Kind
@@ -43,11 +40,6 @@ def find_kind(pretrained: Any) -> Kind:
         if not pretrained:
             raise ValueError("pretrained must name at least one source; got an empty list.")
         resolved = [resolve_source(source) for source in pretrained]
-    elif pretrained is not None and not is_plain_module(pretrained):
+    elif find_input_kind(pretrained) == "texts":
         resolved = resolve_source(pretrained)
     return next(found for kind in KINDS if (found := kind.of(resolved)) is not None)
-
-
-def is_plain_module(pretrained: Any) -> bool:
-    """Whether this is a torch module over arrays, and not a sentence encoder."""
-    return isinstance(pretrained, nn.Module) and not is_library_model(pretrained)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
 from ...contextual.model import ContextualModel
-from ...models.sentence_encoder import SentenceInputs
+from ...contextual.sequences import Sequences
+from ...models.sentence_encoder import SentenceEncoder
+from ...text.coverage import measure_reading
 from ...training.policies import Adaptation, Contrastive, Frozen
 from .arrays import TrainedEncoder
 from .kind import Kind, Representation
@@ -71,3 +77,42 @@ class Sentences(Kind):
         if config.is_frozen:
             return make_word_bag([model], config)
         return TrainedEncoder(SentenceInputs(model))
+
+
+class SentenceInputs:
+    """Texts as the token ids of a contextual model that is trained.
+
+    Parameters
+    ----------
+    model : ContextualModel
+
+    Attributes
+    ----------
+    coverage : float
+        Share of the tokens of the training texts that are read.
+    """
+
+    def __init__(self, model: ContextualModel) -> None:
+        self.model = model
+
+    def fit_transform(
+        self,
+        texts: Sequence[str],
+        membership: csr_array | None,
+        sample_weight: NDArray[np.floating],
+    ) -> Sequences:
+        """Measure the coverage of texts and tokenize them."""
+        self.coverage = measure_reading(texts, [self.model])
+        return self.transform(texts)
+
+    def transform(self, texts: Sequence[str]) -> Sequences:
+        """Tokenize texts."""
+        return self.model.split(texts)
+
+    def cut(self, max_tokens: int | None) -> SentenceInputs:
+        """The same with a lower maximum sequence length."""
+        return self if max_tokens is None else SentenceInputs(self.model.cut(max_tokens))
+
+    def make_encoder(self, example: Sequences, *, pulled: bool) -> SentenceEncoder:
+        """A trainable copy of the model, tried on some texts."""
+        return SentenceEncoder(self.model, example, pulled=pulled)
