@@ -155,7 +155,7 @@ class Fit:
         """Learn the representation of X, or extend that of the previous fit."""
         if self.previous is not None:
             return self._extend(self.previous, train.X)
-        kind = self.config.kind.learn(train.X)
+        kind = self.config.kind.open(train.X, self.parameters.max_tokens)
         representation = kind.represent(self.config)
         membership = self.task.membership(train.target)
         return kind, representation, representation.fit_transform(train.X, membership, train.weight)

@@ -139,8 +139,20 @@ class Kind(ABC):
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
-    def learn(self, X: Any) -> Self:
-        """This kind with everything that its sources learn from the training samples."""
+    def open(self, X: Any, max_tokens: int | None) -> Self:
+        """This kind with its sources as they are used.
+
+        Parameters
+        ----------
+        X : validated samples
+            Estimators of vectors are fitted on them.
+        max_tokens : int or None
+            Maximum sequence length of contextual models.
+
+        Returns
+        -------
+        Kind
+        """
         return self
 
     @abstractmethod

@@ -67,10 +67,13 @@ class Sentences(Kind):
         """Frozen features, and the policy that suits the number of labels."""
         return ("frozen", "contrastive" if n_samples < _MANY_LABELS else "top-2")
 
+    def open(self, X: Any, max_tokens: int | None) -> Self:
+        """The model, with a lower maximum sequence length if there is one."""
+        return self if max_tokens is None else type(self)(self.model.cut(max_tokens))
+
     def represent(self, config: Configuration) -> Representation:
         """Features of the model where it is not part of the net, else the tokens of the texts."""
-        max_tokens = config.parameters.max_tokens
-        model = self.model if max_tokens is None else self.model.cut(max_tokens)
+        model = self.model
         if isinstance(config.policy, Contrastive):
             scale = SENTENCE_SCALE if config.is_convex else FROZEN_SCALE
             return TunedFeatures(make_module_features(SentenceInputs(model), scale, config))

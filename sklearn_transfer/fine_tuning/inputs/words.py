@@ -82,18 +82,17 @@ class Words(Kind):
             return ("frozen", "full")
         return ("frozen", "lp-ft", "gradual", "full")
 
-    def learn(self, X: Any) -> Self:
+    def open(self, X: Any, max_tokens: int | None) -> Self:
         """The sources, with estimators of vectors fitted on the training texts."""
-        sources = load_sources(self.sources, X)
+        sources = [
+            source.cut(max_tokens) if max_tokens and isinstance(source, ContextualModel) else source
+            for source in load_sources(self.sources, X)
+        ]
         return type(self)(sources, is_list=self.is_list)
 
     def represent(self, config: Configuration) -> Representation:
         """A bag of words where the model is linear or frozen, else sequences of rows."""
-        max_tokens = config.parameters.max_tokens
-        sources = [
-            source.cut(max_tokens) if max_tokens and isinstance(source, ContextualModel) else source
-            for source in load_sources(self.sources)
-        ]
+        sources = load_sources(self.sources)
         if config.reads_bags:
             return make_word_bag(sources, config)
         if len(find_tables(sources)) < len(sources):
