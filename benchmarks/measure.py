@@ -59,13 +59,13 @@ def medians(runs: Iterable[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
-def margin(gains: NDArray[np.float64]) -> str:
+def margin(gains: NDArray[np.float64], digits: int = 2) -> str:
     """The mean of paired differences, with a 95 % interval of Student's t where there are two."""
-    mean, n = f"{gains.mean():+.2f}", len(gains)
+    mean, n = f"{gains.mean():+.{digits}f}", len(gains)
     if n < 2:
         return mean
     half = student.ppf(0.975, n - 1) * gains.std(ddof=1) / np.sqrt(n)
-    return f"{mean} ± {half:.2f}"
+    return f"{mean} ± {half:.{digits}f}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from .data import _SHARED, DataUnavailable, Labelled, _read_jsonl, load_20newsgroups, load_r8
+from .data import Labelled, find_shared, load_20newsgroups, load_intents, load_r8, read_jsonl
 
 GLOVE = "glove-wiki-gigaword-50"
 RIVALS: dict[str, dict[str, Any]] = {
@@ -30,24 +30,23 @@ def make_rival(name: str) -> Any:
     return make_pipeline(features, LinearSVC(C=1, random_state=0))
 
 
-def load_splits(*, quick: bool = False) -> dict[str, list[Labelled]]:
-    """The four sets, each the list of its splits into training and test texts."""
+def load_splits(*, quick: bool = False, intents: bool = False) -> dict[str, list[Labelled]]:
+    """The four sets, each the list of its splits into training and test texts; 77 intents too."""
     sets = {
         "20 Newsgroups, headers kept": [load_20newsgroups()],
         "20 Newsgroups, removed": [load_20newsgroups(headers=False)],
         "MR": _mr_folds(),
         "R8": [load_r8()],
     }
+    if intents:
+        sets["banking77"] = [load_intents()]
     if not quick:
         return sets
     return {name: [s.head(QUICK) for s in splits[:2]] for name, splits in sets.items()}
 
 
 def _mr_folds() -> list[Labelled]:
-    path = _SHARED / "mr.jsonl.gz"
-    if not path.exists():
-        raise DataUnavailable("MR is read from ../shared/data/mr.jsonl.gz, which is not there.")
-    rows = list(_read_jsonl(path))
+    rows = list(read_jsonl(find_shared("mr")))
     texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
     folds = []
     for train, test in StratifiedKFold(10, shuffle=True, random_state=0).split(texts, labels):
