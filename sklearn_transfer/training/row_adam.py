@@ -1,0 +1,110 @@
+"""Adam that updates only the rows of a table that occur in the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Numbers per block of rows: a block, its gradient and its moments stay in the processor's cache.
+_BLOCK = 1 << 15
+
+
+class RowAdam(torch.optim.Optimizer):
+    """Adam that, for a parameter with a sparse gradient, updates only the rows that occur.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+    lr : float, default=1e-3
+    betas : tuple of float, default=(0.9, 0.999)
+    eps : float, default=1e-8
+
+    Notes
+    -----
+    Adam (Kingma & Ba 2015, algorithm 1). For a table of vectors, the moments of a row change only
+    with the batches in which its token occurs, and bias is corrected by the number of those
+    batches, so that the first step of a rare row is as long as that of a frequent one.
+
+    The state holds the moments after bias correction. For the first moment,
+    ``m_t / (1 - beta**t) = lerp(m_{t-1} / (1 - beta**(t-1)), g_t, (1 - beta) / (1 - beta**t))``,
+    and the same holds for the second: a step reads and writes each number once.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Make one step with the gradients of the batch."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, param.grad, group)
+        return loss
+
+    def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[param]
+        if not state:
+            state["mean"], state["square"] = torch.zeros_like(param), torch.zeros_like(param)
+            per_row = (len(param),) + (1,) * (param.dim() - 1)
+            # Not "step", which torch leaves on the CPU when a state is loaded.
+            state["count"] = torch.zeros(
+                per_row if grad.is_sparse else (1,) * param.dim(), device=param.device
+            )
+        table = (param, state["mean"], state["square"])
+        if not grad.is_sparse:
+            count = state["count"].add_(1)
+            _step(*table, grad, *_shares(count, grad, group), group)
+            return
+        grad = coalesce(grad)
+        rows, values = grad.indices()[0], grad.values()
+        count = state["count"].index_select(0, rows).add_(1)
+        state["count"].index_copy_(0, rows, count)
+        size = len(rows) if rows.is_cuda else _BLOCK // param[0].numel()
+        blocks = (rows, values, *_shares(count, grad, group))
+        for block, *of_block in zip(*(part.split(max(size, 1)) for part in blocks), strict=True):
+            parts = [tensor.index_select(0, block) for tensor in table]
+            _step(*parts, *of_block, group)
+            for tensor, part in zip(table, parts, strict=True):
+                tensor.index_copy_(0, block, part)
+
+
+def coalesce(gradient: Tensor) -> Tensor:
+    """A sparse gradient in which each row occurs once; sorted only if it has to be."""
+    rows = gradient._indices()[0]  # noqa: SLF001 (torch has no public access before sorting)
+    if not gradient.is_coalesced() and bool((rows[1:] > rows[:-1]).all()):
+        gradient._coalesced_(True)  # noqa: SLF001, FBT003 (backward does not keep the mark)
+    return gradient.coalesce()
+
+
+def _shares(count: Tensor, grad: Tensor, group: dict[str, Any]) -> list[Tensor]:
+    """The share of the gradient in each bias-corrected moment after `count` steps."""
+    return [((1 - b) / (1 - b ** count.double())).to(grad.dtype) for b in group["betas"]]
+
+
+def _step(
+    param: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    grad: Tensor,
+    first: Tensor,
+    second: Tensor,
+    group: dict[str, Any],
+) -> None:
+    """Update a parameter and its bias-corrected moments in place."""
+    mean.lerp_(grad, first)
+    square.lerp_(grad * grad, second)
+    param.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-group["lr"])
