@@ -59,27 +59,35 @@ class RowAdam(torch.optim.Optimizer):
         state = self.state[param]
         if not state:
             state["mean"], state["square"] = torch.zeros_like(param), torch.zeros_like(param)
-            per_row = (len(param),) + (1,) * (param.dim() - 1)
-            # Not "step", which torch leaves on the CPU when a state is loaded.
-            state["count"] = torch.zeros(
-                per_row if grad.is_sparse else (1,) * param.dim(), device=param.device
-            )
-        table = (param, state["mean"], state["square"])
+            if grad.is_sparse:
+                per_row = (len(param),) + (1,) * (param.dim() - 1)
+                state["count"] = torch.zeros(per_row, device=param.device)
+            else:
+                state["step"] = torch.zeros(())  # by this name, torch leaves it on the CPU
+        table = (param.detach(), state["mean"], state["square"])
         if not grad.is_sparse:
-            count = state["count"].add_(1)
-            _step(*table, grad, *_shares(count, grad, group), group)
+            state["step"] += 1
+            _step(*table, grad, *_shares(state["step"].item(), group), group)
             return
         grad = coalesce(grad)
         rows, values = grad.indices()[0], grad.values()
         count = state["count"].index_select(0, rows).add_(1)
         state["count"].index_copy_(0, rows, count)
+        shares = [share.to(values.dtype) for share in _shares(count.double(), group)]
         size = len(rows) if rows.is_cuda else _BLOCK // param[0].numel()
-        blocks = (rows, values, *_shares(count, grad, group))
-        for block, *of_block in zip(*(part.split(max(size, 1)) for part in blocks), strict=True):
+        blocks = (tensor.split(max(size, 1)) for tensor in (rows, values, *shares))
+        for block, *of_block in zip(*blocks, strict=True):
             parts = [tensor.index_select(0, block) for tensor in table]
             _step(*parts, *of_block, group)
             for tensor, part in zip(table, parts, strict=True):
-                tensor.index_copy_(0, block, part)
+                _write(tensor, block, part)
+
+
+def _write(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    if table.dtype == torch.float32 and table.device.type == "cpu":
+        table.numpy()[rows.numpy()] = values.numpy()  # two thirds of the time of index_copy_
+    else:
+        table.index_copy_(0, rows, values)
 
 
 def coalesce(gradient: Tensor) -> Tensor:
@@ -90,9 +98,9 @@ def coalesce(gradient: Tensor) -> Tensor:
     return gradient.coalesce()
 
 
-def _shares(count: Tensor, grad: Tensor, group: dict[str, Any]) -> list[Tensor]:
+def _shares(count: Any, group: dict[str, Any]) -> list[Any]:
     """The share of the gradient in each bias-corrected moment after `count` steps."""
-    return [((1 - b) / (1 - b ** count.double())).to(grad.dtype) for b in group["betas"]]
+    return [(1 - beta) / (1 - beta**count) for beta in group["betas"]]
 
 
 def _step(
@@ -100,8 +108,8 @@ def _step(
     mean: Tensor,
     square: Tensor,
     grad: Tensor,
-    first: Tensor,
-    second: Tensor,
+    first: Any,
+    second: Any,
     group: dict[str, Any],
 ) -> None:
     """Update a parameter and its bias-corrected moments in place."""
