@@ -64,23 +64,32 @@ class RowAdam(torch.optim.Optimizer):
                 state["count"] = torch.zeros(per_row, device=param.device)
             else:
                 state["step"] = torch.zeros(())  # by this name, torch leaves it on the CPU
-        table = (param.detach(), state["mean"], state["square"])
-        if not grad.is_sparse:
-            state["step"] += 1
-            _step(*table, grad, *_shares(state["step"].item(), group), group)
+        if grad.is_sparse:
+            self._update_rows(param.detach(), coalesce(grad), state, group)
             return
-        grad = coalesce(grad)
+        state["step"] += 1
+        first, second = _shares(state["step"].item(), group)
+        mean = state["mean"].lerp_(grad, first)
+        square = state["square"].lerp_(grad * grad, second)
+        param.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-group["lr"])
+
+    def _update_rows(
+        self, param: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any]
+    ) -> None:
         rows, values = grad.indices()[0], grad.values()
         count = state["count"].index_select(0, rows).add_(1)
         state["count"].index_copy_(0, rows, count)
         shares = [share.to(values.dtype) for share in _shares(count.double(), group)]
         size = len(rows) if rows.is_cuda else _BLOCK // param[0].numel()
         blocks = (tensor.split(max(size, 1)) for tensor in (rows, values, *shares))
-        for block, *of_block in zip(*blocks, strict=True):
-            parts = [tensor.index_select(0, block) for tensor in table]
-            _step(*parts, *of_block, group)
-            for tensor, part in zip(table, parts, strict=True):
-                _write(tensor, block, part)
+        for block, of_block, first, second in zip(*blocks, strict=True):
+            mean = state["mean"].index_select(0, block).lerp_(of_block, first)
+            _write(state["mean"], block, mean)
+            square = state["square"].index_select(0, block).lerp_(of_block * of_block, second)
+            _write(state["square"], block, square)
+            scale = square.sqrt_().add_(group["eps"])
+            part = param.index_select(0, block).addcdiv_(mean, scale, value=-group["lr"])
+            _write(param, block, part)
 
 
 def _write(table: Tensor, rows: Tensor, values: Tensor) -> None:
@@ -102,17 +111,3 @@ def _shares(count: Any, group: dict[str, Any]) -> list[Any]:
     """The share of the gradient in each bias-corrected moment after `count` steps."""
     return [(1 - beta) / (1 - beta**count) for beta in group["betas"]]
 
-
-def _step(
-    param: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    grad: Tensor,
-    first: Any,
-    second: Any,
-    group: dict[str, Any],
-) -> None:
-    """Update a parameter and its bias-corrected moments in place."""
-    mean.lerp_(grad, first)
-    square.lerp_(grad * grad, second)
-    param.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-group["lr"])
