@@ -110,4 +110,3 @@ def coalesce(gradient: Tensor) -> Tensor:
 def _shares(count: Any, group: dict[str, Any]) -> list[Any]:
     """The share of the gradient in each bias-corrected moment after `count` steps."""
     return [(1 - beta) / (1 - beta**count) for beta in group["betas"]]
-
