@@ -10,12 +10,13 @@ import torch
 
 from .._utils.validation import CloneSharesPretrained, draw_seed
 from ..contextual.safety import is_library_model
+from ..models.layers import Layer
 from ..models.readers import check_reader
 from ..sources import is_contextual
 from ..training.batches import find_device
 from ..training.checkpoints import stored_seed
 from ..training.losses import make_criterion
-from ..training.policies import POLICIES, Adaptation, Contrastive, Frozen, Full, Layer, check_policy
+from ..training.policies import POLICIES, Adaptation, Contrastive, Frozen, Full, check_policy
 from .selection import Choice, choose_adaptation
 
 # What max_epochs="auto" is; a contextual model is trained for a few (Devlin et al. 2019, A.3).

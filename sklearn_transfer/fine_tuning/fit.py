@@ -24,9 +24,10 @@ from .._utils.validation import (
 )
 from ..contextual.model import ContextualModel
 from ..contextual.sequences import Sequences
+from ..models.layers import find_layers
 from ..models.linear import LinearBag, make_linear_bag
 from ..models.network import Network, make_head, measure_width
-from ..models.readers import make_text_encoder
+from ..models.text_encoder import make_text_encoder
 from ..models.sentence_encoder import SentenceInputs
 from ..sources import (
     are_several,
@@ -47,9 +48,9 @@ from ..training.policies import (
     Contrastive,
     Frozen,
     check_policy,
-    find_layers,
 )
 from ..training.seeds import seeded
+from ..training.settings import TrainingSettings
 from ..training.setup import build_net
 from .calibration import assign_folds, fit_temperature
 from .config import Choices, Steps
@@ -289,31 +290,29 @@ class FineTuning(Choices):
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(n_samples // _BATCHES, _SMALLEST), _LARGEST)
-        return build_net(
-            self.module_,
-            steps.criterion,
+        training = TrainingSettings(
             optimizer=steps.optimizer,
             lr=self.lr,
-            batch_size=batch_size,
-            max_epochs=steps.max_epochs,
-            device=steps.device,
-            token_dropout=self.token_dropout,
-            valid=valid,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            callbacks=[clone(callback, safe=False) for callback in self.callbacks or ()],
-            verbose=int(self.verbose),
-            seed=steps.seed,
+            encoder_lr=encoder_lr,
             adaptation=steps.policy,
             layer_groups=self.layer_groups if has_layers else None,
-            encoder_lr=encoder_lr,
             l2_sp=steps.l2_sp,
             schedule=self.schedule,
             warmup=self.warmup,
             max_grad_norm=self.max_grad_norm,
+            batch_size=batch_size,
+            max_epochs=steps.max_epochs,
+            token_dropout=self.token_dropout,
+            patience=self.n_iter_no_change if self.early_stopping else None,
             mixed_precision=self.mixed_precision,
             compiled=self.compile,
-            **settings,
+            seed=steps.seed,
+            device=steps.device,
+            callbacks=[clone(callback, safe=False) for callback in self.callbacks or ()],
+            verbose=int(self.verbose),
+            average_last=settings.pop("average_last", 0),
         )
+        return build_net(self.module_, steps.criterion, training, valid=valid, **settings)
 
     def _make_checkpoint(
         self, steps: Steps, train: _Labelled, held_out: _Labelled | None

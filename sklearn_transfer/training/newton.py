@@ -16,8 +16,9 @@ from ..models.linear import LinearBag
 from ..text.design import Design
 from .batches import Batch, Samples
 from .losses import class_shares, per_sample
-from .net import TransferNet, one_thread
+from .net import TransferNet
 from .optimizers import LinearProblem
+from .threads import one_thread
 
 # Where the solver stops, for a balanced class, by the precision of the features: more than that
 # changes no label of a text, while for numbers it makes the solution independent of the path.

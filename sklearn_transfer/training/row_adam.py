@@ -103,7 +103,7 @@ def coalesce(gradient: Tensor) -> Tensor:
     """A sparse gradient in which each row occurs once; sorted only if it has to be."""
     rows = gradient._indices()[0]  # noqa: SLF001 (torch has no public access before sorting)
     if not gradient.is_coalesced() and bool((rows[1:] > rows[:-1]).all()):
-        gradient._coalesced_(True)  # noqa: SLF001, FBT003 (backward does not keep the mark)
+        gradient._coalesced_(True)  # noqa: FBT003 (backward does not keep the mark)
     return gradient.coalesce()
 
 

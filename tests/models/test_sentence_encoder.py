@@ -13,9 +13,9 @@ from torch import nn
 
 from sklearn_transfer import ContextualModel
 from sklearn_transfer.models import sentence_encoder
+from sklearn_transfer.models.layers import find_layers
 from sklearn_transfer.models.network import Network
 from sklearn_transfer.models.sentence_encoder import SentenceEncoder, SentenceInputs
-from sklearn_transfer.training.policies import find_layers
 
 CPU = torch.device("cpu")
 
