@@ -11,7 +11,7 @@ from torch import nn
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
-from sklearn_transfer.models.readers import make_text_encoder
+from sklearn_transfer.models.text_encoder import make_text_encoder
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
@@ -19,6 +19,7 @@ from sklearn_transfer.training.batches import Arrays, Batch, Batches, Samples
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
 from sklearn_transfer.training.seeds import seeded
+from sklearn_transfer.training.settings import TrainingSettings
 from sklearn_transfer.training.setup import build_net
 
 N = 23
@@ -68,33 +69,21 @@ def net_of(
     train: Samples, k: int = 3, criterion: nn.Module | None = None, **settings: Any
 ) -> TransferNet:
     """A net over the inputs of samples."""
-    usual: dict[str, Any] = {
-        "optimizer": "adam",
-        "lr": 0.05,
-        "batch_size": 5,
-        "max_epochs": 3,
-        "device": CPU,
-        "token_dropout": 0.0,
-        "valid": None,
-        "patience": None,
-        "callbacks": [],
-        "verbose": 0,
-    }
-    settings = {**usual, **settings}
+    valid, module = settings.pop("valid", None), settings.pop("module", None)
+    configured = TrainingSettings(**{"lr": 0.05, "batch_size": 5, "max_epochs": 3, **settings})
     criterion = criterion or CrossEntropy()
-    pulled = settings.get("l2_sp", 0) > 0
+    pulled = configured.l2_sp > 0
     encoder: nn.Module | None = None
     width = 9
-    with seeded(settings.get("seed", 0)):
+    with seeded(configured.seed):
         if isinstance(train.X, Bags):
             table = torch.linspace(-1, 1, 16).reshape(8, 2)
             encoder, width = make_text_encoder(table, "mean", None, sparse=True, pulled=pulled), 2
         elif isinstance(train.X, Arrays):
-            module = settings.pop("module", None)
             encoder = ArrayEncoder(module or nn.Linear(3, 2), pulled=pulled)
             width = measure_width(encoder, whole(train)[0].tensors)
         head = make_head(width, (4,), k, activation="tanh", dropout=0.2)
-    return build_net(Network(encoder, head), criterion, **settings)
+    return build_net(Network(encoder, head), criterion, configured, valid=valid)
 
 
 def array_samples(n: int = N, **settings: Any) -> Samples:

@@ -14,16 +14,18 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from .._utils.validation import levels_to_caller
+from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
 from ..text.design import Design
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
+from ..training.inference_net import InferenceNet
 from ..training.linear_net import LinearNet
-from ..training.net import TransferNet
 from ..training.optimizers import replace_parameter
-from ..training.policies import check_policy, find_layers
+from ..training.policies import check_policy
 from ..training.seeds import seeded
+from ..training.settings import TrainingSettings
 from ..training.setup import build_net
 from .calibration import left_out_logits
 from .config import Configuration
@@ -71,7 +73,7 @@ class Fitted:
     kind : Kind
         With the sources as they were used.
     representation : Representation
-    net : TransferNet
+    net : InferenceNet
     temperature : float
         Divisor of the logits for probabilities.
     """
@@ -79,7 +81,7 @@ class Fitted:
     task: Task
     kind: Kind
     representation: Representation
-    net: TransferNet
+    net: InferenceNet
     temperature: float = 1.0
 
     def logits(self, X: Any) -> NDArray[np.floating]:
@@ -207,46 +209,40 @@ class Fit:
         n_samples: int,
         valid: Samples | None,
         checkpoint: Checkpoint | None,
-    ) -> TransferNet:
+    ) -> InferenceNet:
         config, parameters = self.config, self.parameters
         if config.is_convex:
-            return LinearNet(
-                module,
-                config.criterion,
-                loss=config.loss,
+            settings = TrainingSettings(
                 seed=config.seed,
-                valid=valid,
                 device=config.device,
                 callbacks=list(parameters.callbacks or ()),
                 verbose=parameters.verbose,
             )
+            return LinearNet(module, config.criterion, settings, loss=config.loss, valid=valid)
         has_layers = getattr(module, "encoder", None) is not None
-        return build_net(
-            module,
-            config.criterion,
+        settings = TrainingSettings(
             optimizer=config.optimizer,
             lr=parameters.lr,
-            batch_size=config.batch_size(n_samples),
-            max_epochs=config.max_epochs,
-            device=config.device,
-            token_dropout=parameters.token_dropout,
-            valid=valid,
-            patience=parameters.n_iter_no_change if parameters.early_stopping else None,
-            callbacks=list(parameters.callbacks or ()),
-            verbose=parameters.verbose,
-            seed=config.seed,
+            encoder_lr=config.encoder_lr,
             adaptation=config.policy,
             layer_groups=parameters.layer_groups if has_layers else None,
-            encoder_lr=config.encoder_lr,
             l2_sp=config.l2_sp,
             schedule=parameters.schedule,
             warmup=parameters.warmup,
             max_grad_norm=parameters.max_grad_norm,
+            batch_size=config.batch_size(n_samples),
+            max_epochs=config.max_epochs,
+            token_dropout=parameters.token_dropout,
+            average_last=parameters.average_last,
+            patience=parameters.n_iter_no_change if parameters.early_stopping else None,
             mixed_precision=parameters.mixed_precision,
             compiled=parameters.compile,
-            average_last=parameters.average_last,
-            checkpoint=checkpoint,
+            seed=config.seed,
+            device=config.device,
+            callbacks=list(parameters.callbacks or ()),
+            verbose=parameters.verbose,
         )
+        return build_net(module, config.criterion, settings, valid=valid, checkpoint=checkpoint)
 
     def _make_checkpoint(
         self, module: nn.Module, train: LabelledSamples, held_out: LabelledSamples | None
@@ -274,7 +270,7 @@ class Fit:
         }
         return Checkpoint(self.parameters.checkpoint, settings)
 
-    def _check_convergence(self, net: TransferNet) -> None:
+    def _check_convergence(self, net: InferenceNet) -> None:
         if isinstance(net, LinearNet) and not net.converged_:
             warnings.warn(
                 "The convex solver did not converge. Scale the features, for instance with a "
@@ -286,7 +282,7 @@ class Fit:
     def _calibrate(
         self,
         representation: Representation,
-        net: TransferNet,
+        net: InferenceNet,
         train: LabelledSamples,
         samples: Samples,
         valid: Samples | None,

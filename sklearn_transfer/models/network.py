@@ -1,4 +1,4 @@
-"""Networks: an encoder that may be pretrained, and a head that is new."""
+"""Networks: an encoder, pretrained or None, and a head with random initial weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .readers import TextEncoder
+from .text_encoder import TextEncoder
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -30,7 +30,7 @@ def make_head(
     activation: str,
     dropout: float,
 ) -> nn.Sequential:
-    """A multi-layer perceptron, whose last module is linear.
+    """Make a multi-layer perceptron whose last module is linear.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def make_head(
     activation : str
         A key of `ACTIVATIONS`.
     dropout : float
-        Before every linear layer (Srivastava et al. 2014).
+        Dropout before every linear layer (Srivastava et al. 2014).
 
     Returns
     -------
     nn.Sequential
-        From (n_samples, n_features) to (n_samples, n_outputs); its weights are drawn by Glorot &
-        Bengio 2010, uniform.
+        From (n_samples, n_features) to (n_samples, n_outputs). The weights are drawn from the
+        uniform distribution of Glorot & Bengio 2010.
     """
     layers: list[nn.Module] = []
     width = n_features
@@ -56,7 +56,7 @@ def make_head(
             layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))
-        linear = nn.utils.skip_init(nn.Linear, width, size)
+        linear = nn.utils.skip_init(nn.Linear, width, size)  # type: ignore[no-untyped-call]
         nn.init.xavier_uniform_(linear.weight)
         nn.init.zeros_(linear.bias)
         layers.append(linear)
@@ -65,14 +65,14 @@ def make_head(
 
 
 class PretrainedModule(nn.Module):
-    """A pretrained module, and where its parameters started.
+    """A pretrained module and, for L2-SP, its initial parameters.
 
     Parameters
     ----------
     module : nn.Module
-        It is trained; it should be a copy.
+        Trained in place: pass a copy.
     pulled : bool, default=False
-        Whether to remember where its parameters started, for :meth:`squared_distance`.
+        Whether to keep the initial parameters, for :meth:`squared_distance`.
     """
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
@@ -84,9 +84,11 @@ class PretrainedModule(nn.Module):
             self.register_buffer(f"start_{i}", start)
 
     def squared_distance(self, **_: Tensor) -> Tensor:
-        """Squared distance of all parameters from where they started, shape ()."""
+        """Squared distance of all parameters from the initial ones, shape ()."""
         if not self._pulled:
-            raise RuntimeError("The start of the parameters is remembered with pulled=True only.")
+            raise RuntimeError(
+                "squared_distance needs the initial parameters: make the module with pulled=True."
+            )
         moved = (
             self.module.get_parameter(name) - self.get_buffer(f"start_{i}")
             for i, name in enumerate(self._pulled)
@@ -95,7 +97,7 @@ class PretrainedModule(nn.Module):
 
 
 class ArrayEncoder(PretrainedModule):
-    """A copy of a module of the user's, over arrays.
+    """A copy of a user's module that reads arrays.
 
     Parameters
     ----------
@@ -107,14 +109,14 @@ class ArrayEncoder(PretrainedModule):
     Raises
     ------
     ValueError
-        If parameters of the module are lazy.
+        If the module has lazy parameters.
     """
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
             raise ValueError(
                 f"The module {type(module).__name__} has lazy parameters, which have no shape yet: "
-                f"call it once on some samples before it is given as pretrained."
+                f"call it once on some samples before you pass it as pretrained."
             )
         super().__init__(copy.deepcopy(module), pulled=pulled)
 
@@ -124,7 +126,7 @@ class ArrayEncoder(PretrainedModule):
         Parameters
         ----------
         x : Tensor, shape (n_samples, ...)
-            Integers stay integers; other numbers get the dtype of the module's parameters.
+            Integers stay integers; floats are cast to the dtype of the module's parameters.
 
         Returns
         -------
@@ -133,7 +135,7 @@ class ArrayEncoder(PretrainedModule):
         Raises
         ------
         ValueError
-            If the module refuses `x`, or gives something else.
+            If the module rejects `x`, or its output has another shape.
         """
         if x.is_floating_point():
             x = x.to(_floating_dtype(self.module))
@@ -149,12 +151,12 @@ class ArrayEncoder(PretrainedModule):
 
 
 def _floating_dtype(module: nn.Module) -> torch.dtype:
-    """Of its parameters; float32 where it has none."""
+    """The dtype of the parameters of a module; float32 without parameters."""
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _check_encoded(encoded: Any, n_samples: int, name: str) -> None:
-    found = (
+    output = (
         f"shape {tuple(encoded.shape)}"
         if isinstance(encoded, Tensor)
         else f"an object of type {type(encoded).__name__}"
@@ -162,7 +164,7 @@ def _check_encoded(encoded: Any, n_samples: int, name: str) -> None:
     if not isinstance(encoded, Tensor) or encoded.dim() != 2 or len(encoded) != n_samples:
         raise ValueError(
             f"The module {name} must give a tensor of shape (n_samples, d), here ({n_samples}, d), "
-            f"got {found}. Wrap it in a module that pools or picks what the head should see."
+            f"got {output}. Wrap it in a module that pools or selects the input of the head."
         )
 
 
@@ -172,7 +174,7 @@ class Network(nn.Module):
     Parameters
     ----------
     encoder : nn.Module or None
-        Its keyword arguments are the inputs; gives (n_samples, d). None: features are given.
+        Maps inputs, as keyword arguments, to (n_samples, d). None: X is features already.
     head : nn.Sequential
         From (n_samples, d) to logits; its last module is linear.
     """
@@ -187,28 +189,28 @@ class Network(nn.Module):
         return int(self.head[-1].in_features)  # type: ignore[arg-type]
 
     def encode(self, **inputs: Tensor) -> Tensor:
-        """What the head sees, shape (n_samples, d): `dense` where that is given."""
+        """Compute the input of the head, shape (n_samples, d), unless `dense` is given."""
         if self.encoder is None or "dense" in inputs:
             return inputs["dense"]
         encoded: Tensor = self.encoder(**inputs)
         return encoded
 
     def features(self, **inputs: Tensor) -> Tensor:
-        """What the last, linear layer sees, shape (n_samples, n_features)."""
+        """Compute the input of the last, linear layer, shape (n_samples, n_features)."""
         features = self.encode(**inputs)
         for layer in list(self.head)[:-1]:
             features = layer(features)
         return features
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        """Logits, shape (n_samples, n_outputs)."""
+        """Compute the logits, shape (n_samples, n_outputs)."""
         logits: Tensor = self.head[-1](self.features(**inputs))
         return logits
 
 
 @torch.no_grad()
 def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Tensor]) -> int:
-    """The number of features that an encoder gives.
+    """Measure the number of features of an encoder.
 
     Parameters
     ----------
@@ -223,11 +225,12 @@ def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Te
     Raises
     ------
     ValueError
-        If what it gives is not (n_samples, d) or not finite, or if it changes its own parameters.
+        If the output is not finite or not of shape (n_samples, d), or if the module changes its
+        own parameters.
     """
     module = encoder.module if isinstance(encoder, PretrainedModule) else encoder.reader
     module = getattr(module, "module", module)
-    versions = [parameter._version for parameter in module.parameters()]
+    versions = [_n_changes(parameter) for parameter in module.parameters()]
     training = encoder.training
     encoded = encoder.eval()(**example)
     encoder.train(training)
@@ -235,21 +238,26 @@ def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Te
     if "offsets" in example:
         n_samples = len(example["offsets"]) - 1
     _check_encoded(encoded, n_samples, type(module).__name__)
-    if versions != [parameter._version for parameter in module.parameters()]:
+    if versions != [_n_changes(parameter) for parameter in module.parameters()]:
         raise ValueError(
             f"The module {type(module).__name__} changes its own parameters when it is called; "
-            f"what is learned must come from training alone. Keep such state in buffers."
+            f"only the optimizer may change them. Keep such state in buffers."
         )
     if not torch.isfinite(encoded).all():
         raise ValueError(
             f"The module {type(module).__name__} gives NaN or infinite features for the first "
-            f"samples. Look at its weights, and at the scale of X."
+            f"samples. Check its weights and the scale of X."
         )
-    return encoded.shape[1]
+    return int(encoded.shape[1])
+
+
+def _n_changes(parameter: nn.Parameter) -> int:
+    """The number of in-place changes of a parameter."""
+    return int(parameter._version)  # noqa: SLF001 (torch has no public name for it)
 
 
 def as_array(X: NDArray[Any], module: nn.Module) -> NDArray[Any]:
-    """X as a module takes it: integers as int64, others as float64 if it has that, else float32."""
+    """Cast X for a module: integers to int64, floats to float32 or, if it is float64, to that."""
     if X.dtype.kind in "iub":
         return X.astype(np.int64, copy=False)
     wanted = np.float64 if _floating_dtype(module) == torch.float64 else np.float32

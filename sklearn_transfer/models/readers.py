@@ -1,108 +1,25 @@
-"""Modules from token ids to one vector a text."""
+"""Modules from the token ids of texts to one vector per text."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pad_sequence
-
-
-class TextEncoder(nn.Module):
-    """The pretrained vectors of a text's tokens, and a reader that makes them one vector.
-
-    Parameters
-    ----------
-    rows : Tensor of float32, shape (n_rows, dim)
-        Where the table starts: the pretrained vectors of the tokens of the training texts.
-    reader : nn.Module
-        From `vectors`, `ids`, `offsets` and `weights` to (n_texts, d); see `MeanReader`.
-    sparse : bool, default=True
-        Whether the gradient of the table holds only the rows of a batch.
-    pulled : bool, default=False
-        Whether to remember where the rows started, for :meth:`squared_distance`.
-    multichannel : bool, default=False
-        Whether a vector is the sum of its trained row and of where that started. A convolution that
-        applies each filter to a channel that is trained and to one that is not, and adds the
-        results (Kim 2014, section 3.1), is the filter on this sum.
-    """
-
-    start: Tensor | None
-
-    def __init__(
-        self,
-        rows: Tensor,
-        reader: nn.Module,
-        *,
-        sparse: bool = True,
-        pulled: bool = False,
-        multichannel: bool = False,
-    ) -> None:
-        super().__init__()
-        self.rows = nn.Parameter(rows.clone())
-        self.register_buffer("start", rows.clone() if pulled or multichannel else None)
-        self.reader = reader
-        self.light = isinstance(reader, MeanReader | AttentionReader)
-        self.sparse, self.multichannel = sparse, multichannel
-
-    def extend(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Append rows, shape (n_new, dim); the old parameter and the one that takes its place."""
-        before, more = self.rows, rows.to(self.rows)
-        self.rows = nn.Parameter(torch.cat([before.detach(), more]))
-        if self.start is not None:
-            self.start = torch.cat([self.start, more])
-        return before, self.rows
-
-    def squared_distance(self, tokens: Tensor, **_: Tensor) -> Tensor:
-        """Squared distance of the rows of a batch from where they started, shape ()."""
-        if self.start is None:
-            raise RuntimeError("The start of the rows is remembered with pulled=True only.")
-        moved = F.embedding(tokens, self.rows, sparse=self.sparse) - self.start[tokens]
-        return moved.square().sum()
-
-    def forward(
-        self, tokens: Tensor, extra: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor
-    ) -> Tensor:
-        """Encode texts.
-
-        Parameters
-        ----------
-        tokens : Tensor of int64, shape (n_distinct,)
-            The distinct rows of the batch.
-        extra : Tensor of float32, shape (n_extra, dim)
-            Vectors of tokens that training has not seen, not trained.
-        ids : Tensor of int64, shape (n_tokens,)
-            Positions in `tokens`; those from n_distinct on are rows of `extra`.
-        offsets : Tensor of int64, shape (n_texts + 1,)
-        weights : Tensor of float32, shape (n_tokens,)
-
-        Returns
-        -------
-        Tensor of float32, shape (n_texts, d)
-            Zero for a text without tokens.
-        """
-        vectors = F.embedding(tokens, self.rows, sparse=self.sparse)
-        if self.multichannel:
-            vectors = vectors + self.start[tokens]  # type: ignore[index]
-            extra = 2 * extra
-        if len(extra):
-            vectors = torch.cat([vectors, extra])
-        encoded: Tensor = self.reader(vectors, ids, offsets, weights)
-        return encoded
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 
 class MeanReader(nn.Module):
-    """The weighted sum of a text's vectors, by its number of tokens.
+    """The weighted sum of the vectors of a text, divided by its number of tokens.
 
     Parameters
     ----------
     dim : int
-        Of the vectors.
+        Dimension of the vectors.
     """
 
     def __init__(self, dim: int) -> None:
@@ -119,7 +36,7 @@ class MeanReader(nn.Module):
         ids : Tensor of int64, shape (n_tokens,)
             The tokens of all texts, one text after the other, as positions in `vectors`.
         offsets : Tensor of int64, shape (n_texts + 1,)
-            Where each text begins in `ids`.
+            Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
         weights : Tensor of float32, shape (n_tokens,)
 
         Returns
@@ -130,21 +47,21 @@ class MeanReader(nn.Module):
 
 
 class AttentionReader(nn.Module):
-    """The mean of a text's vectors, weighted by what is learned to be worth reading.
+    """The mean of the vectors of a text, weighted by a learned attention score.
 
     Parameters
     ----------
     dim : int
-        Of the vectors.
+        Dimension of the vectors.
     units : int, default=64
         Hidden units of the score.
 
     Notes
     -----
-    A token's score is ``u' tanh(W x + b)``, its share the softmax over its text (Yang et al. 2016
-    [1]_, equations 5 to 7, without the recurrent layer); here its weight is a factor of the share.
-    The score depends on the token alone, so it is found once for each distinct one. `u` starts at
-    zero, which is the weighted mean.
+    The score of a token is ``u' tanh(W x + b)``, and its share the softmax over its text (Yang et
+    al. 2016 [1]_, equations 5 to 7, without the recurrent layer). The share is multiplied by the
+    weight of the token. The score depends on the token alone, so it is computed once for each
+    distinct token. `u` starts at zero, which gives the weighted mean.
 
     References
     ----------
@@ -172,25 +89,25 @@ class AttentionReader(nn.Module):
 
 
 class ConvolutionReader(nn.Module):
-    """Filters over the words of a text, each at its maximum.
+    """Convolution over the words of a text, with a maximum over time.
 
     Parameters
     ----------
     dim : int
-        Of the vectors.
+        Dimension of the vectors.
     widths : sequence of int, default=(3, 4, 5)
-        In tokens.
+        Widths of the filters, in tokens.
     filters : int, default=100
-        Of each width.
+        Number of filters of each width.
 
     Notes
     -----
     The network of Kim 2014 [1]_: ``c_i = relu(w x_{i:i+h-1} + b)`` over all windows that touch the
     text, and the maximum over i. The product of a filter with a window is a sum of products with
-    its tokens, so each distinct token of a batch is multiplied once, by all filters and places; a
-    window then adds up rows of that table. Nothing is padded to the longest text, the maximum is
-    taken before the relu, which does not change it, and the gradient goes to the windows of the
-    maxima alone.
+    its tokens. Each distinct token of a batch is therefore multiplied once, by all filters at all
+    positions, and a window adds up rows of that table. Texts are not padded to the longest one. The
+    maximum is taken before the ReLU, which does not change it, and the gradient goes only to the
+    windows of the maxima.
 
     References
     ----------
@@ -207,15 +124,17 @@ class ConvolutionReader(nn.Module):
         self.widths = tuple(widths)
         self.filters = nn.Parameter(torch.empty(dim, sum(self.widths), filters))
         self.bias = nn.Parameter(torch.zeros(len(self.widths) * filters))
-        for weight, width in zip(self.filters.split(self.widths, 1), self.widths, strict=True):
+        for weight, width in zip(
+            torch.split(self.filters, list(self.widths), 1), self.widths, strict=True
+        ):
             bound = (6 / (dim * width + filters)) ** 0.5  # Glorot & Bengio 2010
             nn.init.uniform_(weight, -bound, bound)
         self.n_features = len(self.widths) * filters
 
-    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        """Read texts; see `MeanReader`. Weights play no part."""
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002
+        """Read texts; see `MeanReader`. Weights are ignored."""
         dim, places, n_filters = self.filters.shape
-        # A row of zeros stands for what is beside a text.
+        # A row of zeros pads the texts.
         padded = torch.cat([vectors, vectors.new_zeros(1, dim)])
         products = (padded @ self.filters.view(dim, -1)).view(-1, n_filters)
         lengths, n_texts = offsets.diff(), len(offsets) - 1
@@ -235,22 +154,22 @@ class ConvolutionReader(nn.Module):
             rows = line[first[:, None] + inside] * places + (place + inside)
             windows += [rows, bounds, of_text]
             place += width
-        found = torch.relu(_WindowMaxima.apply(products, *windows) + self.bias)
-        return torch.where((lengths > 0)[:, None], found, 0)
+        maxima = torch.relu(_WindowMaxima.apply(products, *windows) + self.bias)  # type: ignore[no-untyped-call]
+        return torch.where((lengths > 0)[:, None], maxima, 0)
 
 
 class _WindowMaxima(torch.autograd.Function):
-    """The largest sum of a window of each text, by filter; its gradient goes to that window alone.
+    """Maximum over the windows of each text, per filter.
 
-    Forward takes a table, shape (n_rows, n_filters), and for every width three tensors: the rows
-    that each window adds up, int64, shape (n_windows, width); where each text's windows begin,
-    shape (n_texts + 1,); the text of each window, shape (n_windows,). It gives (n_texts, n_widths *
-    n_filters). Windows that are equal share the gradient.
+    Forward takes a table, shape (n_rows, n_filters), and three tensors for every width: the rows
+    that each window adds up, int64, shape (n_windows, width); the offsets of the windows of each
+    text, shape (n_texts + 1,); the text of each window, shape (n_windows,). It returns a tensor of
+    shape (n_texts, n_widths * n_filters). Windows with the same maximum share the gradient.
     """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, *windows: Tensor) -> Tensor:
-        """Sums and maxima."""
+        """Sum the rows of each window, and take the maxima."""
         sums, best = [], []
         for rows, bounds, _ in _triples(windows):
             sums.append(F.embedding_bag(rows, table, mode="sum"))
@@ -261,21 +180,21 @@ class _WindowMaxima(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of the table."""
+        """Give the gradient of the table."""
         n_widths = len(ctx.saved_tensors) // 5
         windows = ctx.saved_tensors[: 3 * n_widths]
         sums, best = (ctx.saved_tensors[i * n_widths :][:n_widths] for i in (3, 4))
         n_filters = ctx.shape[1]
-        found = gradient.new_zeros(ctx.shape)
-        parts = zip(_triples(windows), sums, best, gradient.split(n_filters, 1), strict=True)
+        total = gradient.new_zeros(ctx.shape)
+        parts = zip(_triples(windows), sums, best, torch.split(gradient, n_filters, 1), strict=True)
         for (rows, _, of_text), values, maxima, part in parts:
             window, column = (values == maxima[of_text]).nonzero(as_tuple=True)
             cell = of_text[window] * n_filters + column
             n_equal = torch.bincount(cell, minlength=part.numel())
             share = part.reshape(-1)[cell] / n_equal[cell]
             places = rows[window] * n_filters + column[:, None]
-            found.view(-1).index_add_(0, places.flatten(), share.repeat_interleave(rows.shape[1]))
-        return (found, *[None] * len(windows))
+            total.view(-1).index_add_(0, places.flatten(), share.repeat_interleave(rows.shape[1]))
+        return (total, *[None] * len(windows))
 
 
 def _triples(windows: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
@@ -283,23 +202,23 @@ def _triples(windows: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
 
 
 class RecurrentReader(nn.Module):
-    """A recurrent network that reads a text in both directions, each state at its maximum.
+    """Bidirectional recurrent network with a maximum over time.
 
     Parameters
     ----------
     dim : int
-        Of the vectors.
+        Dimension of the vectors.
     cell : {"gru", "lstm"}, default="gru"
         Cho et al. 2014; Hochreiter & Schmidhuber 1997.
     units : int, default=64
-        Of each direction.
+        Units of each direction.
     layers : int, default=1
-        One above the other.
+        Number of stacked layers.
 
     Notes
     -----
-    The maximum over time of both directions side by side is that of Conneau et al. 2017 [1]_.
-    Texts are packed by arrays: tokens sorted by their place in the text, then by its length.
+    The maximum is taken over the concatenated states of both directions (Conneau et al.
+    2017 [1]_).
 
     References
     ----------
@@ -315,31 +234,27 @@ class RecurrentReader(nn.Module):
         self.network = cells[cell](dim, units, layers, bidirectional=True)
         self.n_features = 2 * units
 
-    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        """Read texts; see `MeanReader`. Weights play no part."""
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002
+        """Read texts; see `MeanReader`. Weights are ignored."""
         lengths = offsets.diff()
         if not len(ids):
             return vectors.new_zeros(len(lengths), self.n_features)
-        text = _text_of(offsets, len(ids))
-        time = torch.arange(len(ids), device=ids.device) - offsets[text]
-        rank = torch.empty_like(lengths)
-        longest_first = torch.argsort(lengths, descending=True, stable=True)
-        rank[longest_first] = torch.arange(len(lengths), device=ids.device)
-        order = torch.argsort(time * len(lengths) + rank[text])
-        packed = PackedSequence(vectors[ids[order]], torch.bincount(time).cpu())
-        states = self.network(packed)[0].data
-        by_text = torch.empty_like(order)
-        by_text[order] = torch.arange(len(order), device=ids.device)
-        return _maxima(states[by_text], offsets)
+        has_tokens = lengths > 0  # a packed sequence cannot be empty
+        lengths = lengths[has_tokens].cpu()
+        padded = pad_sequence(list(torch.split(vectors[ids], lengths.tolist())))
+        packed = pack_padded_sequence(padded, lengths, enforce_sorted=False)
+        states, _ = pad_packed_sequence(self.network(packed)[0], padding_value=-torch.inf)
+        encoded = vectors.new_zeros(len(has_tokens), self.n_features)
+        return encoded.masked_scatter(has_tokens[:, None], states.amax(0).to(encoded))
 
 
 class PaddedReader(nn.Module):
-    """A module of the user's that reads padded texts.
+    """A user's module that reads padded texts.
 
     Parameters
     ----------
     module : nn.Module
-        From vectors, shape (n_texts, length, dim), zero beside the texts, and lengths, int64, shape
+        From vectors, shape (n_texts, length, dim), padded with zeros, and lengths, int64, shape
         (n_texts,), to (n_texts, d).
     """
 
@@ -347,10 +262,10 @@ class PaddedReader(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        """Read texts; see `MeanReader`. Weights play no part."""
+    def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002
+        """Read texts; see `MeanReader`. Weights are ignored."""
         lengths = offsets.diff()
-        padded = pad_sequence(vectors[ids].split(lengths.tolist()), batch_first=True)
+        padded = pad_sequence(list(torch.split(vectors[ids], lengths.tolist())), batch_first=True)
         encoded: Tensor = self.module(padded, lengths)
         return encoded
 
@@ -364,7 +279,7 @@ READERS: dict[str, type[nn.Module]] = {
 
 
 def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> None:
-    """Refuse settings that an encoder does not have.
+    """Reject settings that an encoder does not have.
 
     Parameters
     ----------
@@ -379,7 +294,9 @@ def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> 
     """
     if not isinstance(encoder, str):
         if params:
-            raise ValueError("encoder_params go with an encoder given by name; set them to None.")
+            raise ValueError(
+                "encoder_params belong to an encoder given by name. Set encoder_params=None."
+            )
         return
     accepted = list(inspect.signature(READERS[encoder]).parameters)[1:]
     if encoder == "cnn":
@@ -392,40 +309,6 @@ def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> 
             )
 
 
-def make_text_encoder(
-    rows: Tensor,
-    encoder: str | nn.Module,
-    params: Mapping[str, Any] | None,
-    *,
-    sparse: bool,
-    pulled: bool,
-) -> TextEncoder:
-    """The encoder of a name, or with a module of the user's.
-
-    Parameters
-    ----------
-    rows : Tensor of float32, shape (n_rows, dim)
-        See `TextEncoder`.
-    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
-        A module is copied; see `PaddedReader`.
-    params : mapping or None
-        See :func:`check_reader`.
-    sparse, pulled : bool
-        See `TextEncoder`.
-
-    Returns
-    -------
-    TextEncoder
-    """
-    if not isinstance(encoder, str):
-        reader: nn.Module = PaddedReader(copy.deepcopy(encoder))
-        return TextEncoder(rows, reader, sparse=sparse, pulled=pulled)
-    options = dict(params or {})
-    multichannel = bool(options.pop("multichannel", False))
-    reader = READERS[encoder](rows.shape[1], **options)
-    return TextEncoder(rows, reader, sparse=sparse, pulled=pulled, multichannel=multichannel)
-
-
 def _text_of(offsets: Tensor, n_tokens: int) -> Tensor:
     """The text of every token, shape (n_tokens,)."""
     texts = torch.arange(len(offsets) - 1, device=offsets.device)
@@ -433,14 +316,45 @@ def _text_of(offsets: Tensor, n_tokens: int) -> Tensor:
 
 
 def _sums(vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """The weighted sum of every text's vectors, shape (n_texts, dim)."""
+    """Compute the weighted sum of the vectors of each text, shape (n_texts, dim)."""
+    if vectors.device.type != "cpu" or weights.requires_grad or torch.compiler.is_compiling():
+        return _sum_bags(vectors, ids, offsets, weights)
+    sums: Tensor = _Sums.apply(vectors, ids, offsets, weights)  # type: ignore[no-untyped-call]
+    return sums
+
+
+def _sum_bags(vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
     return F.embedding_bag(
         ids, vectors, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
     )
 
 
+class _Sums(torch.autograd.Function):
+    """The sums of embedding_bag, and a gradient that takes a sixth of its time on the CPU.
+
+    The gradient of a vector is the weighted sum of those of the texts in which it occurs: the same
+    operation, on the transposed matrix.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, *bags: Tensor) -> Tensor:
+        """Weighted sums; `bags` are ids, offsets and weights."""
+        ctx.save_for_backward(*bags)
+        ctx.n_vectors = len(vectors)
+        return _sum_bags(vectors, *bags)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the vectors."""
+        ids, offsets, weights = (tensor.numpy() for tensor in ctx.saved_tensors)
+        shape = (len(offsets) - 1, ctx.n_vectors)
+        by_vector = csr_array((weights, ids, offsets), shape=shape).tocsc()
+        parts = (by_vector.indices, by_vector.indptr, by_vector.data)
+        return (_sum_bags(gradient, *map(torch.from_numpy, parts)), None, None, None)
+
+
 def _maxima(values: Tensor, offsets: Tensor) -> Tensor:
-    """The maximum of every text's rows, shape (n_texts, d); zero for a text without rows."""
+    """Compute the maximum of the rows of each text, shape (n_texts, d); zero without rows."""
     reduce: Callable[..., Tensor] = torch.segment_reduce
-    found = reduce(values, "max", offsets=offsets, axis=0)
-    return torch.where((offsets.diff() > 0)[:, None], found, 0)
+    maxima = reduce(values, "max", offsets=offsets, axis=0)
+    return torch.where((offsets.diff() > 0)[:, None], maxima, 0)

@@ -1,4 +1,4 @@
-"""Samples, and the batches that a net sees of them."""
+"""Samples and their batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..text.rows import Bags
 
 @dataclass(frozen=True)
 class Arrays:
-    """Samples as a module of the user's takes them.
+    """Samples for a user's module.
 
     Attributes
     ----------
@@ -42,14 +42,14 @@ class Arrays:
 
 Inputs = Design | Bags | Arrays | Sequences
 
-# Sequences that are predicted may have so many tokens in the mean of a batch.
+# Maximum of the average sequence length of a batch of predictions, in tokens.
 _MEAN_LENGTH = 32
-# So many batches of sequences are drawn at a time, and put together by length.
+# Number of batches of sequences that are drawn at a time and sorted by length.
 _DRAWN_TOGETHER = 16
 
 
 def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
-    """Inputs in the order in which batches need little padding, and what restores theirs.
+    """Sort inputs by length, so that batches need little padding.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
     -------
     inputs : Inputs, length n_samples
     back : ndarray of int64, shape (n_samples,), or slice
-        ``results[back]`` are in the order of the inputs.
+        Restores the order: ``results[back]`` belong to the inputs in their original order.
     """
     if not isinstance(inputs, Sequences):
         return inputs, slice(None)
@@ -68,12 +68,12 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
 
 
 def find_device(device: str) -> torch.device:
-    """The device of a name; see :func:`sklearn_transfer._utils.devices.resolve_device`."""
+    """Find a device; see :func:`sklearn_transfer._utils.devices.resolve_device`."""
     return torch.device(resolve_device(device))
 
 
 class Samples(Dataset[Any]):
-    """What a net trains on or predicts.
+    """Inputs, targets and weights.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Samples(Dataset[Any]):
     target : ndarray or None, length n_samples
         Class codes, int64, or an indicator, float32.
     weight : ndarray of float, shape (n_samples,), or None
-        None is 1 for each.
+        None gives each sample weight 1.
     """
 
     def __init__(
@@ -125,47 +125,47 @@ class Batch:
 
 
 class Batches:
-    """Iterates over samples in batches, without a Python step for each sample.
+    """Iterate over samples in batches, without a Python step for each sample.
 
-    Batches differ in length by one at most, so that none is of a single sample unless all are.
-    Sequences are put together by length instead: those that are shuffled in batches of
-    `batch_size` samples, of which the last may be smaller; the others the longest first, and by
-    tokens, 32 a sample in the mean.
+    Batch sizes differ by one at most, so that no batch is much smaller than the others. Sequences
+    are grouped by length: shuffled ones in batches of at most `batch_size` samples, the others
+    longest first, with at most 32 tokens per sample on average.
 
     Parameters
     ----------
     samples : Samples
     batch_size : int
-        Of a batch at most.
+        Maximum number of samples per batch.
     device : torch.device
     generator : numpy Generator or None, default=None
-        Shuffles, and drops tokens; None keeps the order.
+        Shuffles samples and drops tokens. None keeps the order and all tokens.
     token_dropout : float, default=0.0
         Share of the tokens that are left out of a batch.
     linear : bool, default=False
         Whether the batches of a Design go to a `LinearBag`, whose sparse columns stay sparse.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (skorch passes keywords)
         self,
         samples: Samples,
         batch_size: int,
         device: torch.device,
         generator: np.random.Generator | None = None,
         token_dropout: float = 0.0,
+        *,
         linear: bool = False,
     ) -> None:
         self.samples, self.batch_size, self.device = samples, max(batch_size, 1), device
         self.generator, self.token_dropout = generator, token_dropout
         self.linear = linear
-        # Those of the user: training itself keeps to one.
+        # Of the user; training itself runs in one.
         self.n_threads = torch.get_num_threads()
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
 
     def over(self, samples: Samples) -> Batches:
-        """Batches of the same kind over other samples."""
+        """Copy these batches, over other samples."""
         batches = copy.copy(self)
         batches.samples = samples
         return batches
@@ -186,14 +186,14 @@ class Batches:
                 whole = len(parts) == 1
         for part in parts:
             rows = slice(None) if whole else part
-            tensors = self._tensors(self.samples.X if whole else self.samples.X[rows])
+            tensors = self.tensors(self.samples.X if whole else self.samples.X[rows])
             weight = self._move(self.samples.weight[rows]).to(_floating(tensors))
             yield Batch(tensors, weight), self._move(self.samples.y[rows])
 
     def _of_similar_length(
         self, order: NDArray[np.int64], lengths: NDArray[np.int64]
     ) -> list[NDArray[np.int64]]:
-        """As many batches, of samples that are drawn at random and lie together by length."""
+        """Draw batches of samples of similar length."""
         parts: list[NDArray[np.int64]] = []
         together = _DRAWN_TOGETHER * self.batch_size
         for drawn in np.split(order, np.arange(together, len(order), together)):
@@ -202,7 +202,8 @@ class Batches:
         self.generator.shuffle(parts)  # type: ignore[union-attr]
         return parts
 
-    def _tensors(self, inputs: Inputs) -> dict[str, Any]:
+    def tensors(self, inputs: Inputs) -> dict[str, Any]:
+        """Convert inputs to the keyword arguments of a module, as one batch."""
         if isinstance(inputs, Sequences):
             padded = {name: self._move(array) for name, array in inputs.padded().items()}
             return padded if inputs.states is None else {**padded, "layer": inputs.layer}
@@ -238,16 +239,16 @@ class Batches:
 
 
 def as_tensors(inputs: Inputs, device: torch.device) -> dict[str, Any]:
-    """Inputs as the keyword arguments of a module, all in one batch."""
-    return Batches(Samples(inputs), max(len(inputs), 1), device)._tensors(inputs)
+    """Convert inputs to the keyword arguments of a module, as one batch."""
+    return Batches(Samples(inputs), max(len(inputs), 1), device).tensors(inputs)
 
 
 def _floating(tensors: dict[str, Any]) -> torch.dtype:
-    """The precision of a batch: that of its features, if they have one."""
+    """The dtype of the features of a batch; float32 for integers."""
     for name in ("dense", "extra", "x"):
         if name in tensors and tensors[name].is_floating_point():
-            found: torch.dtype = tensors[name].dtype
-            return found
+            dtype: torch.dtype = tensors[name].dtype
+            return dtype
     return torch.float32
 
 

@@ -1,4 +1,4 @@
-"""A fit that was stopped goes on from its last epoch."""
+"""Checkpoints: an interrupted fit resumes from its last epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 import os
 import pickle
-import tempfile
+import shutil
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -17,8 +17,10 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
+from ..vectors.storage.files import written_whole
+
 _FILE = "fit.checkpoint"
-_MAGIC = b"sklearn_transfer checkpoint 2\n"
+_MAGIC = b"sklearn_transfer checkpoint 3\n"
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -28,9 +30,9 @@ class Checkpoint:
     Parameters
     ----------
     folder : path
-        Made where it is missing.
+        Created if it does not exist.
     settings : mapping of str to str
-        What the fit depends on; another fit's checkpoint is refused.
+        All that determines the result of the fit; the checkpoint of another fit is rejected.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, str]) -> None:
@@ -38,33 +40,24 @@ class Checkpoint:
         self.settings = dict(settings)
 
     def write(self, net: Any) -> None:
-        """Write the state after an epoch; the file is the old one or the new one, never a part."""
+        """Write the state after an epoch; an interrupted write leaves the old file."""
         state = {
             "settings": self.settings,
             "history": json.dumps(list(net.history)),
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
-            "average": net._average,
-            "rates": list(net._rates),
+            "rates": net.rates_.applied,
             "callbacks": {name: _plain_state(callback) for name, callback in net.callbacks_},
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
         payload = buffer.getvalue()
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.file.parent, prefix="unfinished-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(payload).digest() + payload)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with written_whole(self.file) as file:
+            file.write(_MAGIC + hashlib.sha256(payload).digest() + payload)
 
     def restore(self, net: Any) -> None:
-        """Put a net in the state that was written, if any.
+        """Restore the state of a net, if there is a checkpoint.
 
         Parameters
         ----------
@@ -73,33 +66,31 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If the file is damaged, or of a fit with other data or settings.
+            If the file is damaged, or belongs to a fit with other data or settings.
         """
-        for leftover in self.file.parent.glob("unfinished-*"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed while writing
+        for leftover in self.file.parent.glob(f".{self.file.name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
         state = _read(self.file)
         if state is None:
             return
-        there = state["settings"]
-        for name in [*self.settings, *there]:
-            if there.get(name) != self.settings.get(name):
+        stored = state["settings"]
+        for name in [*self.settings, *stored]:
+            if stored.get(name) != self.settings.get(name):
                 raise ValueError(
-                    f"The checkpoint {self.file} is of another fit: {name} was {there.get(name)}, "
+                    f"The checkpoint {self.file} is of another fit: {name} was {stored.get(name)}, "
                     f"and is {self.settings.get(name)}. Fit with the same data and parameters, "
                     f"name another folder, or remove this one to start anew."
                 )
         net.module_.load_state_dict(state["module"])
         net.optimizer_.load_state_dict(state["optimizer"])
         net.history = History(json.loads(state["history"]))
-        device = torch.device(net.device)
-        net._rates = state["rates"]  # those that the optimizer was given
-        net._average = {name: tensor.to(device) for name, tensor in state["average"].items()}
+        net.rates_.applied = state["rates"]
         for name, callback in net.callbacks_:
             vars(callback).update(state["callbacks"].get(name, {}))
 
 
 def stored_seed(folder: str | os.PathLike[str]) -> int | None:
-    """The seed of the fit in a folder, if there is one."""
+    """Read the seed of the fit in a folder; None without a checkpoint."""
     state = _read(Path(folder) / _FILE)
     return None if state is None else int(state["settings"]["seed"])
 
@@ -121,14 +112,14 @@ def _read(file: Path) -> dict[str, Any] | None:
         )
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise ValueError(
-            f"The checkpoint {file} holds something else than the state of a fit; nothing of it "
-            f"was run. Remove it to start anew."
+            f"Expected the state of a fit in the checkpoint {file}, got other objects; none of "
+            f"them was loaded. Remove it to start anew."
         ) from error
     return state
 
 
 def _plain_state(callback: Any) -> dict[str, Any]:
-    """What a callback has learned, as far as it is numbers, texts and tensors."""
+    """The fitted attributes of a callback that are numbers, strings or tensors."""
     return {
         name: _as_plain(value)
         for name, value in vars(callback).items()

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from ..contextual.runtime import CPU_TOKENS
 from ..contextual.sequences import batches_by_length
+from ..models.layers import Layer, find_layers
 from ..models.network import Network, PretrainedModule
 from ..models.sentence_encoder import SentenceEncoder
 from .batches import Inputs, as_tensors
-from .policies import Contrastive, Layer, find_layers
+from .policies import Contrastive
 from .schedules import rate_at
 from .seeds import derive_seed, seeded
 
@@ -50,7 +51,7 @@ def tune(
         A pair counts by the product.
     how : Contrastive
     layer_groups : sequence or None, default=None
-        See :func:`sklearn_transfer.training.policies.find_layers`.
+        See :func:`sklearn_transfer.models.layers.find_layers`.
     device : torch.device
     seed : int
 

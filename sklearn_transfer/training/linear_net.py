@@ -7,36 +7,32 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.helper import predefined_split
 
 from ..models.linear import LinearBag
 from ..text.design import Design
 from .batches import Samples
+from .inference_net import InferenceNet
 from .losses import per_sample
-from .net import TransferNet
+from .settings import TrainingSettings
 from .setup import make_iterators
 from .solvers import LinearSolution, solve_linear
 
 
-class LinearNet(TransferNet):
+class LinearNet(InferenceNet):
     """Net whose `fit` is one epoch: the solution of a convex problem on all samples.
 
     Parameters
     ----------
     module : LinearBag
     criterion : nn.Module
-        Of the losses in the history.
+        Computes the losses in the history.
+    settings : TrainingSettings
+        Seed, device, callbacks and verbosity.
     loss : str
         See :func:`~sklearn_transfer.training.solvers.solve_linear`.
-    seed : int
-        Of solvers that draw random numbers.
-    valid : Samples or None
+    valid : Samples or None, default=None
         Evaluated, not trained on.
-    device : torch.device
-        Of predictions; the solvers of scikit-learn run on the CPU.
-    callbacks : list of skorch callbacks
-    verbose : int
 
     Attributes
     ----------
@@ -52,30 +48,31 @@ class LinearNet(TransferNet):
         self,
         module: LinearBag,
         criterion: torch.nn.Module,
+        settings: TrainingSettings,
         *,
         loss: str,
-        seed: int,
-        valid: Samples | None,
-        device: torch.device,
-        callbacks: list[Any],
-        verbose: int,
+        valid: Samples | None = None,
     ) -> None:
         super().__init__(
             module,
             criterion=criterion,
-            train_split=None if valid is None else predefined_split(valid),
+            settings=settings,
             max_epochs=1,
-            callbacks=callbacks,
-            device=device,
-            verbose=verbose,
-            seed=seed,
-            **make_iterators(device, module),
+            train_split=None if valid is None else predefined_split(valid),
+            callbacks=list(settings.callbacks),
+            device=settings.device,
+            verbose=settings.verbose,
+            **make_iterators(module, settings.device),
         )
         self.loss = loss
 
-    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> LinearNet:
-        """A convex solver needs no optimizer."""
-        self._average, self._rest = {}, {}
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the solver."""
+        return int(self.n_solver_iter_)
+
+    def initialize_optimizer(self, **_: Any) -> LinearNet:
+        """Do nothing: a convex solver needs no optimizer."""
         return self
 
     def fit_loop(
@@ -98,24 +95,17 @@ class LinearNet(TransferNet):
         self, design: Design, target: NDArray[Any], weight: NDArray[np.floating]
     ) -> LinearSolution:
         """Solve the problem of this net on some samples."""
-        n_threads = torch.get_num_threads()
-        return solve_linear(design, target, weight, self.loss, seed=self.seed, n_threads=n_threads)
+        return solve_linear(
+            design,
+            target,
+            weight,
+            self.loss,
+            seed=self.settings.seed,
+            n_threads=torch.get_num_threads(),
+        )
 
-    @property
-    def n_iter(self) -> int:
-        """Iterations of the solver."""
-        return self.n_solver_iter_
-
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Begin the epoch; there are no layers to freeze."""
-        NeuralNet.on_epoch_begin(self, net, **kwargs)
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """End the epoch; there are no weights to average."""
-        NeuralNet.on_epoch_end(self, net, **kwargs)
-
-    def logits(self, inputs: Design) -> NDArray[np.floating]:
-        """Logits of inputs, shape (n_samples, n_outputs)."""
+    def logits(self, inputs: Any) -> NDArray[np.floating]:
+        """Compute logits of a design, shape (n_samples, n_outputs)."""
         if torch.device(self.device).type == "cpu":
             return self.module_.predict(inputs)
         return super().logits(inputs)

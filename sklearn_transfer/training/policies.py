@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from torch import nn
-
-from ..models.network import PretrainedModule
-from ..models.readers import TextEncoder
-from ..models.sentence_encoder import SentenceEncoder
+from ..models.layers import Layer
 
 # Rates of the layers of a fit's epochs, as they are in its history.
 RATES = "rates"
@@ -228,113 +224,6 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
     "lp-ft": LinearProbing,
     "contrastive": Contrastive,
 }
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Parameters that move together.
-
-    Attributes
-    ----------
-    name : str
-    members : tuple of str
-        Names of parameters or modules of the network.
-    """
-
-    name: str
-    members: tuple[str, ...]
-
-    def parameters(self, network: nn.Module) -> list[nn.Parameter]:
-        """The parameters, in the order of the network."""
-        return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
-
-    def holds(self, name: str) -> bool:
-        """Whether a parameter or module is one of the members, or inside one."""
-        return any(name == member or name.startswith(f"{member}.") for member in self.members)
-
-
-def find_layers(network: nn.Module, given: Sequence[Any] | None = None) -> list[Layer]:
-    """The layers of a network, lowest first, the head last.
-
-    Parameters
-    ----------
-    network : nn.Module
-    given : sequence of str, or of sequences of str, default=None
-        The layers of the user's module, lowest first, by names of its modules or parameters. None
-        takes its children that have parameters, in the order in which they are defined; an only
-        child's children stand for it; parameters of its own go with the lowest.
-
-    Returns
-    -------
-    list of Layer
-
-    Raises
-    ------
-    ValueError
-        If `given` does not name every parameter once.
-    """
-    encoder = getattr(network, "encoder", None)
-    if isinstance(encoder, PretrainedModule):
-        if given is not None:
-            layers = _named(encoder.module, given)
-        elif isinstance(encoder, SentenceEncoder):
-            layers = [Layer(name, tuple(members)) for name, members in encoder.layer_members()]
-        else:
-            layers = _children(encoder.module)
-        layers = [
-            Layer(layer.name, tuple(f"encoder.module.{member}" for member in layer.members))
-            for layer in layers
-        ]
-    elif given is not None:
-        raise ValueError("layer_groups name the layers of a torch module given as pretrained.")
-    else:
-        layers = [Layer("vectors", ("encoder.rows",))] if isinstance(encoder, TextEncoder) else []
-    rest = [
-        name
-        for name, _ in network.named_parameters()
-        if not any(layer.holds(name) for layer in layers)
-    ]
-    return [*layers, Layer("head", tuple(rest))]
-
-
-def _children(module: nn.Module, path: str = "") -> list[Layer]:
-    children = [
-        (name, child)
-        for name, child in module.named_children()
-        if any(True for _ in child.parameters())
-    ]
-    own = [path + name for name, _ in module.named_parameters(recurse=False)]
-    if len(children) == 1 and not own:
-        name, child = children[0]
-        return _children(child, f"{path}{name}.") or [Layer(path + name, (path + name,))]
-    if not children:
-        return [Layer(path.rstrip(".") or type(module).__name__, tuple(own))] if own else []
-    layers = [Layer(path + name, (path + name,)) for name, _ in children]
-    layers[0] = Layer(layers[0].name, (*layers[0].members, *own))
-    return layers
-
-
-def _named(module: nn.Module, given: Sequence[Any]) -> list[Layer]:
-    layers = []
-    known = {name for name, _ in [*module.named_modules(), *module.named_parameters()]} - {""}
-    for entry in given:
-        members = (entry,) if isinstance(entry, str) else tuple(entry)
-        strange = [name for name in members if name not in known]
-        if strange or not members:
-            raise ValueError(
-                f"layer_groups name {strange[0] if strange else 'nothing'!r}, which the pretrained "
-                f"module does not have; its modules: "
-                f"{', '.join(name for name, _ in module.named_children())}."
-            )
-        layers.append(Layer(members[0], members))
-    for name, _ in module.named_parameters():
-        n_times = sum(layer.holds(name) for layer in layers)
-        if n_times != 1:
-            raise ValueError(
-                f"layer_groups must name every parameter of the pretrained module once; {name!r} "
-                f"is named {n_times} times."
-            )
-    return layers
 
 
 def check_policy(layers: Sequence[Layer], policy: Any) -> None:

@@ -1,15 +1,15 @@
-"""How the learning rate changes over a fit."""
+"""Schedules: the learning rate over the epochs of a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import cos, pi
 
-# Of one cycle: where its peak is, and how far below the peak it starts and ends.
+# One cycle: the position of its peak, and its start and end as shares of the peak.
 _PEAK, _START, _END = 0.3, 1 / 25, 1e-4 / 25
 
 
-def constant(progress: float) -> float:
+def constant(_: float) -> float:
     """1 throughout."""
     return 1.0
 
@@ -25,7 +25,7 @@ def cosine(progress: float) -> float:
 
 
 def one_cycle(progress: float) -> float:
-    """From 1/25 up to 1 in 30 % of the fit, then down to almost 0, by half waves (Smith 2018)."""
+    """From 1/25 to 1 in 30 % of the fit, then to almost 0, as cosine waves (Smith 2018)."""
     if progress < _PEAK:
         return 1 - (1 - _START) * cosine(progress / _PEAK)
     return _END + (1 - _END) * cosine((progress - _PEAK) / (1 - _PEAK))
@@ -40,7 +40,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def rate_at(schedule: str, warmup: float, progress: float) -> float:
-    """The factor of the learning rate at a point of the fit.
+    """Compute the factor of the learning rate at a point of the fit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Random numbers of torch that leave its global generators as they were."""
+"""Random numbers that leave the global generators of torch unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def derive_seed(seed: int, *place: int) -> int:
-    """A seed for a place in a fit, for instance an epoch: the same in every process."""
+    """Derive the seed of a place in a fit, such as an epoch; the same in every process."""
     return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0])
 
 
@@ -22,7 +22,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     ----------
     seed : int
     device : torch.device, default=None
-        Whose generator is seeded beside the CPU's; None is the CPU alone.
+        Device whose generator is seeded in addition to that of the CPU.
     """
     backends = [] if device is None or device.type == "cpu" else [getattr(torch, device.type)]
     before = torch.get_rng_state(), [backend.get_rng_state() for backend in backends]

@@ -17,7 +17,7 @@ from sklearn_transfer.models.network import (
     make_head,
     measure_width,
 )
-from sklearn_transfer.models.readers import TextEncoder
+from sklearn_transfer.models.text_encoder import TextEncoder
 from sklearn_transfer.training.seeds import seeded
 
 
@@ -170,7 +170,9 @@ def test_the_starts_of_parameters_with_like_names_are_told_apart() -> None:
 
 
 def test_the_distance_of_a_free_module_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="start of the parameters is remembered with pulled=Tr"):
+    with pytest.raises(
+        RuntimeError, match="needs the initial parameters: make the module with pulled=Tr"
+    ):
         ArrayEncoder(nn.Linear(4, 2)).squared_distance()
 
 

@@ -18,10 +18,9 @@ from sklearn_transfer.models.readers import (
     MeanReader,
     PaddedReader,
     RecurrentReader,
-    TextEncoder,
     check_reader,
-    make_text_encoder,
 )
+from sklearn_transfer.models.text_encoder import TextEncoder, make_text_encoder
 from sklearn_transfer.training.seeds import seeded
 from sklearn_transfer.vectors.table.table import Table
 
@@ -338,7 +337,9 @@ def test_the_pull_points_back_to_the_start(rows: Tensor, sparse: bool) -> None:
 
 
 def test_the_distance_of_a_free_encoder_is_refused(rows: Tensor) -> None:
-    with pytest.raises(RuntimeError, match="start of the rows is remembered with pulled=True only"):
+    with pytest.raises(
+        RuntimeError, match="needs the initial rows: make the encoder with pulled=True"
+    ):
         encoder_of(rows).squared_distance(**bag())
 
 
@@ -371,7 +372,11 @@ def test_extended_rows_have_not_moved(rows: Tensor, settings: dict[str, bool]) -
         ("attention", {"filters": 3}, "no parameter 'filters'; encoder_params may hold units."),
         ("cnn", {"dim": 3}, "no parameter 'dim'; .* may hold widths, filters, multichannel."),
         ("rnn", {"widths": 3}, "no parameter 'widths'; .* may hold cell, units, layers."),
-        (Own(), {"units": 3}, "encoder_params go with an encoder given by name; set them to None."),
+        (
+            Own(),
+            {"units": 3},
+            "encoder_params belong to an encoder given by name. Set encoder_params=None.",
+        ),
     ],
 )
 def test_settings_that_an_encoder_lacks_are_refused(

@@ -12,9 +12,9 @@ from contextual_toys import N_LAYERS, TEXTS, open_library
 from torch import nn
 
 from sklearn_transfer import ContextualModel
+from sklearn_transfer.models.layers import find_layers
 from sklearn_transfer.models.network import Network
 from sklearn_transfer.models.sentence_encoder import SentenceEncoder
-from sklearn_transfer.training.policies import find_layers
 
 
 @pytest.fixture

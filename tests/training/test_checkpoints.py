@@ -19,7 +19,7 @@ from torch import nn
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
-from sklearn_transfer.training.checkpoints import _MAGIC, Checkpoint, stored_seed
+from sklearn_transfer.training.checkpoints import Checkpoint, stored_seed
 from sklearn_transfer.training.policies import LinearProbing
 from sklearn_transfer.training.seeds import seeded
 
@@ -278,9 +278,11 @@ def test_a_file_runs_nothing(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"settings": Bomb()}, buffer)
     payload = buffer.getvalue()
-    content = _MAGIC + hashlib.sha256(payload).digest() + payload
-    (tmp_path / "fit.checkpoint").write_bytes(content)
-    with pytest.raises(ValueError, match=r"something else than the state.*nothing of it was run"):
+    model(tmp_path, max_epochs=1).fit(X, Y)
+    file = tmp_path / "fit.checkpoint"
+    magic = file.read_bytes().partition(b"\n")[0] + b"\n"
+    file.write_bytes(magic + hashlib.sha256(payload).digest() + payload)
+    with pytest.raises(ValueError, match=r"got other objects; none of them was loaded"):
         model(tmp_path).fit(X, Y)
     assert not (tmp_path / "exploded").exists()
 
@@ -318,7 +320,8 @@ def test_a_write_that_fails_leaves_the_old_state(
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "unfinished-abc").write_bytes(b"half")
+    (tmp_path / ".fit.checkpoint.abc").mkdir()
+    (tmp_path / ".fit.checkpoint.abc" / "content").write_bytes(b"half")
     model(tmp_path).fit(X, Y)
     assert [path.name for path in tmp_path.iterdir()] == ["fit.checkpoint"]
 

@@ -25,9 +25,11 @@ from toys import (
 from sklearn_transfer.models.network import ArrayEncoder
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.training.batches import Samples
+from sklearn_transfer.training.frozen_outputs import FrozenOutputs
 from sklearn_transfer.training.losses import CrossEntropy
-from sklearn_transfer.training.net import TransferNet, one_thread
+from sklearn_transfer.training.net import TransferNet
 from sklearn_transfer.training.policies import Discriminative, Frozen, Full, Gradual, LinearProbing
+from sklearn_transfer.training.threads import one_thread
 
 KINDS = {"design": samples, "bags": bag_samples, "arrays": array_samples}
 every_kind = pytest.mark.parametrize("data", [KINDS[kind]() for kind in KINDS], ids=KINDS)
@@ -238,7 +240,7 @@ def layers_that_moved(net: TransferNet) -> list[list[str]]:
     moved = []
     for before, after in pairwise(states):
         names = [name for name in before if not torch.equal(before[name], after[name])]
-        moved.append([layer.name for layer in net.layers_ if any(map(layer.holds, names))])
+        moved.append([layer.name for layer in net.rates_.layers if any(map(layer.holds, names))])
     return moved
 
 
@@ -428,7 +430,7 @@ def test_probing_is_not_averaged() -> None:
         torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
 
 
-# ---- what is still is computed once ----
+# ---- outputs of frozen layers are computed once ----
 
 
 class Counted(nn.Linear):
@@ -457,7 +459,7 @@ def test_features_of_a_still_encoder_change_no_bit(monkeypatch: pytest.MonkeyPat
     train, valid = array_samples(), array_samples(11)
     settings = {"adaptation": Frozen(), "valid": valid, "module": two_layers()}
     cached = net_of(train, **settings).fit(train)
-    monkeypatch.setattr(TransferNet, "_lightened", lambda net, iterator, prefix: iterator)
+    monkeypatch.setattr(FrozenOutputs, "substitute", lambda self, net, batches, prefix: batches)
     plain = net_of(train, **settings).fit(train)
     assert plain.history[:, "valid_loss"] == pytest.approx(cached.history[:, "valid_loss"])
     for name, tensor in plain.module_.state_dict().items():
@@ -495,4 +497,5 @@ def test_a_net_that_forgot_its_data_holds_no_samples_nor_features() -> None:
     data = array_samples()
     net = net_of(data, valid=array_samples(11), adaptation=Frozen()).fit(data)
     net.forget_data()
-    assert (net.train_split, net._rest) == (None, {})
+    assert net.train_split is None
+    assert data.X.values.tobytes() not in pickle.dumps(net)

@@ -32,7 +32,8 @@ def test_rates_of_layers_are_not_printed(verbose: int, capsys: pytest.CaptureFix
 
 def test_settings_reach_the_net() -> None:
     net = net_of(samples(), schedule="cosine", warmup=0.2, average_last=3, compiled="eager")
-    assert (net.schedule, net.warmup, net.average_last, net.compiled) == ("cosine", 0.2, 3, "eager")
+    assert (net.settings.schedule, net.settings.warmup) == ("cosine", 0.2)
+    assert (net.settings.average_last, net.settings.compiled) == (3, "eager")
 
 
 def test_callbacks_of_the_user_are_called() -> None:

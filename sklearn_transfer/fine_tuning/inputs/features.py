@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ..._utils.validation import looks_like_texts
+from ...models.layers import Layer
 from ...text.design import Design, dense_design
-from ...training.policies import Adaptation, Layer, check_policy
+from ...training.policies import Adaptation, check_policy
 from .kind import FixedFeatures, Kind
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ...models.readers import make_text_encoder
+from ...models.text_encoder import make_text_encoder
 from ...text.rows import WordRows
 from ...training.batches import Inputs
 from ...training.optimizers import is_row_wise

@@ -1,0 +1,158 @@
+"""Encoders of texts: a trainable table of word vectors and a reader."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .readers import READERS, AttentionReader, MeanReader, PaddedReader
+
+
+class TextEncoder(nn.Module):
+    """A trainable table of word vectors and a reader of the vectors of a text.
+
+    Parameters
+    ----------
+    rows : Tensor of float32, shape (n_rows, dim)
+        Initial table: the pretrained vectors of the tokens of the training texts.
+    reader : nn.Module
+        From `vectors`, `ids`, `offsets` and `weights` to (n_texts, d); see `MeanReader`.
+    sparse : bool, default=True
+        Whether the gradient of the table holds only the rows of a batch.
+    pulled : bool, default=False
+        Whether to keep the initial rows, for :meth:`squared_distance`.
+    multichannel : bool, default=False
+        Whether a vector is the sum of its trained row and its initial row. Kim 2014, section 3.1,
+        applies each filter to a trained and to a static channel and adds the results, which is the
+        filter applied to this sum.
+    """
+
+    start: Tensor | None
+
+    def __init__(
+        self,
+        rows: Tensor,
+        reader: nn.Module,
+        *,
+        sparse: bool = True,
+        pulled: bool = False,
+        multichannel: bool = False,
+    ) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(rows.clone())
+        self.register_buffer("start", rows.clone() if pulled or multichannel else None)
+        self.reader = reader
+        self.light = isinstance(reader, MeanReader | AttentionReader)
+        self.sparse, self.multichannel = sparse, multichannel
+
+    def extend(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Append rows, shape (n_new, dim); return the old parameter and its replacement."""
+        before, more = self.rows, rows.to(self.rows)
+        self.rows = nn.Parameter(torch.cat([before.detach(), more]))
+        if self.start is not None:
+            self.start = torch.cat([self.start, more])
+        return before, self.rows
+
+    def squared_distance(self, tokens: Tensor, **_: Tensor) -> Tensor:
+        """Squared distance of the rows of a batch from the initial ones, shape ()."""
+        if self.start is None:
+            raise RuntimeError(
+                "squared_distance needs the initial rows: make the encoder with pulled=True."
+            )
+        moved = self._look_up(tokens) - self.start[tokens]
+        return moved.square().sum()
+
+    def _look_up(self, tokens: Tensor) -> Tensor:
+        if not self.sparse or torch.compiler.is_compiling():
+            return F.embedding(tokens, self.rows, sparse=self.sparse)
+        rows: Tensor = _DistinctRows.apply(self.rows, tokens)  # type: ignore[no-untyped-call]
+        return rows
+
+    def forward(
+        self, tokens: Tensor, extra: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Encode texts.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, shape (n_distinct,)
+            The distinct rows of the batch, in ascending order.
+        extra : Tensor of float32, shape (n_extra, dim)
+            Vectors of tokens that are not in the table; they are not trained.
+        ids : Tensor of int64, shape (n_tokens,)
+            Positions in `tokens`; from n_distinct on, in `extra`.
+        offsets : Tensor of int64, shape (n_texts + 1,)
+        weights : Tensor of float32, shape (n_tokens,)
+
+        Returns
+        -------
+        Tensor of float32, shape (n_texts, d)
+            Zero for a text without tokens.
+        """
+        vectors = self._look_up(tokens)
+        if self.multichannel:
+            vectors = vectors + self.start[tokens]  # type: ignore[index]
+            extra = 2 * extra
+        if len(extra):
+            vectors = torch.cat([vectors, extra])
+        encoded: Tensor = self.reader(vectors, ids, offsets, weights)
+        return encoded
+
+
+def make_text_encoder(
+    rows: Tensor,
+    encoder: str | nn.Module,
+    params: Mapping[str, Any] | None,
+    *,
+    sparse: bool,
+    pulled: bool,
+) -> TextEncoder:
+    """Make the encoder of a name, or one whose reader is a module.
+
+    Parameters
+    ----------
+    rows : Tensor of float32, shape (n_rows, dim)
+        See `TextEncoder`.
+    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
+        A module is copied; see `PaddedReader`.
+    params : mapping or None
+        See :func:`check_reader`.
+    sparse, pulled : bool
+        See `TextEncoder`.
+
+    Returns
+    -------
+    TextEncoder
+    """
+    if not isinstance(encoder, str):
+        reader: nn.Module = PaddedReader(copy.deepcopy(encoder))
+        return TextEncoder(rows, reader, sparse=sparse, pulled=pulled)
+    options = dict(params or {})
+    multichannel = bool(options.pop("multichannel", False))
+    reader = READERS[encoder](rows.shape[1], **options)
+    return TextEncoder(rows, reader, sparse=sparse, pulled=pulled, multichannel=multichannel)
+
+
+class _DistinctRows(torch.autograd.Function):
+    """Rows of a table, whose sparse gradient needs no sorting: `tokens` are distinct and sorted."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, tokens: Tensor) -> Tensor:
+        """The rows."""
+        ctx.save_for_backward(tokens)
+        ctx.shape = table.shape
+        return table.index_select(0, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the table."""
+        (tokens,) = ctx.saved_tensors
+        sparse = torch.sparse_coo_tensor(
+            tokens[None], gradient, ctx.shape, check_invariants=False, is_coalesced=True
+        )
+        return sparse, None

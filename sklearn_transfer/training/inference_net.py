@@ -1,0 +1,133 @@
+"""The skorch net that predicts from inputs of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from torch import Tensor
+
+from .._utils.devices import device_or_cpu
+from .batches import Batch, Inputs, Samples, by_length
+from .settings import TrainingSettings
+
+# The parameters of a net that name its device.
+_DEVICE_PARAMETERS = ("device", "iterator_train__device", "iterator_valid__device")
+
+
+class InferenceNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net whose X is :class:`Samples`, or inputs.
+
+    Parameters
+    ----------
+    *args : tuple
+        See :class:`skorch.NeuralNet`.
+    settings : TrainingSettings, default=TrainingSettings()
+    **kwargs : dict
+        See :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        settings: TrainingSettings = TrainingSettings(),  # noqa: B008 (immutable)
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+
+    @property
+    def n_iter(self) -> int:
+        """Number of epochs."""
+        return len(self.history)
+
+    def forget_data(self) -> None:
+        """Drop the samples that the net was fitted on."""
+        self.set_params(train_split=None)
+
+    def get_dataset(self, X: Any, y: Any = None) -> Samples:
+        """Make samples of inputs and targets."""
+        return X if isinstance(X, Samples) else Samples(X, y)
+
+    def infer(self, x: Batch, **_: Any) -> Tensor:
+        """Compute the logits of a batch, shape (n_samples, n_outputs)."""
+        network = self._compile() if self.settings.compiled else self.module_
+        if not self.settings.mixed_precision:
+            logits: Tensor = network(**x.tensors)
+            return logits
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16):
+            logits = network(**x.tensors).float()
+        return logits
+
+    def _compile(self) -> Any:
+        if getattr(self, "_compiled", None) is None:
+            compiled = self.settings.compiled
+            backend = compiled if isinstance(compiled, str) else "inductor"
+            self._compiled = torch.compile(self.module_.forward, backend=backend, dynamic=True)
+        return self._compiled
+
+    def encode(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Compute the input of the head, shape (n_samples, d)."""
+        training = self.module_.training
+        encoded = self._map_batches(inputs, lambda batch: self.module_.encode(**batch.tensors))
+        self.module_.train(training)  # this may be between two steps
+        return encoded
+
+    def features(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Compute the input of the last, linear layer, shape (n_samples, n_features)."""
+        return self._map_batches(inputs, lambda batch: self.module_.features(**batch.tensors))
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Compute logits, shape (n_samples, n_outputs)."""
+        return self._map_batches(inputs, self.infer)
+
+    @torch.no_grad()
+    def _map_batches(
+        self, inputs: Inputs, function: Callable[[Batch], Tensor]
+    ) -> NDArray[np.float32]:
+        """Apply a function to inputs by batch, in evaluation mode."""
+        self.move_to(self.device)
+        self.module_.eval()
+        inputs, back = by_length(inputs)
+        batches = self.get_iterator(self.get_dataset(inputs), training=False)
+        outputs = [function(batch).cpu().numpy() for batch, _ in batches]
+        result: NDArray[np.float32] = np.concatenate(outputs)[back]
+        return result
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Softmax of the logits, or sigmoid of a single one, shape (n_samples, n_classes)."""
+        logits = torch.from_numpy(self.logits(X))
+        if logits.shape[1] == 1:
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1).numpy()
+        return torch.softmax(logits, dim=1).numpy()
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Predict the codes of the most probable classes, shape (n_samples,)."""
+        codes: NDArray[np.int64] = self.predict_proba(X).argmax(axis=1)
+        return codes
+
+    def move_to(self, device: Any) -> None:
+        """Move the module, the criterion and the state of the optimizer to a device."""
+        device = torch.device(device)
+        if all(p.device.type == device.type for p in self.module_.parameters()):
+            return
+        self.module_.to(device)
+        self.criterion_.to(device)
+        if self.optimizer_ is not None and self.optimizer_.state:
+            self.optimizer_.load_state_dict(self.optimizer_.state_dict())  # to its parameters
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skorch pickles tensors into a pickle of their own, which stores twice whatever both refer
+        # to (the module) and, unlike cloudpickle, cannot pickle a class of a notebook.
+        if self.initialized_:
+            self.move_to(torch.device("cpu"))
+        return {**self.__dict__, "_compiled": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = torch.device(device_or_cpu(state["device"]))
+        self.__dict__.update({**state, **dict.fromkeys(_DEVICE_PARAMETERS, device)})
