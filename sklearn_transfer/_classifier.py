@@ -213,7 +213,7 @@ class FineTunedClassifier(
     -----
     The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
     token stays, the head ``H`` and the token's offset ``u_w`` in the space of the logits are
-    learned under a quadratic penalty. See :class:`~sklearn_transfer.text.features.BagFeatures` for
+    learned under a quadratic penalty. See :class:`~sklearn_transfer.text.bag_features.BagFeatures` for
     the features and :class:`~sklearn_transfer.training.optimizers.TruncatedNewton` for the solver.
 
     A word that training has not seen but the pretrained vectors know is used with its vector.

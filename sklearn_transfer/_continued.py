@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._utils.validation import VectorsEstimator, check_texts, draw_seed
 from .sources import load_pretrained
-from .text.tokens import TOKEN_PATTERN, Splitting
+from .text.tokens import TOKEN_PATTERN, Tokenization
 from .vectors.continuation import Continuation, continue_training
 from .vectors.pretrained_vectors import PretrainedVectors
 
@@ -202,7 +202,7 @@ class ContinuedVectors(VectorsEstimator):
 
     def _split(self, texts: list[str], source: PretrainedVectors) -> list[list[str]]:
         """The tokens of each text, as the source writes them."""
-        splitting = Splitting(
+        splitting = Tokenization(
             self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True
         )
         tokens, token_ids = splitting(texts, [source])

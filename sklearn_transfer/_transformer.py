@@ -23,8 +23,8 @@ from .sources import (
 )
 from .text.coverage import find_known, measure_coverage, measure_reading
 from .text.pooling import Pooling, common_components, pool, remove_components
-from .text.tokens import TOKEN_PATTERN, Splitting, TokenIds
-from .text.weights import TokenWeights, Weighting
+from .text.tokens import TOKEN_PATTERN, Tokenization, TokenIds
+from .text.weights import TermWeighting, Weighting
 from .vectors.pretrained_vectors import PretrainedVectors
 from .vectors.table.lookup import OutOfVocabulary
 from .vectors.table.vocabulary import Vocabulary
@@ -294,8 +294,8 @@ class PretrainedEmbeddingTransformer(
         return find_tables(self._sources)
 
     @property
-    def _splitting(self) -> Splitting:
-        return Splitting(self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True)
+    def _splitting(self) -> Tokenization:
+        return Tokenization(self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True)
 
     @property
     def _folds_case(self) -> bool:
@@ -313,7 +313,7 @@ class PretrainedEmbeddingTransformer(
     def _learn_weights(self, tokens: list[str], token_ids: TokenIds) -> None:
         self._token_weights = None
         if self.weighting is not None:
-            self._token_weights = TokenWeights(
+            self._token_weights = TermWeighting(
                 self.weighting, Vocabulary(tokens), token_ids, np.ones(len(token_ids))
             )
 

@@ -35,9 +35,9 @@ from ..sources import (
     load_sources,
 )
 from ..text.design import Design
-from ..text.features import BagFeatures
+from ..text.bag_features import BagFeatures
 from ..text.rows import WordRows
-from ..text.tokens import Splitting
+from ..text.tokens import Tokenization
 from ..training.batches import Arrays, Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
 from ..training.net import TransferNet
@@ -233,7 +233,7 @@ class FineTuning(Choices):
             return inputs
         if not self._sources:
             return ArrayFeatures(self.strength)
-        splitting = Splitting(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
+        splitting = Tokenization(self.tokenizer, self.token_pattern, self.lowercase, self.max_tokens)
         if not newton and not (frozen and self.encoder == "mean"):
             tables = find_tables(self._sources)
             if len(tables) < len(self._sources):

@@ -14,7 +14,7 @@ class LinearBag(nn.Module):
     """A linear model on sparse token columns and dense pretrained ones.
 
     ``logits = sparse @ offsets + dense @ head + intercept``: see
-    :class:`~sklearn_transfer.text.features.BagFeatures`. Zero offsets are feature extraction.
+    :class:`~sklearn_transfer.text.bag_features.BagFeatures`. Zero offsets are feature extraction.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
 from .coverage import find_known, measure_coverage
-from .tokens import Splitting, TokenIds
-from .weights import TokenWeights, Weighting
+from .tokens import Tokenization, TokenIds
+from .weights import TermWeighting, Weighting
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class WordRows:
     ----------
     sources : sequence of PretrainedVectors
         What they know of a word is concatenated.
-    splitting : Splitting
+    splitting : Tokenization
     weighting : {"idf", "sif"} or None
         Weight of a word, learned from the first texts.
     oov : {"ignore", "subword", "hash"}
@@ -71,7 +71,7 @@ class WordRows:
     def __init__(
         self,
         sources: Sequence[PretrainedVectors],
-        splitting: Splitting,
+        splitting: Tokenization,
         *,
         weighting: Weighting = None,
         oov: OutOfVocabulary = "ignore",
@@ -101,7 +101,7 @@ class WordRows:
         Bags, length n_texts
         """
         tokens, token_ids = self.splitting(texts, self.sources)
-        self._token_weights = TokenWeights(
+        self._token_weights = TermWeighting(
             self.weighting, Vocabulary(tokens), token_ids, sample_weight
         )
         known = find_known(tokens, self.sources, fold_case=self._folds_case)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -58,6 +59,20 @@ class TokenIds:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, shape (n_texts,)."""
         return np.diff(self.offsets)
+
+    @property
+    def text_index(self) -> NDArray[np.int64]:
+        """The number of the text of each token, shape (n_tokens,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def split(self, n_tokens: int) -> list[TokenIds]:
+        """Consecutive texts in parts of about `n_tokens` tokens."""
+        cuts = np.flatnonzero(np.diff(self.offsets // n_tokens))
+        bounds = [0, *cuts[(cuts > 0) & (cuts < len(self))].tolist(), len(self)]
+        return [
+            TokenIds(self.ids[self.offsets[i] : self.offsets[j]], self.offsets[i : j + 1] - self.offsets[i])
+            for i, j in pairwise(bounds)
+        ]
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
         """The tokens of some of the texts, in the order given."""
@@ -285,7 +300,7 @@ def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
 
 
 @dataclass(frozen=True)
-class Splitting:
+class Tokenization:
     """How texts are split into tokens.
 
     Attributes

@@ -22,7 +22,7 @@ _LEAST_SCALE = 0.75
 _CELLS = 1 << 22
 
 
-class TokenWeights:
+class TermWeighting:
     """Weights of tokens, learned from texts.
 
     Parameters

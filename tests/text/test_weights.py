@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn_transfer.text import weights as module
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.tokens import find_tokenizer
-from sklearn_transfer.text.weights import TokenWeights, supervised_scale, unseen_share
+from sklearn_transfer.text.weights import TermWeighting, supervised_scale, unseen_share
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 Array = NDArray[np.float64]
@@ -29,9 +29,9 @@ def counted(texts: Sequence[str]) -> tuple[list[str], csr_array]:
 # ---- weights of tokens ----
 
 
-def weights(weighting: Any, weight: Sequence[float] = (1, 1, 1)) -> TokenWeights:
+def weights(weighting: Any, weight: Sequence[float] = (1, 1, 1)) -> TermWeighting:
     tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", ""])
-    return TokenWeights(weighting, Vocabulary(tokens), token_ids, np.array(weight, dtype=float))
+    return TermWeighting(weighting, Vocabulary(tokens), token_ids, np.array(weight, dtype=float))
 
 
 def test_no_weighting_is_one_for_every_token() -> None:
@@ -53,7 +53,7 @@ def test_sif_weighs_by_the_share_of_all_tokens() -> None:
 @pytest.mark.parametrize("weighting", ["idf", "sif"])
 def test_token_weights_heed_the_weights_of_texts(weighting: Any) -> None:
     tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", "a c", ""])
-    twice = TokenWeights(weighting, Vocabulary(tokens), token_ids, np.ones(4))
+    twice = TermWeighting(weighting, Vocabulary(tokens), token_ids, np.ones(4))
     np.testing.assert_allclose(weights(weighting, (1, 2, 1)).values, twice.values, rtol=1e-6)
 
 

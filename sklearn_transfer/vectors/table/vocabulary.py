@@ -18,7 +18,20 @@ from numpy.typing import NDArray
 _ENCODING = ("utf-8", "surrogatepass")
 
 # An odd multiplier (Knuth's 64-bit LCG): its powers never vanish modulo 2**64.
-_MULTIPLIER = np.uint64(6364136223846793005)
+_MULTIPLIER = 6364136223846793005
+_N_POWERS = 4096
+
+
+def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The first `n` powers of the multiplier and of its inverse modulo 2**64."""
+    factors = np.array([_MULTIPLIER, pow(_MULTIPLIER, -1, 1 << 64)], dtype=np.uint64)
+    powers = np.repeat(factors[:, None], n, axis=1)
+    powers[:, 0] = 1
+    powers, inverses = np.cumprod(powers, axis=1, out=powers)
+    return powers, inverses
+
+
+_POWERS, _INVERSES = _powers(_N_POWERS)
 
 Words = Iterable[str]
 
@@ -83,20 +96,15 @@ def character_ngrams(
     # In UTF-8 a character begins at every byte that is not 10xxxxxx.
     begins = np.flatnonzero((text & 0xC0) != 0x80)
     bounds = np.append(begins, len(text))
-    word = np.searchsorted(offsets, begins, side="right") - 1
-    end = np.searchsorted(begins, offsets[word + 1])
+    first = np.searchsorted(begins, offsets)
+    n_characters = np.diff(first)
+    word = np.repeat(np.arange(len(n_characters)), n_characters)
     here = np.arange(len(begins))
-    starts, stops, words = [], [], []
-    for n in range(min_n, max_n + 1):
-        fits = here + n <= end
-        if not fits.any():  # nor will longer ones, whatever a damaged file gives as max_n
-            break
-        starts.append(begins[fits])
-        stops.append(bounds[here[fits] + n])
-        words.append(word[fits])
-    if not starts:
-        return (np.zeros(0, dtype=np.int64),) * 3
-    return np.concatenate(starts), np.concatenate(stops), np.concatenate(words)
+    remaining = first[1:][word] - here
+    # An n-gram of each length from min_n up to what is left of the word begins at a character.
+    n_here = np.clip(np.minimum(remaining, max_n) - (min_n - 1), 0, None)
+    end = ragged_arange(here + min_n, n_here)
+    return np.repeat(begins, n_here), bounds[end], np.repeat(word, n_here)
 
 
 def pack_slices(
@@ -108,15 +116,32 @@ def pack_slices(
     return text[ragged_arange(start, stop - start)], offsets
 
 
-def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hash every word: ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, from one running sum."""
-    lengths = np.diff(offsets)
-    powers = np.full(int(lengths.max(initial=0)) + 1, _MULTIPLIER, dtype=np.uint64)
-    np.cumprod(powers, out=powers)
-    position = ragged_arange(np.zeros_like(lengths), lengths)
+def hash_slices(
+    text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Hash slices of bytes by a polynomial, computed from one running sum.
+
+    Parameters
+    ----------
+    text : ndarray of uint8, shape (n_bytes,)
+    start, stop : ndarray of int64, shape (n,)
+        Each slice is ``text[start:stop]``.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+        ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, i the position in the slice.
+    """
+    powers, inverses = (_POWERS, _INVERSES) if len(text) < _N_POWERS else _powers(len(text) + 1)
     running = np.zeros(len(text) + 1, dtype=np.uint64)
-    np.cumsum((text.astype(np.uint64) + np.uint64(1)) * powers[position], out=running[1:])
-    return running[offsets[1:]] - running[offsets[:-1]]
+    terms = np.add(text, 1, dtype=np.uint64)
+    terms *= powers[1 : len(text) + 1]
+    np.cumsum(terms, out=running[1:])
+    return (running[stop] - running[start]) * inverses[start]
+
+
+def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    return hash_slices(text, offsets[:-1], offsets[1:])
 
 
 def word_hashes(words: Words) -> NDArray[np.uint64]:
@@ -310,20 +335,23 @@ class Vocabulary(Sequence[str]):
 
     def find_packed(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
         """Look up many words that are packed as :func:`pack` does; -1 where one is not there."""
+        found = np.full(len(offsets) - 1, -1, dtype=np.int64)
+        if not len(self):
+            return found
         hashes, order = self._index()
         wanted = _hashes(text, offsets)
-        found = np.full(len(wanted), -1, dtype=np.int64)
         slot = np.searchsorted(hashes, wanted)
-        open_ = np.arange(len(wanted))
-        while len(open_):
-            # Words whose hash is not (or no longer) the wanted one are absent.
-            inside = slot < len(hashes)
-            inside[inside] = hashes[slot[inside]] == wanted[open_[inside]]
-            open_, slot = open_[inside], slot[inside]
-            candidate = order[slot].astype(np.int64)
-            same = self._equal(candidate, text, offsets, open_)
-            found[open_[same]] = candidate[same]
-            open_, slot = open_[~same], slot[~same] + 1
+        candidates = np.flatnonzero(hashes.take(slot, mode="clip") == wanted)
+        slot = slot[candidates]
+        while len(candidates):
+            mine = order[slot].astype(np.int64)
+            same = self._equal(mine, text, offsets, candidates)
+            found[candidates[same]] = mine[same]
+            # Where another word has the same hash, the next slot may hold the wanted word.
+            again = ~same & (slot + 1 < len(hashes))
+            candidates, slot = candidates[again], slot[again] + 1
+            again = hashes[slot] == wanted[candidates]
+            candidates, slot = candidates[again], slot[again]
         return found
 
     def _equal(
@@ -339,9 +367,10 @@ class Vocabulary(Sequence[str]):
         same: NDArray[np.bool_] = self._offsets[mine + 1] - my_start == length
         start, my_start, length = start[same], my_start[same], length[same]
         differs = self._text[ragged_arange(my_start, length)] != text[ragged_arange(start, length)]
-        wrong = np.concatenate([[0], np.cumsum(differs)])
-        end = np.cumsum(length)
-        same[same] = wrong[end] == wrong[end - length]
+        if differs.any():
+            wrong = np.concatenate([[0], np.cumsum(differs)])
+            end = np.cumsum(length)
+            same[same] = wrong[end] == wrong[end - length]
         return same
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:

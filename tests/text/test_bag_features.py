@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sklearn_transfer.text.design import Design
-from sklearn_transfer.text.features import BagFeatures
-from sklearn_transfer.text.tokens import TOKEN_PATTERN, Splitting, find_tokenizer
+from sklearn_transfer.text.bag_features import BagFeatures
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, Tokenization, find_tokenizer
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 
 Array = NDArray[np.float64]
@@ -40,14 +40,14 @@ def membership(codes: Sequence[int]) -> csr_array:
     return csr_array(np.eye(max(codes) + 1)[list(codes)])
 
 
-def splitting(**settings: Any) -> Splitting:
+def splitting(**settings: Any) -> Tokenization:
     usual = {
         "tokenizer": None,
         "token_pattern": TOKEN_PATTERN,
         "lowercase": "auto",
         "max_tokens": None,
     }
-    return Splitting(**{**usual, **settings})
+    return Tokenization(**{**usual, **settings})
 
 
 def fit(
@@ -234,7 +234,7 @@ def test_features_are_the_documented_formulas(
         splitting(),
         ngram_range=ngrams,
         char_ngram_range=chars,
-        strength=0.8,
+        pretrained_scale=0.8,
         pull=2.0,
         weighting=weighting,
     )
@@ -314,7 +314,7 @@ def test_a_word_unseen_in_training_is_used_with_its_vector() -> None:
 
 
 def test_a_cased_word_is_looked_up_as_it_stands_first() -> None:
-    features = BagFeatures([CASED], splitting(), offsets=False, strength=1.0)
+    features = BagFeatures([CASED], splitting(), token_weights=False, pretrained_scale=1.0)
     fit(features)
     upper, lower, folded = features.transform(["Paris", "paris", "PARIS"]).dense
     assert np.abs(upper - lower).max() > 0.1
@@ -343,7 +343,7 @@ def test_lowercase_as_it_is_set_holds_for_cased_vectors(lowercase: bool, words: 
 
 
 def test_without_offsets_there_are_only_dense_columns() -> None:
-    design = fit(BagFeatures([LOWER], splitting(), offsets=False))
+    design = fit(BagFeatures([LOWER], splitting(), token_weights=False))
     assert (design.sparse.shape, design.dense.shape) == ((7, 0), (7, 4))
 
 
@@ -362,7 +362,7 @@ def test_the_pull_leaves_the_dense_columns() -> None:
 
 
 def test_strength_is_the_norm_of_a_dense_block() -> None:
-    dense = fit(BagFeatures([LOWER, CASED], splitting(), strength=0.3)).dense
+    dense = fit(BagFeatures([LOWER, CASED], splitting(), pretrained_scale=0.3)).dense
     length = np.linalg.norm(dense[[0, 5]], axis=1)
     np.testing.assert_allclose(length, 0.3, rtol=1e-6)
 
@@ -381,7 +381,7 @@ def test_automatic_strength_is_for_words_that_the_vectors_alone_know(
 ) -> None:
     features = BagFeatures([LOWER], splitting())
     fit(features, texts, [0, 1])
-    assert features.strength == strength
+    assert features.pretrained_scale == strength
 
 
 def test_automatic_strength_is_twice_the_unseen_share() -> None:
@@ -389,7 +389,7 @@ def test_automatic_strength_is_twice_the_unseen_share() -> None:
     fit(features, ["cat sat", "cat mat", "cat"], [0, 1, 0])
     common, rare = (1, np.log(2) + 1)  # idf of a word in three and in one of three texts
     share = 2 / 3 * rare**2 / (rare**2 + common**2)
-    assert features.strength == pytest.approx(min(2 * share, 1))
+    assert features.pretrained_scale == pytest.approx(min(2 * share, 1))
 
 
 def test_words_that_are_hashed_do_not_count_as_known() -> None:
@@ -397,7 +397,7 @@ def test_words_that_are_hashed_do_not_count_as_known() -> None:
     for oov in ("ignore", "hash"):
         features = BagFeatures([LOWER], splitting(), oov=oov)
         fit(features, ["cat zork", "cat blub", "cat flurp", "cat"], [0, 1, 0, 1])
-        strengths.append(features.strength)
+        strengths.append(features.pretrained_scale)
     assert strengths == [0.25, 0.25]
 
 
@@ -460,7 +460,7 @@ def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
     index, vectors = LOWER.look_up(tokens, oov="hash")
     whole = PretrainedVectors(tokens, vectors[index])
     hashing, knowing = (
-        BagFeatures([source], splitting(tokenizer=str.split), oov=oov, strength=1.0)
+        BagFeatures([source], splitting(tokenizer=str.split), oov=oov, pretrained_scale=1.0)
         for source, oov in ((LOWER, "hash"), (whole, "ignore"))
     )
     np.testing.assert_allclose(fit(hashing).dense, fit(knowing).dense, atol=1e-6)
