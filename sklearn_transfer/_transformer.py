@@ -314,7 +314,7 @@ class PretrainedEmbeddingTransformer(
         self._token_weights = None
         if self.weighting is not None:
             self._token_weights = TermWeighting(
-                self.weighting, Vocabulary(tokens), token_ids, np.ones(len(token_ids))
+                self.weighting, tokens, token_ids, np.ones(len(token_ids))
             )
 
     def _pool(

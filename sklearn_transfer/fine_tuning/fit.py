@@ -248,9 +248,9 @@ class FineTuning(Choices):
             splitting,
             ngram_range=tuple(self.ngram_range),
             char_ngram_range=self.char_ngram_range,
-            strength=strength,
+            pretrained_scale=strength,
             pull=steps.l2_sp,
-            offsets=not frozen,
+            token_weights=not frozen,
             weighting=self.weighting,
             oov=self.oov,
         )

@@ -15,10 +15,10 @@ from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary, pack
 from .coverage import find_known, measure_coverage, measure_reading
 from .design import Design
-from .ngrams import count_keys, count_tokens
+from .ngrams import as_index, count_keys, count_tokens
 from .token_columns import TokenColumns
 from .tokens import Tokenization, TokenIds
-from .weights import TermWeighting, Weighting, unseen_share
+from .weights import Weighting, learn_term_weights, unseen_share
 
 # With this share of a text in words that only the pretrained vectors know, their scale is 1.
 _FULL_SCALE_SHARE, _LEAST_SCALE = 0.5, 0.25
@@ -124,14 +124,11 @@ class BagFeatures:
         Design, length n_texts
         """
         tokens, token_ids = self._split(texts)
-        number: dict[str, int] = {}
+        self._number = number = dict[str, int]()
         word = np.array([number.setdefault(w, len(number)) for w in self._words(tokens)], dtype=int)
-        self.vocabulary = Vocabulary.from_arrays(*pack(number))
         word_ids = token_ids.translate(word)
         counts = count_tokens(word_ids, len(number))
-        self._term_weights = TermWeighting(
-            self.weighting, self.vocabulary, word_ids, sample_weight, counts
-        ).values
+        self._term_weights = learn_term_weights(self.weighting, word_ids, counts, sample_weight)
         known = find_known(tokens, self.tables, fold_case=self._folds_case)
         self.coverage = 0.0
         if self.tables:
@@ -163,11 +160,16 @@ class BagFeatures:
         """
         tokens, token_ids = self._split(texts)
         words = self._words(tokens)
-        word = self.vocabulary.find(words)
+        word = np.array([self._number.get(w, -1) for w in words], dtype=int)
         sparse = None
         if self._columns is not None:
             sparse = self._columns.transform(words, word, token_ids)
         return self._assemble(sparse, self._pool(texts, tokens, token_ids, word), len(texts))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the training texts, length n_words."""
+        return Vocabulary.from_arrays(*pack(self._number))
 
     @property
     def _folds_case(self) -> bool:
@@ -239,6 +241,8 @@ def _weigh_tokens(token_ids: TokenIds, weights: NDArray[np.float32]) -> csr_arra
     n_tokens = max(1, len(weights))
     keys, times = count_keys(token_ids.text_index * n_tokens + token_ids.ids)
     token = keys % n_tokens
-    pointer = np.searchsorted(keys, np.arange(len(token_ids) + 1) * n_tokens)
+    pointer = keys.searchsorted(np.arange(len(token_ids) + 1) * n_tokens)
     values = (1 + np.log(times.astype(np.float32))) * weights[token]
-    return csr_array((values, token, pointer), shape=(len(token_ids), len(weights)))
+    size = max(len(values), n_tokens)
+    arrays = (values, as_index(token, size), as_index(pointer, size))
+    return csr_array(arrays, shape=(len(token_ids), len(weights)))

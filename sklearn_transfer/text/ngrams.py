@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..vectors.table.vocabulary import character_ngrams, hash_slices, pack
+from ..vectors.table.vocabulary import character_ngrams, hash_slices, pack, to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
@@ -32,8 +32,10 @@ def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
 def count_keys(keys: Integers) -> tuple[Integers, Integers]:
     """The distinct keys, sorted, and the number of times that each occurs; sorts `keys`."""
     keys.sort()
-    start = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[start], np.diff(start, append=len(keys))
+    is_first = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
+    bounds = is_first.nonzero()[0]
+    return keys[bounds[:-1]], bounds[1:] - bounds[:-1]
 
 
 def document_frequency(
@@ -146,8 +148,7 @@ def _matrix(
     """Counts from triples sorted by column, then text; column -1 is left out."""
     known = column >= 0
     column, text, times = column[known], text[known], times[known]
-    pointer = np.zeros(shape[1] + 1, dtype=np.int64)
-    np.cumsum(np.bincount(column, minlength=shape[1]), out=pointer[1:])
+    pointer = to_offsets(np.bincount(column, minlength=shape[1]))
     size = max(len(times), shape[0])
     arrays = (times.astype(np.float32), as_index(text, size), as_index(pointer, size))
     return csc_array(arrays, shape=shape).tocsr()
@@ -256,4 +257,4 @@ class CharNgrams:
             start = np.insert(start, place, offsets[short])
             stop = np.insert(stop, place, offsets[short + 1])
             n_ngrams[short] = 1
-        return hash_slices(text, start, stop), np.append(0, np.cumsum(n_ngrams))
+        return hash_slices(text, start, stop), to_offsets(n_ngrams)

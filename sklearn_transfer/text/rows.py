@@ -102,7 +102,7 @@ class WordRows:
         """
         tokens, token_ids = self.splitting(texts, self.sources)
         self._token_weights = TermWeighting(
-            self.weighting, Vocabulary(tokens), token_ids, sample_weight
+            self.weighting, tokens, token_ids, sample_weight
         )
         known = find_known(tokens, self.sources, fold_case=self._folds_case)
         self.coverage = measure_coverage(tokens, token_ids, known, self.oov)

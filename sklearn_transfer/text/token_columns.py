@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
+from ..vectors.table.vocabulary import to_offsets
 from .ngrams import CharNgrams, WordNgrams, as_index, count_keys, document_frequency
 from .pooling import idf
 from .tokens import TokenIds
@@ -120,7 +121,7 @@ class TokenColumns:
             arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
             for arrays in zip(*parts, strict=True)
         )
-        pointer = np.append(0, np.cumsum(n_entries))
+        pointer = to_offsets(n_entries)
         size = max(len(values), self.bounds[-1])
         data = (values, indices, as_index(pointer, size))
         return csr_array(data, shape=(len(token_ids), self.bounds[-1]))
@@ -169,11 +170,13 @@ class TokenColumns:
             ngrams = spelling[positions]
             keys.append(np.repeat(row + self.bounds[-2], ngrams.lengths) + ngrams.ids)
         distinct, times = count_keys(np.concatenate(keys))
-        rows = np.arange(len(word_ids))[:, None] * n_columns
-        starts = np.searchsorted(distinct, (rows + self.bounds[:-1]).ravel())
-        n_entries = np.diff(starts, append=len(distinct)).reshape(len(rows), -1)
+        rows = np.arange(len(word_ids) + 1) * n_columns
+        # The blocks of a row begin at its own key plus a bound.
+        ends = distinct.searchsorted((rows[:-1, None] + np.array(self.bounds[1:])).ravel())
+        ends = ends.reshape(len(word_ids), -1)
+        n_entries = np.diff(ends.ravel(), prepend=0).reshape(ends.shape)
         per_row = n_entries.sum(axis=1)
-        indices = as_index(distinct - np.repeat(rows[:, 0], per_row), n_columns)
+        indices = as_index(distinct - rows[:-1].repeat(per_row), n_columns)
         return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_row
 
     def _weigh(
@@ -195,9 +198,12 @@ class TokenColumns:
         values = np.log(times, out=times)
         values += 1
         values *= self._weights[indices]
-        sums = np.append(0, np.cumsum(values.astype(np.float64) ** 2))
-        ends = np.cumsum(n_entries.ravel())
-        length = np.sqrt(np.diff(sums[ends], prepend=0)).reshape(n_entries.shape)
-        factor = self._norms / np.where(length > 0, length, 1)
-        values *= np.repeat(factor.astype(np.float32).ravel(), n_entries.ravel())
+        per_block = n_entries.ravel()
+        sums = np.zeros(len(values) + 1)
+        np.square(values, dtype=np.float64).cumsum(out=sums[1:])
+        sums = sums[to_offsets(per_block)]
+        length = np.sqrt(sums[1:] - sums[:-1]).reshape(n_entries.shape)
+        length[length == 0] = 1
+        factor = (self._norms / length).astype(np.float32)
+        values *= factor.ravel().repeat(per_block)
         return values

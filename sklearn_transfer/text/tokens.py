@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
-from ..vectors.table.vocabulary import ragged_arange
+from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .patterns import SplitAll, split_by_pattern
 
 TOKEN_PATTERN = r"(?u)\b\w+\b"
@@ -23,9 +24,10 @@ Lowercase = bool | Literal["auto"]
 Splitter = Callable[[str], Iterable[str]]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-# What a process keeps of the texts it has split, in bytes (about), for each of the last tokenizers.
+# Bytes that the cache of each of the last tokenizers may hold between calls.
 _CACHE_BYTES = 256 << 20
 _N_TOKENIZERS = 4
+_INT_BYTES = sys.getsizeof(1 << 20)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class TokenIds:
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
         """The tokens of some of the texts, in the order given."""
         starts, lengths = self.offsets[:-1][texts], self.lengths[texts]
-        return TokenIds(self.ids[ragged_arange(starts, lengths)], _offsets(lengths))
+        return TokenIds(self.ids[ragged_arange(starts, lengths)], to_offsets(lengths))
 
     def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:
         """The ids as positions among the distinct ones, and those, sorted: all below `n_ids`."""
@@ -97,7 +99,7 @@ class TokenIds:
 
     def only(self, kept: NDArray[np.bool_]) -> TokenIds:
         """The tokens where `kept`, shape (n_tokens,), is true."""
-        return TokenIds(self.ids[kept], _offsets(kept)[self.offsets])
+        return TokenIds(self.ids[kept], to_offsets(kept)[self.offsets])
 
     def translate(self, new_ids: NDArray[np.integer]) -> TokenIds:
         """Replace every id ``i`` by ``new_ids[i]``, and drop it where that is negative."""
@@ -107,11 +109,7 @@ class TokenIds:
         return translated if kept.all() else translated.only(kept)
 
 
-def _offsets(lengths: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-
-
-class _Lexicon(dict[str, int]):
+class _TokenNumbers(dict[str, int]):
     """Token to id; a new token takes the next id."""
 
     def __init__(self) -> None:
@@ -124,7 +122,7 @@ class _Lexicon(dict[str, int]):
 
 
 class Tokenizer:
-    """Splits texts, and remembers what it has split.
+    """Split texts into tokens, with a cache of the texts that were split before.
 
     Parameters
     ----------
@@ -134,23 +132,23 @@ class Tokenizer:
 
     Notes
     -----
-    The memory is a cache of token ids by text, shared by all estimators that split alike and
-    bounded to some 256 MB (a full cache is dropped). It knows nothing of vectors or models, so the
-    folds and candidates of a search split each text once. Calls from several threads take turns:
-    splitting holds Python's interpreter lock anyway.
+    The cache holds token ids by text. All estimators with the same tokenization share it, and it is
+    emptied where it is larger than 256 MB after a call. It does not depend on vectors or models, so
+    that the folds and candidates of a search split each text once. Calls from several threads take
+    turns: splitting holds Python's interpreter lock anyway.
     """
 
     def __init__(self, split_all: SplitAll) -> None:
         self._split_all = split_all
         self._lock = threading.Lock()
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
-        self._lexicon = _Lexicon()
+    def _clear(self) -> None:
+        self._numbers = _TokenNumbers()
         self._entries: dict[str, int] = {}
         self._ids = np.empty(1024, dtype=np.int32)
         self._offsets = np.zeros(64, dtype=np.int64)
-        self._bytes = 0
+        self._string_bytes = 0
 
     def __call__(
         self, texts: Sequence[str], max_tokens: int | None = None
@@ -171,33 +169,49 @@ class Tokenizer:
             Positions in `tokens`.
         """
         with self._lock:
-            if self._bytes > _CACHE_BYTES:
-                self._forget()
             new = [text for text in dict.fromkeys(texts) if text not in self._entries]
-            for text, words in zip(new, self._split_all(new), strict=True):
-                self._remember(text, words)
+            if new:
+                self._remember(new)
             entries = np.fromiter(map(self._entries.__getitem__, texts), np.int64, len(texts))
             start, stop = self._offsets[entries], self._offsets[entries + 1]
             if max_tokens is not None:
                 stop = np.minimum(stop, start + max_tokens)
-            ids, distinct = _renumber(
-                self._ids[ragged_arange(start, stop - start)], len(self._lexicon)
-            )
-            tokens = [self._lexicon.tokens[i] for i in distinct.tolist()]
-        return tokens, TokenIds(ids, _offsets(stop - start))
+            ids = self._ids[ragged_arange(start, stop - start)]
+            ids, distinct = _renumber(ids, len(self._numbers))
+            tokens = [self._numbers.tokens[i] for i in distinct]
+            if self.nbytes > _CACHE_BYTES:
+                self._clear()
+        return tokens, TokenIds(ids, to_offsets(stop - start))
 
-    def _remember(self, text: str, tokens: list[str]) -> None:
-        n_known = len(self._lexicon)
-        ids = np.fromiter(map(self._lexicon.__getitem__, tokens), np.int32, len(tokens))
-        entry = len(self._entries)
-        start = int(self._offsets[entry])
-        stop = start + len(ids)
-        self._ids = _grown(self._ids, stop)
-        self._offsets = _grown(self._offsets, entry + 2)
-        self._ids[start:stop] = ids
-        self._offsets[entry + 1] = stop
-        self._entries[text] = entry
-        self._bytes += 200 + len(text) + 4 * len(ids) + 150 * (len(self._lexicon) - n_known)
+    @property
+    def nbytes(self) -> int:
+        """Size of the cache in bytes: strings, numbers and their tables."""
+        tables = map(sys.getsizeof, (self._entries, self._numbers, self._numbers.tokens))
+        integers = _INT_BYTES * (len(self._entries) + len(self._numbers))
+        return (
+            self._string_bytes + sum(tables) + integers + self._ids.nbytes + self._offsets.nbytes
+        )
+
+    def _remember(self, texts: list[str]) -> None:
+        """Split new texts; the cache is as before if that fails."""
+        lengths: list[int] = []
+
+        def split() -> Iterator[Sequence[str]]:
+            for words in self._split_all(texts):
+                lengths.append(len(words))
+                yield words
+
+        n_tokens, n_texts = len(self._numbers), len(self._entries)
+        number = map(self._numbers.__getitem__, chain.from_iterable(split()))
+        ids = np.fromiter(number, np.int32)
+        offsets = self._offsets[n_texts] + to_offsets(np.array(lengths))
+        self._ids = _grown(self._ids, int(offsets[-1]))
+        self._offsets = _grown(self._offsets, n_texts + len(offsets))
+        self._ids[offsets[0] : offsets[-1]] = ids
+        self._offsets[n_texts : n_texts + len(offsets)] = offsets
+        self._entries.update(zip(texts, range(n_texts, n_texts + len(texts)), strict=True))
+        for strings in (texts, self._numbers.tokens[n_tokens:]):
+            self._string_bytes += sum(map(sys.getsizeof, strings))
 
 
 def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
@@ -207,21 +221,19 @@ def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
     return np.concatenate([array, np.zeros(max(size, 2 * len(array)) - len(array), array.dtype)])
 
 
-def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], list[int]]:
     """Number ids by first occurrence.
 
     Returns
     -------
     new_ids : ndarray of int32, shape (n_tokens,)
-    distinct : ndarray of int64, shape (n_distinct,)
-        ``distinct[new_ids]`` equals `ids`.
+    distinct : list of int, length n_distinct
+        ``distinct[new_ids[i]]`` equals ``ids[i]``.
     """
     if 10 * len(ids) < n_ids:  # a few texts among all that the process has seen
-        found, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty(len(order), dtype=np.int32)
-        rank[order] = np.arange(len(order), dtype=np.int32)
-        return rank[inverse], found[order].astype(np.int64)
+        number: dict[int, int] = {}
+        new_ids = [number.setdefault(i, len(number)) for i in ids.tolist()]
+        return np.array(new_ids, dtype=np.int32), list(number)
     # In an assignment with repeated indices the last one stays: the first occurrence, backwards.
     first_of = np.full(n_ids, -1, dtype=np.int64)
     first_of[ids[::-1]] = np.arange(len(ids) - 1, -1, -1)
@@ -229,7 +241,7 @@ def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], ND
     distinct = present[np.argsort(first_of[present])]
     new = np.empty(n_ids, dtype=np.int32)
     new[distinct] = np.arange(len(distinct), dtype=np.int32)
-    return new[ids], distinct
+    return new[ids], distinct.tolist()
 
 
 def find_tokenizer(
@@ -283,6 +295,11 @@ def _new_tokenizer(
 
 
 _shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
+
+
+def clear_token_cache() -> None:
+    """Forget all texts that this process has split."""
+    _shared_tokenizer.cache_clear()
 
 
 def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:

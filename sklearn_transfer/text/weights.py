@@ -22,53 +22,71 @@ _LEAST_SCALE = 0.75
 _CELLS = 1 << 22
 
 
+def learn_term_weights(
+    weighting: Weighting,
+    token_ids: TokenIds,
+    counts: csr_array,
+    sample_weight: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Learn a weight per token: its idf, its smooth inverse frequency, or 1.
+
+    Parameters
+    ----------
+    weighting : {"idf", "sif"} or None
+    token_ids : TokenIds, length n_texts
+    counts : csr_array, shape (n_texts, n_tokens)
+        Counts of each token in each text.
+    sample_weight : ndarray of float, shape (n_texts,)
+        A text of weight 2 counts as two.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_tokens + 1,)
+        The last weight, at position -1, is that of a token outside the texts.
+    """
+    n_tokens = counts.shape[1]
+    if weighting == "idf":
+        seen = document_frequency(counts, sample_weight)
+        return idf(np.append(seen, 0), sample_weight.sum())
+    if weighting == "sif":
+        times = np.repeat(sample_weight, token_ids.lengths)
+        total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
+        return sif(total / max(times.sum(), 1))
+    return np.ones(n_tokens + 1, dtype=np.float32)
+
+
 class TermWeighting:
     """Weights of tokens, learned from texts.
 
     Parameters
     ----------
     weighting : {"idf", "sif"} or None
-        Smoothed inverse document frequency, smooth inverse frequency, or 1.
-    vocabulary : Vocabulary, length n_tokens
-        The tokens of the texts.
+    tokens : sequence of str, length n_tokens
+        The distinct tokens of the texts.
     token_ids : TokenIds, length n_texts
-        Positions in `vocabulary`.
+        Positions in `tokens`.
     sample_weight : ndarray of float, shape (n_texts,)
-        A text of weight 2 counts as two.
-    counts : csr_array, shape (n_texts, n_tokens), default=None
-        How often each token occurs in each text, where that is known.
 
     Attributes
     ----------
     vocabulary : Vocabulary
     values : ndarray of float32, shape (n_tokens + 1,)
-        The weights and, at the end, that of a token never seen.
+        See :func:`learn_term_weights`.
     """
 
     def __init__(
         self,
         weighting: Weighting,
-        vocabulary: Vocabulary,
+        tokens: Sequence[str],
         token_ids: TokenIds,
         sample_weight: NDArray[np.floating],
-        counts: csr_array | None = None,
     ) -> None:
-        self.vocabulary = vocabulary
-        n_tokens = len(vocabulary)
-        if weighting == "idf":
-            counts = count_tokens(token_ids, n_tokens) if counts is None else counts
-            seen = document_frequency(counts, sample_weight)
-            self.values = idf(np.append(seen, 0), sample_weight.sum())
-        elif weighting == "sif":
-            times = np.repeat(sample_weight, token_ids.lengths)
-            total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
-            self.values = sif(total / max(times.sum(), 1))
-        else:
-            self.values = np.ones(n_tokens + 1, dtype=np.float32)
+        self.vocabulary = Vocabulary(tokens)
+        counts = count_tokens(token_ids, len(tokens))
+        self.values = learn_term_weights(weighting, token_ids, counts, sample_weight)
 
     def __call__(self, tokens: Sequence[str], *, fold_case: bool = False) -> NDArray[np.float32]:
         """The weight of each token, shape (n,)."""
-        # Position -1, a token never seen, is the last weight.
         return self.values[self.vocabulary.find(tokens, fold_case=fold_case)]
 
 

@@ -31,7 +31,7 @@ def counted(texts: Sequence[str]) -> tuple[list[str], csr_array]:
 
 def weights(weighting: Any, weight: Sequence[float] = (1, 1, 1)) -> TermWeighting:
     tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", ""])
-    return TermWeighting(weighting, Vocabulary(tokens), token_ids, np.array(weight, dtype=float))
+    return TermWeighting(weighting, tokens, token_ids, np.array(weight, dtype=float))
 
 
 def test_no_weighting_is_one_for_every_token() -> None:
@@ -53,7 +53,7 @@ def test_sif_weighs_by_the_share_of_all_tokens() -> None:
 @pytest.mark.parametrize("weighting", ["idf", "sif"])
 def test_token_weights_heed_the_weights_of_texts(weighting: Any) -> None:
     tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", "a c", ""])
-    twice = TermWeighting(weighting, Vocabulary(tokens), token_ids, np.ones(4))
+    twice = TermWeighting(weighting, tokens, token_ids, np.ones(4))
     np.testing.assert_allclose(weights(weighting, (1, 2, 1)).values, twice.values, rtol=1e-6)
 
 

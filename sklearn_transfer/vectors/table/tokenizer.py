@@ -65,7 +65,7 @@ class TableTokenizer:
     @cached_property
     def _tokenizer(self) -> Any:
         library = import_optional(
-            "tokenizers", extra="static", purpose="Tokenization texts into the tokens of these vectors"
+            "tokenizers", extra="static", purpose="Splitting texts into the tokens of these vectors"
         )
         tokenizer = library.Tokenizer.from_str(self.content)
         tokenizer.no_padding()

@@ -51,9 +51,15 @@ def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``.
     """
     encoded = [word.encode(*_ENCODING) for word in words]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), to_offsets(lengths)
+
+
+def to_offsets(lengths: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Offsets of slices that follow one another: 0 and the running sum, int64, shape (n + 1,)."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    lengths.cumsum(out=offsets[1:])
+    return offsets
 
 
 def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -68,9 +74,8 @@ def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDAr
     ndarray of int64, shape (lengths.sum(),)
         ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``.
     """
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - ends + lengths, lengths)
+    offsets = to_offsets(lengths)
+    return np.arange(offsets[-1]) + (starts - offsets[:-1]).repeat(lengths)
 
 
 def character_ngrams(
@@ -111,9 +116,7 @@ def pack_slices(
     text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Slices ``text[start:stop]`` as :func:`pack` gives words."""
-    offsets = np.zeros(len(start) + 1, dtype=np.int64)
-    np.cumsum(stop - start, out=offsets[1:])
-    return text[ragged_arange(start, stop - start)], offsets
+    return text[ragged_arange(start, stop - start)], to_offsets(stop - start)
 
 
 def hash_slices(
@@ -245,8 +248,7 @@ class Vocabulary(Sequence[str]):
         -------
         Vocabulary
         """
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(np.asarray(lengths, dtype=np.int64), out=offsets[1:])
+        offsets = to_offsets(np.asarray(lengths, dtype=np.int64))
         return cls.from_arrays(np.frombuffer(b"".join(texts), dtype=np.uint8), offsets)
 
     @classmethod
@@ -266,29 +268,6 @@ class Vocabulary(Sequence[str]):
         everything = words if isinstance(words, cls) else cls.from_arrays(*pack(words))
         kept = everything._first_of_each()
         return (everything if kept.all() else everything.take(np.flatnonzero(kept))), kept
-
-    @classmethod
-    def unique(
-        cls, text: NDArray[np.uint8], offsets: NDArray[np.int64]
-    ) -> tuple[Vocabulary, NDArray[np.int64]]:
-        """Find the distinct ones among packed words, and where each word is among them.
-
-        Parameters
-        ----------
-        text : ndarray of uint8, shape (n_bytes,)
-        offsets : ndarray of int64, shape (n_words + 1,)
-            Words as :func:`pack` gives them.
-
-        Returns
-        -------
-        vocabulary : Vocabulary
-            In the order of first occurrence.
-        inverse : ndarray of int64, shape (n_words_given,)
-        """
-        everything = cls.from_arrays(text, offsets)
-        first = everything.find_packed(text, offsets)
-        kept = first == np.arange(len(first))
-        return everything.take(np.flatnonzero(kept)), (np.cumsum(kept) - 1)[first]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays of the vocabulary and its index, under the names of `from_arrays`."""
@@ -362,15 +341,16 @@ class Vocabulary(Sequence[str]):
         theirs: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """Whether own word ``mine[i]`` equals packed word ``theirs[i]``, shape (n,)."""
-        start, length = offsets[theirs], offsets[theirs + 1] - offsets[theirs]
-        my_start = np.asarray(self._offsets[mine])
+        start, my_start = offsets[theirs], self._offsets[mine]
+        length = offsets[theirs + 1] - start
         same: NDArray[np.bool_] = self._offsets[mine + 1] - my_start == length
-        start, my_start, length = start[same], my_start[same], length[same]
-        differs = self._text[ragged_arange(my_start, length)] != text[ragged_arange(start, length)]
+        if not same.all():
+            start, my_start, length = start[same], my_start[same], length[same]
+        position = ragged_arange(start, length)
+        differs = text[position] != self._text[position + (my_start - start).repeat(length)]
         if differs.any():
-            wrong = np.concatenate([[0], np.cumsum(differs)])
-            end = np.cumsum(length)
-            same[same] = wrong[end] == wrong[end - length]
+            n_different = np.diff(to_offsets(differs)[to_offsets(length)])
+            same[same] = n_different == 0
         return same
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:
