@@ -202,17 +202,16 @@ class BagFeatures:
     ) -> list[NDArray[np.float32]]:
         """One block per source, row-normalised, each shape (n_texts, dim)."""
         if self.tables:
-            weighted = _weigh_tokens(token_ids, self._term_weights[word])
+            entries = _weigh_tokens(token_ids, self._term_weights[word])
         blocks = []
         for source in self.sources:
             if not isinstance(source, PretrainedVectors):
                 blocks.append(_normalize(source.encode(texts)))
                 continue
             index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-            has_vector = index >= 0
-            rows = np.zeros((len(tokens), source.dim), dtype=np.float32)
-            rows[has_vector] = vectors[index[has_vector]]
-            blocks.append(_normalize(weighted @ rows))
+            # Index -1, a token without a vector, is the row of zeros at the end.
+            rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[index]
+            blocks.append(_normalize(_sum_rows(*entries, rows)))
         return blocks
 
     def _assemble(
@@ -236,13 +235,28 @@ def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows / length[:, None]
 
 
-def _weigh_tokens(token_ids: TokenIds, weights: NDArray[np.float32]) -> csr_array:
-    """``(1 + ln tf)`` times the weight of each token, shape (n_texts, len(weights))."""
+def _weigh_tokens(
+    token_ids: TokenIds, weights: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """``(1 + ln tf)`` times the weight of each distinct token of each text, and CSR indices."""
     n_tokens = max(1, len(weights))
     keys, times = count_keys(token_ids.text_index * n_tokens + token_ids.ids)
     token = keys % n_tokens
     pointer = keys.searchsorted(np.arange(len(token_ids) + 1) * n_tokens)
-    values = (1 + np.log(times.astype(np.float32))) * weights[token]
-    size = max(len(values), n_tokens)
-    arrays = (values, as_index(token, size), as_index(pointer, size))
-    return csr_array(arrays, shape=(len(token_ids), len(weights)))
+    return (1 + np.log(times.astype(np.float32))) * weights[token], token, pointer
+
+
+def _sum_rows(
+    values: NDArray[np.float32],
+    indices: NDArray[np.int64],
+    pointer: NDArray[np.int64],
+    rows: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
+    if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
+        product: NDArray[np.float32] = (values @ rows[indices])[None]
+        return product
+    size = max(len(values), len(rows))
+    arrays = (values, as_index(indices, size), as_index(pointer, size))
+    product = csr_array(arrays, shape=(len(pointer) - 1, len(rows))) @ rows
+    return product

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..vectors.table.vocabulary import character_ngrams, hash_slices, pack, to_offsets
+from ..vectors.table.vocabulary import to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
@@ -53,7 +54,9 @@ def _search(learned: NDArray[np.integer], keys: NDArray[np.integer]) -> Integers
     """The position of each key among the learned ones, which are sorted; -1 if it is not there."""
     if not len(learned):
         return np.full(len(keys), -1)
-    position = np.searchsorted(learned, keys)
+    order = keys.argsort()  # in order, a search stays in the processor's cache
+    position = np.empty(len(keys), dtype=np.int64)
+    position[order] = learned.searchsorted(keys[order])
     return np.where(learned.take(position, mode="clip") == keys, position, -1)
 
 
@@ -186,14 +189,18 @@ def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integer
 class CharNgrams:
     """The character n-grams inside words, with a space at both ends, as columns.
 
-    They are those of scikit-learn's ``analyzer="char_wb"``, found once for each distinct word. A
-    64-bit hash stands for an n-gram: the probability that any two of a million share a column is
-    below 1e-7.
+    They are those of scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the
+    counts of the texts are (texts x words) @ (words x n-grams).
 
     Parameters
     ----------
     min_n, max_n : int
         Lengths in characters.
+
+    Attributes
+    ----------
+    spelling : TokenIds, length n_words
+        The columns of the n-grams of each word that they were learned from.
     """
 
     def __init__(self, min_n: int, max_n: int) -> None:
@@ -221,40 +228,33 @@ class CharNgrams:
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
-        hashes, offsets = self._hash(words)
-        hashes, column = np.unique(hashes, return_inverse=True)
-        spelling = count_tokens(TokenIds(column.astype(np.int32), offsets), len(hashes))
-        ngram_counts = counts @ spelling
-        kept = np.flatnonzero(document_frequency(ngram_counts, sample_weight) >= min_df)
-        self._hashes = hashes[kept]
-        return csr_array(ngram_counts[:, kept])
+        column: dict[str, int] = {}
+        spelling = _as_token_ids(
+            [[column.setdefault(gram, len(column)) for gram in self._cut(w)] for w in words]
+        )
+        ngram_counts = counts @ count_tokens(spelling, len(column))
+        kept = document_frequency(ngram_counts, sample_weight) >= min_df
+        frequent = (gram for gram, is_kept in zip(column, kept.tolist(), strict=True) if is_kept)
+        self._column = {gram: i for i, gram in enumerate(frequent)}
+        self.spelling = spelling.translate(np.where(kept, np.cumsum(kept) - 1, -1))
+        return csr_array(ngram_counts[:, np.flatnonzero(kept)])
 
     def find(self, words: Sequence[str]) -> TokenIds:
-        """The columns of the learned n-grams in each word.
+        """The columns of the learned n-grams in each word, repeated where the word repeats one."""
+        column = self._column
+        return _as_token_ids(
+            [[column[gram] for gram in self._cut(word) if gram in column] for word in words]
+        )
 
-        Parameters
-        ----------
-        words : sequence of str, length n_words
-
-        Returns
-        -------
-        TokenIds, length n_words
-            An n-gram that a word has twice is there twice.
-        """
-        hashes, offsets = self._hash(words)
-        column = _search(self._hashes, hashes).astype(np.int32)
-        return TokenIds(column, offsets).only(column >= 0)
-
-    def _hash(self, words: Sequence[str]) -> tuple[NDArray[np.uint64], Integers]:
-        """The hash of every n-gram, one word after the other, and the offsets of the words."""
-        text, offsets = pack([f" {word} " for word in words])
-        start, stop, word = character_ngrams(text, offsets, self.min_n, self.max_n)
-        n_ngrams = np.bincount(word, minlength=len(words))
+    def _cut(self, word: str) -> list[str]:
+        spaced = f" {word} "
+        size = len(spaced)
+        lengths = range(self.min_n, min(self.max_n, size) + 1)
         # As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole.
-        short = np.flatnonzero(n_ngrams == 0)
-        if len(short):
-            place = (np.cumsum(n_ngrams) - n_ngrams)[short]
-            start = np.insert(start, place, offsets[short])
-            stop = np.insert(stop, place, offsets[short + 1])
-            n_ngrams[short] = 1
-        return hash_slices(text, start, stop), to_offsets(n_ngrams)
+        return [spaced[i : i + n] for n in lengths for i in range(size - n + 1)] or [spaced]
+
+
+def _as_token_ids(rows: list[list[int]]) -> TokenIds:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    offsets = to_offsets(lengths)
+    return TokenIds(np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1])), offsets)

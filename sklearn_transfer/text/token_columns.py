@@ -87,7 +87,8 @@ class TokenColumns:
             weights.append(weight)
             norms.append(norm * self.scale)
         self._weights, self._norms = np.concatenate(weights), np.array(norms)
-        self.bounds = tuple(np.cumsum([0, *map(len, weights)]).tolist())
+        self._ends = np.cumsum([len(weight) for weight in weights])
+        self.bounds = (0, *self._ends.tolist())
         columns = hstack(blocks, format="csr")
         n_entries = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
         columns.data = self._weigh(columns.data, columns.indices, n_entries)
@@ -110,13 +111,15 @@ class TokenColumns:
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
-        spelling = None if self._char_ngrams is None else self._char_ngrams.find(words)
-        # An unknown word keeps its place, so that no n-gram reaches over it.
-        word_ids = np.where(word < 0, self._n_words, word).astype(np.int32)
-        parts = [
-            self._count(TokenIds(word_ids[part.ids], part.offsets), spelling, part.ids)
-            for part in token_ids.split(_TOKENS_AT_A_TIME)
-        ]
+        unknown = np.flatnonzero(word < 0)
+        # Each unknown word has an id of its own: no n-gram reaches over it, and it has characters.
+        ids = word.astype(np.int32)
+        ids[unknown] = self._n_words + np.arange(len(unknown))
+        spelling = None
+        if self._char_ngrams is not None:
+            spelling = self._char_ngrams.find([words[i] for i in unknown.tolist()])
+        word_ids = TokenIds(ids[token_ids.ids], token_ids.offsets)
+        parts = [self._count(part, spelling) for part in word_ids.split(_TOKENS_AT_A_TIME)]
         values, indices, n_entries = (
             arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
             for arrays in zip(*parts, strict=True)
@@ -154,30 +157,42 @@ class TokenColumns:
             yield _CHAR_NORM, False, block
 
     def _count(
-        self, word_ids: TokenIds, spelling: TokenIds | None, positions: NDArray[np.int32]
+        self, word_ids: TokenIds, spelling: TokenIds | None
     ) -> tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.int64]]:
-        """The weighted values, column indices and numbers of entries of some texts."""
-        shortest, n_columns = self.ngram_range[0], self.bounds[-1]
+        """The weighted values, column indices and numbers of entries of some texts.
+
+        Parameters
+        ----------
+        word_ids : TokenIds, length n_texts
+            Ids from ``n_words`` on are words outside the training texts.
+        spelling : TokenIds or None
+            The columns of the character n-grams of those words.
+        """
+        n_columns = self.bounds[-1]
         row = word_ids.text_index * n_columns
-        blocks = [np.where(word_ids.ids < self._n_words, word_ids.ids, -1)]
+        is_known = word_ids.ids < self._n_words
+        blocks = [np.where(is_known, word_ids.ids, -1)]
         if self._word_ngrams is not None:
             blocks += self._word_ngrams.find(word_ids)
         keys = []
-        for start, columns in zip(self.bounds, blocks[shortest - 1 :], strict=False):
-            known = columns >= 0
-            keys.append(row[known] + (columns[known] + start))
-        if spelling is not None:
-            ngrams = spelling[positions]
-            keys.append(np.repeat(row + self.bounds[-2], ngrams.lengths) + ngrams.ids)
+        for start, columns in zip(self.bounds, blocks[self.ngram_range[0] - 1 :], strict=False):
+            is_column = columns >= 0
+            keys.append(row[is_column] + (columns[is_column] + start))
+        if self._char_ngrams is not None and spelling is not None:
+            row += self.bounds[-2]
+            known = self._char_ngrams.spelling[word_ids.ids[is_known]]
+            unknown = spelling[word_ids.ids[~is_known] - self._n_words]
+            for ngrams, rows in ((known, row[is_known]), (unknown, row[~is_known])):
+                keys.append(rows.repeat(ngrams.lengths) + ngrams.ids)
         distinct, times = count_keys(np.concatenate(keys))
-        rows = np.arange(len(word_ids) + 1) * n_columns
-        # The blocks of a row begin at its own key plus a bound.
-        ends = distinct.searchsorted((rows[:-1, None] + np.array(self.bounds[1:])).ravel())
-        ends = ends.reshape(len(word_ids), -1)
-        n_entries = np.diff(ends.ravel(), prepend=0).reshape(ends.shape)
-        per_row = n_entries.sum(axis=1)
-        indices = as_index(distinct - rows[:-1].repeat(per_row), n_columns)
-        return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_row
+        # A block of a text ends before the key of its bound.
+        rows = np.arange(len(word_ids)) * n_columns
+        ends = np.zeros(len(rows) * len(self._norms) + 1, dtype=np.int64)
+        ends[1:] = distinct.searchsorted((rows[:, None] + self._ends).ravel())
+        n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), -1)
+        per_text = n_entries.sum(axis=1)
+        indices = as_index(distinct - rows.repeat(per_text), n_columns)
+        return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_text
 
     def _weigh(
         self,

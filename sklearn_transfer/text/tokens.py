@@ -60,20 +60,21 @@ class TokenIds:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, shape (n_texts,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def text_index(self) -> NDArray[np.int64]:
         """The number of the text of each token, shape (n_tokens,)."""
-        return np.repeat(np.arange(len(self)), self.lengths)
+        return np.arange(len(self)).repeat(self.lengths)
 
     def split(self, n_tokens: int) -> list[TokenIds]:
         """Consecutive texts in parts of about `n_tokens` tokens."""
-        cuts = np.flatnonzero(np.diff(self.offsets // n_tokens))
-        bounds = [0, *cuts[(cuts > 0) & (cuts < len(self))].tolist(), len(self)]
+        if len(self.ids) <= n_tokens:
+            return [self]
+        cuts = np.flatnonzero(np.diff(self.offsets[:-1] // n_tokens)) + 1
         return [
             TokenIds(self.ids[self.offsets[i] : self.offsets[j]], self.offsets[i : j + 1] - self.offsets[i])
-            for i, j in pairwise(bounds)
+            for i, j in pairwise([0, *cuts.tolist(), len(self)])
         ]
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:

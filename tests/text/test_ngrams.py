@@ -68,9 +68,8 @@ def char_names(ngrams: CharNgrams, words: list[str]) -> list[str]:
         whole = [spaced] if len(spaced) < ngrams.min_n else []
         parts = [
             spaced[i : i + n]
-            for i in range(len(spaced))
             for n in range(ngrams.min_n, ngrams.max_n + 1)
-            if i + n <= len(spaced)
+            for i in range(len(spaced) - n + 1)
         ]
         name |= dict(zip(ngrams.find([word]).ids.tolist(), whole + parts, strict=True))
     return [name[i] for i in range(len(name))]

@@ -98,18 +98,19 @@ def character_ngrams(
     word : ndarray of int64, shape (n_ngrams,)
         The word that it is in.
     """
-    # In UTF-8 a character begins at every byte that is not 10xxxxxx.
-    begins = np.flatnonzero((text & 0xC0) != 0x80)
-    bounds = np.append(begins, len(text))
-    first = np.searchsorted(begins, offsets)
-    n_characters = np.diff(first)
-    word = np.repeat(np.arange(len(n_characters)), n_characters)
-    here = np.arange(len(begins))
-    remaining = first[1:][word] - here
-    # An n-gram of each length from min_n up to what is left of the word begins at a character.
-    n_here = np.clip(np.minimum(remaining, max_n) - (min_n - 1), 0, None)
-    end = ragged_arange(here + min_n, n_here)
-    return np.repeat(begins, n_here), bounds[end], np.repeat(word, n_here)
+    # In UTF-8 a character begins at every byte that is not 10xxxxxx; the last bound is the end.
+    is_bound = np.ones(len(text) + 1, dtype=bool)
+    np.not_equal(text & 0xC0, 0x80, out=is_bound[:-1])
+    bounds = is_bound.nonzero()[0]
+    first = bounds.searchsorted(offsets)
+    n_characters = first[1:] - first[:-1]
+    word = np.arange(len(n_characters)).repeat(n_characters)
+    here = np.arange(len(bounds) - 1)
+    # From each character on, there is an n-gram of each length from min_n up to what remains.
+    n_here = np.minimum(first[1:].repeat(n_characters) - here, max_n) - (min_n - 1)
+    np.maximum(n_here, 0, out=n_here)
+    start, stop = bounds[:-1].repeat(n_here), bounds[ragged_arange(here + min_n, n_here)]
+    return start, stop, word.repeat(n_here)
 
 
 def pack_slices(
@@ -119,32 +120,15 @@ def pack_slices(
     return text[ragged_arange(start, stop - start)], to_offsets(stop - start)
 
 
-def hash_slices(
-    text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
-) -> NDArray[np.uint64]:
-    """Hash slices of bytes by a polynomial, computed from one running sum.
-
-    Parameters
-    ----------
-    text : ndarray of uint8, shape (n_bytes,)
-    start, stop : ndarray of int64, shape (n,)
-        Each slice is ``text[start:stop]``.
-
-    Returns
-    -------
-    ndarray of uint64, shape (n,)
-        ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, i the position in the slice.
-    """
+def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash every word: ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, from one running sum."""
     powers, inverses = (_POWERS, _INVERSES) if len(text) < _N_POWERS else _powers(len(text) + 1)
     running = np.zeros(len(text) + 1, dtype=np.uint64)
     terms = np.add(text, 1, dtype=np.uint64)
     terms *= powers[1 : len(text) + 1]
-    np.cumsum(terms, out=running[1:])
-    return (running[stop] - running[start]) * inverses[start]
-
-
-def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return hash_slices(text, offsets[:-1], offsets[1:])
+    terms.cumsum(out=running[1:])
+    running = running[offsets]
+    return (running[1:] - running[:-1]) * inverses[offsets[:-1]]
 
 
 def word_hashes(words: Words) -> NDArray[np.uint64]:
