@@ -180,10 +180,11 @@ class TokenColumns:
             keys.append(row[is_column] + (columns[is_column] + start))
         if self._char_ngrams is not None and spelling is not None:
             row += self.bounds[-2]
-            known = self._char_ngrams.spelling[word_ids.ids[is_known]]
-            unknown = spelling[word_ids.ids[~is_known] - self._n_words]
-            for ngrams, rows in ((known, row[is_known]), (unknown, row[~is_known])):
-                keys.append(rows.repeat(ngrams.lengths) + ngrams.ids)
+            ngrams = self._char_ngrams.spelling[word_ids.ids[is_known]]
+            keys.append(row[is_known].repeat(ngrams.lengths) + ngrams.ids)
+            if len(spelling):
+                ngrams = spelling[word_ids.ids[~is_known] - self._n_words]
+                keys.append(row[~is_known].repeat(ngrams.lengths) + ngrams.ids)
         distinct, times = count_keys(np.concatenate(keys))
         # A block of a text ends before the key of its bound.
         rows = np.arange(len(word_ids)) * n_columns

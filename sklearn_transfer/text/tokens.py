@@ -79,7 +79,8 @@ class TokenIds:
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
         """The tokens of some of the texts, in the order given."""
-        starts, lengths = self.offsets[:-1][texts], self.lengths[texts]
+        starts = self.offsets[:-1][texts]
+        lengths = self.offsets[1:][texts] - starts
         return TokenIds(self.ids[ragged_arange(starts, lengths)], to_offsets(lengths))
 
     def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:

@@ -303,12 +303,15 @@ class Vocabulary(Sequence[str]):
             return found
         hashes, order = self._index()
         wanted = _hashes(text, offsets)
-        slot = np.searchsorted(hashes, wanted)
-        candidates = np.flatnonzero(hashes.take(slot, mode="clip") == wanted)
+        slot = hashes.searchsorted(wanted)
+        candidates = (hashes.take(slot, mode="clip") == wanted).nonzero()[0]
         slot = slot[candidates]
         while len(candidates):
-            mine = order[slot].astype(np.int64)
+            mine = order[slot]
             same = self._equal(mine, text, offsets, candidates)
+            if same.all():
+                found[candidates] = mine
+                break
             found[candidates[same]] = mine[same]
             # Where another word has the same hash, the next slot may hold the wanted word.
             again = ~same & (slot + 1 < len(hashes))
@@ -319,7 +322,7 @@ class Vocabulary(Sequence[str]):
 
     def _equal(
         self,
-        mine: NDArray[np.int64],
+        mine: NDArray[np.integer],
         text: NDArray[np.uint8],
         offsets: NDArray[np.int64],
         theirs: NDArray[np.int64],
