@@ -15,7 +15,7 @@ from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary, pack
 from .coverage import find_known, measure_coverage, measure_reading
 from .design import Design
-from .ngrams import as_index, count_keys, count_tokens
+from .ngrams import count_distinct, count_tokens
 from .token_columns import TokenColumns
 from .tokens import Tokenization, TokenIds
 from .weights import Weighting, learn_term_weights, unseen_share
@@ -202,16 +202,17 @@ class BagFeatures:
     ) -> list[NDArray[np.float32]]:
         """One block per source, row-normalised, each shape (n_texts, dim)."""
         if self.tables:
-            entries = _weigh_tokens(token_ids, self._term_weights[word])
+            times, index, pointer = count_distinct(token_ids, len(tokens))
+            values = (1 + np.log(times)) * self._term_weights[word[index]]
         blocks = []
         for source in self.sources:
             if not isinstance(source, PretrainedVectors):
                 blocks.append(_normalize(source.encode(texts)))
                 continue
-            index, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
-            # Index -1, a token without a vector, is the row of zeros at the end.
-            rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[index]
-            blocks.append(_normalize(_sum_rows(*entries, rows)))
+            position, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            # Position -1, a token without a vector, is the row of zeros at the end.
+            rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[position]
+            blocks.append(_normalize(_sum_rows(values, index, pointer, rows)))
         return blocks
 
     def _assemble(
@@ -235,28 +236,15 @@ def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows / length[:, None]
 
 
-def _weigh_tokens(
-    token_ids: TokenIds, weights: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """``(1 + ln tf)`` times the weight of each distinct token of each text, and CSR indices."""
-    n_tokens = max(1, len(weights))
-    keys, times = count_keys(token_ids.text_index * n_tokens + token_ids.ids)
-    token = keys % n_tokens
-    pointer = keys.searchsorted(np.arange(len(token_ids) + 1) * n_tokens)
-    return (1 + np.log(times.astype(np.float32))) * weights[token], token, pointer
-
-
 def _sum_rows(
     values: NDArray[np.float32],
-    indices: NDArray[np.int64],
-    pointer: NDArray[np.int64],
+    indices: NDArray[np.integer],
+    pointer: NDArray[np.integer],
     rows: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
     if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
         product: NDArray[np.float32] = (values @ rows[indices])[None]
         return product
-    size = max(len(values), len(rows))
-    arrays = (values, as_index(indices, size), as_index(pointer, size))
-    product = csr_array(arrays, shape=(len(pointer) - 1, len(rows))) @ rows
+    product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
     return product

@@ -15,28 +15,36 @@ from .tokens import TokenIds
 Integers = NDArray[np.int64]
 
 
-def as_index(array: Integers, size: int) -> NDArray[np.integer]:
+def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
     """An index array of the smallest type for `size` elements, which SciPy then keeps."""
     return array.astype(np.int32 if size < 2**31 else np.int64, copy=False)
 
 
-def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
-    """Counts of each token in each text, float32, shape (n_texts, n_tokens)."""
-    ones = np.ones(len(token_ids.ids), dtype=np.float32)
-    # Copies, because sum_duplicates works in place.
-    arrays = (ones, token_ids.ids.copy(), as_index(token_ids.offsets.copy(), len(ones)))
-    counts = csr_array(arrays, shape=(len(token_ids), n_tokens))
-    counts.sum_duplicates()
-    return counts
-
-
-def count_keys(keys: Integers) -> tuple[Integers, Integers]:
+def count_keys(keys: NDArray[np.integer]) -> tuple[NDArray[np.integer], Integers]:
     """The distinct keys, sorted, and the number of times that each occurs; sorts `keys`."""
     keys.sort()
     is_first = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
     bounds = is_first.nonzero()[0]
     return keys[bounds[:-1]], bounds[1:] - bounds[:-1]
+
+
+def count_distinct(
+    token_ids: TokenIds, n_tokens: int
+) -> tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.integer]]:
+    """The data, indices and pointer of a CSR matrix of counts, shape (n_texts, n_tokens)."""
+    size = max(len(token_ids.ids), len(token_ids) * n_tokens + 1)
+    rows = as_index(np.arange(len(token_ids) + 1) * n_tokens, size)
+    keys, times = count_keys(rows[:-1].repeat(token_ids.lengths) + token_ids.ids)
+    pointer = keys.searchsorted(rows)
+    token = keys - rows[:-1].repeat(pointer[1:] - pointer[:-1])
+    size = max(len(keys), n_tokens)
+    return times.astype(np.float32), as_index(token, size), as_index(pointer, size)
+
+
+def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
+    """Counts of each token in each text, float32, shape (n_texts, n_tokens)."""
+    return csr_array(count_distinct(token_ids, n_tokens), shape=(len(token_ids), n_tokens))
 
 
 def document_frequency(

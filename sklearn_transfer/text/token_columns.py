@@ -22,7 +22,7 @@ _SHORT_TEXT = 60
 # From so many texts on, n-grams must occur in two of them.
 _MANY_TEXTS = 1000
 # Tokens whose n-grams are counted at a time: it bounds memory, and the keys stay in the cache.
-_TOKENS_AT_A_TIME = 1 << 15
+_TOKENS_AT_A_TIME = 1 << 13
 
 
 class TokenColumns:
@@ -169,15 +169,17 @@ class TokenColumns:
             The columns of the character n-grams of those words.
         """
         n_columns = self.bounds[-1]
-        row = word_ids.text_index * n_columns
+        size = len(word_ids) * n_columns
+        rows = np.arange(len(word_ids)) * n_columns
+        row = as_index(rows, size).repeat(word_ids.lengths)
         is_known = word_ids.ids < self._n_words
-        blocks = [np.where(is_known, word_ids.ids, -1)]
+        blocks: list[NDArray[np.integer]] = [np.where(is_known, word_ids.ids, -1)]
         if self._word_ngrams is not None:
             blocks += self._word_ngrams.find(word_ids)
         keys = []
         for start, columns in zip(self.bounds, blocks[self.ngram_range[0] - 1 :], strict=False):
             is_column = columns >= 0
-            keys.append(row[is_column] + (columns[is_column] + start))
+            keys.append(row[is_column] + as_index(columns[is_column] + start, size))
         if self._char_ngrams is not None and spelling is not None:
             row += self.bounds[-2]
             ngrams = self._char_ngrams.spelling[word_ids.ids[is_known]]
@@ -187,12 +189,11 @@ class TokenColumns:
                 keys.append(row[~is_known].repeat(ngrams.lengths) + ngrams.ids)
         distinct, times = count_keys(np.concatenate(keys))
         # A block of a text ends before the key of its bound.
-        rows = np.arange(len(word_ids)) * n_columns
-        ends = np.zeros(len(rows) * len(self._norms) + 1, dtype=np.int64)
-        ends[1:] = distinct.searchsorted((rows[:, None] + self._ends).ravel())
+        bounds = as_index((rows[:, None] + self._ends).ravel(), size)
+        ends = np.append(0, distinct.searchsorted(bounds))
         n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), -1)
         per_text = n_entries.sum(axis=1)
-        indices = as_index(distinct - rows.repeat(per_text), n_columns)
+        indices = as_index(distinct - as_index(rows, size).repeat(per_text), n_columns)
         return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_text
 
     def _weigh(

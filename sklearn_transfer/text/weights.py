@@ -19,7 +19,7 @@ Weighting = Literal["idf", "sif"] | None
 # The least that the supervised scale leaves of a column.
 _LEAST_SCALE = 0.75
 # Cells of the table of classes by columns that are held at a time.
-_CELLS = 1 << 22
+_CELLS = 1 << 18
 
 
 def learn_term_weights(
@@ -111,22 +111,29 @@ def unseen_share(
 def supervised_scale(
     counts: csr_array, membership: csr_array, sample_weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """How much a column tells of the classes, mean 1, shape (n_columns,)."""
+    """Scale columns by how strongly they indicate a class: mean 1, shape (n_columns,).
+
+    The scale is ``0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the classes of
+    the smoothed share of texts with the column, in the class against the rest.
+    """
     ones = np.ones(len(counts.data), dtype=np.float32)
     presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
-    weighted = csr_array(membership.T * sample_weight)
+    weighted = csr_array(membership.T * sample_weight).astype(np.float32)
     in_class: Any = csc_array(weighted @ presence)
-    in_all = document_frequency(counts, sample_weight)
-    class_size = np.asarray(weighted.sum(axis=1))[:, None]
-    total = sample_weight.sum()
-    ratio = np.empty(counts.shape[1], dtype=np.float32)
+    in_any = document_frequency(counts, sample_weight).astype(np.float32)
+    class_size = np.asarray(membership.T @ sample_weight)
+    prior = np.log((sample_weight.sum() - class_size + 2) / (class_size + 2))
+    prior = prior.astype(np.float32)[:, None]
+    largest = np.empty(counts.shape[1], dtype=np.float32)
     step = max(1, _CELLS // max(1, membership.shape[1]))
     for start in range(0, counts.shape[1], step):
         inside = in_class[:, start : start + step].toarray()
-        everywhere = in_all[start : start + step]
-        here = (inside + 1) / (class_size + 2)
-        elsewhere = (everywhere - inside + 1) / (total - class_size + 2)
-        ratio[start : start + step] = np.abs(np.log(here / elsewhere)).max(axis=0)
-    mean = ratio.mean() if len(ratio) else 1.0
-    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * ratio / (mean if mean > 0 else 1)
+        outside = in_any[start : start + step] - inside
+        inside += 1
+        inside /= outside + 1
+        log_ratio = np.log(inside, out=inside)
+        log_ratio += prior
+        largest[start : start + step] = np.abs(log_ratio, out=log_ratio).max(axis=0)
+    mean = largest.mean() if len(largest) else 1.0
+    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * largest / (mean if mean > 0 else 1)
     return scaled.astype(np.float32)
