@@ -1,4 +1,4 @@
-"""Texts to the features of a fine-tuned bag of words: token columns beside pretrained ones."""
+"""The features of a fine-tuned bag of words: sparse token columns and dense pretrained ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary, pack
-from .coverage import find_known, measure_coverage, measure_reading
+from .coverage import has_vector, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import count_distinct, count_tokens
 from .token_columns import TokenColumns
-from .tokens import Tokenization, TokenIds
+from .tokens import TokenIds, Tokenization
 from .weights import Weighting, learn_term_weights, unseen_share
 
 # With this share of a text in words that only the pretrained vectors know, their scale is 1.
@@ -27,34 +27,34 @@ _FULL_SCALE_SHARE, _LEAST_SCALE = 0.5, 0.25
 class BagFeatures:
     r"""Features of the model ``logit = sum_w a_w (u_w + E_w H) + b``.
 
-    The pretrained row ``E_w`` of a token stays, and its own offset ``u_w``, in the space of the
-    logits, is what fine-tuning adds. A linear model on these features learns ``u`` as the weights
-    of the sparse columns and ``H`` as those of the dense ones; a quadratic penalty on ``u`` pulls
-    the model towards the pretrained one (L2-SP, Li et al. 2018 [1]_).
+    The pretrained row ``E_w`` of a token is frozen. Fine-tuning adds the token weights ``u_w`` in
+    the space of the logits. A linear model on these features learns ``u`` as the weights of the
+    sparse columns and ``H`` as those of the dense ones; a quadratic penalty on ``u`` anchors the
+    model at the pretrained one (L2-SP, Li et al. 2018 [1]_).
 
     Parameters
     ----------
     sources : sequence of PretrainedVectors and ContextualModel
-        Each gives a block of dense columns. None of them: only token columns.
+        One block of dense columns per source. Without sources there are only token columns.
     tokenization : Tokenization
     ngram_range : tuple of int (min_n, max_n)
-        Word n-grams with a column, (1, 1) for words alone.
+        Lengths of word n-grams with a column, (1, 1) for words alone.
     char_ngram_range : tuple of int, "auto" or None
-        Character n-grams inside words with a column; "auto" is (2, 4) where the training texts have
-        60 tokens or fewer in the mean, and None elsewhere.
+        Lengths of character n-grams inside words with a column; "auto" is (2, 4) if the training
+        texts have 60 tokens or fewer on average, and None otherwise.
     pretrained_scale : float or "auto"
         Norm of the dense block of a text; the norm of its words is 1. "auto" is
         ``clip(2 q, 0.25, 1)``, q the share of the squared tf-idf of a training text, on average,
         that lies in words with a pretrained vector that no other training text has.
     pull : float
-        Strength of the penalty on the offsets beside 1 for that on the head: the sparse columns are
+        Strength of the penalty on the token weights; that on the head is 1. The sparse columns are
         divided by its square root.
     token_weights : bool
         Give tokens sparse columns. False is feature extraction.
     weighting : {"idf", "sif"} or None
         Weight of a token in the dense block.
     oov : {"ignore", "subword", "hash"}
-        Words without a vector in the dense block.
+        Treatment of words without a vector in the dense block.
 
     Attributes
     ----------
@@ -62,17 +62,17 @@ class BagFeatures:
         The tokens of the training texts.
     pretrained_scale : float
     coverage : float
-        Share of the tokens of the training texts that have a pretrained vector.
+        Share of the tokens of the training texts with a pretrained vector.
 
     Notes
     -----
     A sparse value is ``(1 + ln tf) idf s``. The supervised scale of a column, at least 0.75 and 1
-    in the mean, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
-    classes of the smoothed share of texts that have it, in the class against the rest (Wang &
+    on average, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
+    classes of the smoothed share of texts with the column, in the class against the rest (Wang &
     Manning 2012 [2]_); character n-grams are not scaled. Words, each length of n-grams, and
-    characters are normalised row by row, each on their own, and weigh 1, 0.7 and 0.5. A dense value
-    is the row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all
-    words that have a vector, also those never seen in training.
+    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.5. A dense value is the
+    row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words
+    with a vector, including words outside the training texts.
 
     References
     ----------
@@ -82,7 +82,7 @@ class BagFeatures:
        classification", ACL 2012.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         sources: Sequence[Source],
         tokenization: Tokenization,
@@ -109,13 +109,13 @@ class BagFeatures:
         membership: csr_array | None,
         sample_weight: NDArray[np.floating],
     ) -> Design:
-        """Learn vocabulary, weights and scales, and give the features of the same texts.
+        """Learn vocabulary, weights and scales, and return the features of the same texts.
 
         Parameters
         ----------
         texts : sequence of str, length n_texts
         membership : csr_array, shape (n_texts, n_classes), or None
-            1 where a text belongs to a class; None leaves the columns unscaled.
+            1 if a text belongs to a class; None leaves the columns unscaled.
         sample_weight : ndarray of float, shape (n_texts,)
             Positive. A text of weight 2 counts as two.
 
@@ -129,14 +129,14 @@ class BagFeatures:
         word_ids = token_ids.translate(word)
         counts = count_tokens(word_ids, len(number))
         self._term_weights = learn_term_weights(self.weighting, word_ids, counts, sample_weight)
-        known = find_known(tokens, self.tables, fold_case=self._folds_case)
+        covered = has_vector(tokens, self.tables, fold_case=self._folds_case)
         self.coverage = 0.0
         if self.tables:
-            self.coverage = measure_coverage(tokens, token_ids, known, self.oov)
+            self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         elif self.sources:
             self.coverage = measure_reading(texts, find_contextual(self.sources))
-        known = np.bincount(word[known], minlength=len(number)) > 0
-        self.pretrained_scale = self._find_scale(counts, known, sample_weight)
+        covered = np.bincount(word[covered], minlength=len(number)) > 0
+        self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
         sparse = None
         if self._columns is not None:
             words = list(number)
@@ -177,20 +177,20 @@ class BagFeatures:
 
     def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
         if self.tables or self._columns is not None:
-            return self.tokenization(texts, self.tables)
-        # Contextual models split on their own.
+            return self.tokenization.split(texts, self.tables)
+        # Contextual models split texts themselves.
         return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
 
     def _words(self, tokens: list[str]) -> list[str]:
-        """Tokens as the vocabulary writes them."""
+        """Tokens as the vocabulary spells them."""
         return [token.lower() for token in tokens] if self._folds_case else tokens
 
     def _find_scale(
-        self, counts: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+        self, counts: csr_array, covered: NDArray[np.bool_], sample_weight: NDArray[np.floating]
     ) -> float:
         if self._pretrained_scale != "auto":
             return float(self._pretrained_scale)
-        unseen = unseen_share(counts, known, sample_weight)
+        unseen = unseen_share(counts, covered, sample_weight)
         return float(np.clip(unseen / _FULL_SCALE_SHARE, _LEAST_SCALE, 1))
 
     def _pool(
@@ -233,7 +233,8 @@ def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale rows to length one; zero stays zero."""
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     length[length == 0] = 1
-    return rows / length[:, None]
+    normalized: NDArray[np.float32] = rows / length[:, None]
+    return normalized
 
 
 def _sum_rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..vectors.table.vocabulary import to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
+_Integer = TypeVar("_Integer", bound=np.integer)
 
 
 def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
@@ -20,7 +22,7 @@ def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
     return array.astype(np.int32 if size < 2**31 else np.int64, copy=False)
 
 
-def count_keys(keys: NDArray[np.integer]) -> tuple[NDArray[np.integer], Integers]:
+def count_keys(keys: NDArray[_Integer]) -> tuple[NDArray[_Integer], Integers]:
     """The distinct keys, sorted, and the number of times that each occurs; sorts `keys`."""
     keys.sort()
     is_first = np.ones(len(keys) + 1, dtype=bool)
@@ -153,9 +155,7 @@ class WordNgrams:
         return keys
 
 
-def _matrix(
-    column: Integers, text: Integers, times: Integers, shape: tuple[int, int]
-) -> csr_array:
+def _matrix(column: Integers, text: Integers, times: Integers, shape: tuple[int, int]) -> csr_array:
     """Counts from triples sorted by column, then text; column -1 is left out."""
     known = column >= 0
     column, text, times = column[known], text[known], times[known]
@@ -186,8 +186,8 @@ def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integer
     if int(keys.max(initial=0)).bit_length() + shift <= 63:  # one number holds both
         keys <<= shift
         keys |= text
-        keys, times = count_keys(keys)
-        return keys >> shift, keys & ((1 << shift) - 1), times
+        pairs, times = count_keys(keys)
+        return pairs >> shift, pairs & ((1 << shift) - 1), times
     order = np.lexsort((text, keys))
     keys, text = keys[order], text[order]
     start = np.flatnonzero(np.diff(keys, prepend=-1) | np.diff(text, prepend=-1))

@@ -89,7 +89,7 @@ class TokenColumns:
         self._weights, self._norms = np.concatenate(weights), np.array(norms)
         self._ends = np.cumsum([len(weight) for weight in weights])
         self.bounds = (0, *self._ends.tolist())
-        columns = hstack(blocks, format="csr")
+        columns: csr_array = hstack(blocks, format="csr")
         n_entries = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
         columns.data = self._weigh(columns.data, columns.indices, n_entries)
         return columns

@@ -1,4 +1,4 @@
-"""Texts to token ids: each distinct text is split once in a process."""
+"""Tokenization: texts to token ids, each distinct text once per process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INT_BYTES = sys.getsizeof(1 << 20)
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The tokens of texts as numbers, without padding.
+    """Token ids of several texts, ragged: there is no padding.
 
     Attributes
     ----------
@@ -73,7 +73,10 @@ class TokenIds:
             return [self]
         cuts = np.flatnonzero(np.diff(self.offsets[:-1] // n_tokens)) + 1
         return [
-            TokenIds(self.ids[self.offsets[i] : self.offsets[j]], self.offsets[i : j + 1] - self.offsets[i])
+            TokenIds(
+                self.ids[self.offsets[i] : self.offsets[j]],
+                self.offsets[i : j + 1] - self.offsets[i],
+            )
             for i, j in pairwise([0, *cuts.tolist(), len(self)])
         ]
 
@@ -84,16 +87,19 @@ class TokenIds:
         return TokenIds(self.ids[ragged_arange(starts, lengths)], to_offsets(lengths))
 
     def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:
-        """The ids as positions among the distinct ones, and those, sorted: all below `n_ids`."""
+        """The ids as positions among the distinct ids, and the distinct ids, sorted.
+
+        `n_ids` is an upper bound of the ids.
+        """
         if 10 * len(self.ids) < n_ids:
             rows, inverse = np.unique(self.ids, return_inverse=True)
             return TokenIds(inverse.astype(np.int32), self.offsets), rows.astype(np.int64)
         occurs = np.zeros(n_ids, dtype=bool)
         occurs[self.ids] = True
-        found = np.flatnonzero(occurs)
+        distinct = np.flatnonzero(occurs)
         position = np.empty(n_ids, dtype=np.int32)
-        position[found] = np.arange(len(found), dtype=np.int32)
-        return TokenIds(position[self.ids], self.offsets), found
+        position[distinct] = np.arange(len(distinct), dtype=np.int32)
+        return TokenIds(position[self.ids], self.offsets), distinct
 
     def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
         """Keep each token with probability `share`."""
@@ -161,7 +167,7 @@ class Tokenizer:
         ----------
         texts : sequence of str, length n_texts
         max_tokens : int, default=None
-            What follows in a text is left out.
+            Longer texts are truncated.
 
         Returns
         -------
@@ -190,9 +196,7 @@ class Tokenizer:
         """Size of the cache in bytes: strings, numbers and their tables."""
         tables = map(sys.getsizeof, (self._entries, self._numbers, self._numbers.tokens))
         integers = _INT_BYTES * (len(self._entries) + len(self._numbers))
-        return (
-            self._string_bytes + sum(tables) + integers + self._ids.nbytes + self._offsets.nbytes
-        )
+        return self._string_bytes + sum(tables) + integers + self._ids.nbytes + self._offsets.nbytes
 
     def _remember(self, texts: list[str]) -> None:
         """Split new texts; the cache is as before if that fails."""
@@ -249,16 +253,16 @@ def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], li
 def find_tokenizer(
     tokenizer: Splitter | TableTokenizer | None, token_pattern: str, *, lowercase: bool
 ) -> Tokenizer:
-    """The process's tokenizer of these settings.
+    """The tokenizer of these parameters, which is shared within the process.
 
     Parameters
     ----------
     tokenizer : callable, TableTokenizer or None
-        From a text to its tokens; None splits by `token_pattern`.
+        Function from a text to its tokens; None splits by `token_pattern`.
     token_pattern : str
         Regular expression of a token, with at most one capturing group, which is then the token.
     lowercase : bool
-        Lower-case the text before, or with a callable the tokens after.
+        Lower-case the text before it is split; with a callable, the tokens after.
 
     Returns
     -------
@@ -276,15 +280,15 @@ def find_tokenizer(
     (['to', 'be', 'or', 'not'], [0, 1, 2, 3, 0, 1])
     """
     try:
-        return _shared_tokenizer(tokenizer, token_pattern, lowercase)
+        return _shared_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
     except TypeError:  # a callable that cannot be hashed has no place in the cache
         if tokenizer is None:
             raise
-        return _new_tokenizer(tokenizer, token_pattern, lowercase)
+        return _new_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
 
 
 def _new_tokenizer(
-    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, lowercase: bool
+    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, *, lowercase: bool
 ) -> Tokenizer:
     if isinstance(tokenizer, TableTokenizer):
         split_all = tokenizer.split_all
@@ -293,7 +297,7 @@ def _new_tokenizer(
         )
     if tokenizer is None:
         return Tokenizer(split_by_pattern(token_pattern, lowercase=lowercase))
-    return Tokenizer(partial(map, _checked(tokenizer, lowercase)))
+    return Tokenizer(partial(map, _check_tokens(tokenizer, lowercase=lowercase)))
 
 
 _shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
@@ -304,13 +308,13 @@ def clear_token_cache() -> None:
     _shared_tokenizer.cache_clear()
 
 
-def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
+def _check_tokens(tokenizer: Splitter, *, lowercase: bool) -> Splitter:
     def split(text: str) -> list[str]:
         tokens = list(tokenizer(text))
         for token in tokens:
             if not isinstance(token, str):
                 raise TypeError(
-                    f"The tokenizer must give strings, got {type(token).__name__}: {token!r}. "
+                    f"The tokenizer must return strings, got {type(token).__name__}: {token!r}. "
                     f"For spaCy: lambda text: [token.text for token in nlp.tokenizer(text)]."
                 )
         return [token.lower() for token in tokens] if lowercase else tokens
@@ -320,19 +324,20 @@ def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
 
 @dataclass(frozen=True)
 class Tokenization:
-    """How texts are split into tokens.
+    """The parameters that say how texts are split into tokens.
 
     Attributes
     ----------
     tokenizer : callable or None
     token_pattern : str
     lowercase : bool or "auto"
-        "auto": the pretrained vectors see each token as it stands where they are cased.
+        "auto" keeps the case of tokens if the pretrained vectors are cased.
     max_tokens : int or None, default=None
-        What follows in a text is not read.
+        Maximum number of tokens per text; longer texts are truncated.
     as_pretrained : bool, default=False
-        Where nothing else is said, and all sources have the same tokenizer, texts are split by it.
-        Else into words, of which such sources take the mean of their tokens' vectors.
+        Split texts by the tokenizer of the sources if all have the same one, and `tokenizer` and
+        `token_pattern` have their defaults. Otherwise such sources give a word the mean of the
+        vectors of its tokens.
     """
 
     tokenizer: Splitter | None
@@ -341,27 +346,41 @@ class Tokenization:
     max_tokens: int | None = None
     as_pretrained: bool = False
 
-    def tokenizer_of(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
-        """The tokenizer of the sources, where texts are split by it."""
+    def table_tokenizer(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
+        """The tokenizer of the sources, if it splits the texts."""
         if not self.as_pretrained or self.tokenizer or self.token_pattern != TOKEN_PATTERN:
             return None
-        found = {source.tokenizer for source in sources}
-        return found.pop() if len(found) == 1 else None
+        tokenizers = {source.tokenizer for source in sources}
+        return tokenizers.pop() if len(tokenizers) == 1 else None
 
     def folds_case(self, sources: Sequence[PretrainedVectors]) -> bool:
-        """Whether tokens stand as written, and are looked up in lower case where need be."""
-        if self.lowercase != "auto" or self.tokenizer_of(sources) is not None:
+        """True if tokens keep their case, and are looked up in lower case as a fallback."""
+        if self.lowercase != "auto" or self.table_tokenizer(sources) is not None:
             return False
         return any(source.cased for source in sources)
 
-    def __call__(
+    def split(
         self, texts: Sequence[str], sources: Sequence[PretrainedVectors]
     ) -> tuple[list[str], TokenIds]:
-        """Distinct tokens, and each text's tokens as positions among them."""
-        own = self.tokenizer_of(sources)
+        """The distinct tokens, and the tokens of each text as positions among them."""
+        own = self.table_tokenizer(sources)
         if self.lowercase == "auto":
-            lower = own is None and not self.folds_case(sources)
+            lowercase = own is None and not self.folds_case(sources)
         else:
-            lower = self.lowercase
-        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lower)
+            lowercase = self.lowercase
+        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lowercase)
         return tokenizer(texts, self.max_tokens)
+
+
+def split_for_vectors(
+    texts: Sequence[str], vectors: PretrainedVectors, tokenization: Tokenization
+) -> list[list[str]]:
+    """The tokens of each text, spelled as a table of vectors has them."""
+    tokens, token_ids = tokenization.split(texts, [vectors])
+    if tokenization.folds_case([vectors]):
+        in_table = (vectors.words.find(tokens) >= 0).tolist()
+        tokens = [
+            t if is_there else t.lower() for t, is_there in zip(tokens, in_table, strict=True)
+        ]
+    words = np.array(tokens, dtype=object)[token_ids.ids]
+    return [part.tolist() for part in np.split(words, token_ids.offsets[1:-1])]

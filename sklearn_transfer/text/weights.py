@@ -1,4 +1,4 @@
-"""How much tokens and columns count: weights that are learned from texts."""
+"""Weights of tokens and scales of columns, learned from texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tokens import TokenIds
 
 Weighting = Literal["idf", "sif"] | None
 
-# The least that the supervised scale leaves of a column.
+# Lower bound of the supervised scale.
 _LEAST_SCALE = 0.75
 # Cells of the table of classes by columns that are held at a time.
 _CELLS = 1 << 18
@@ -46,8 +46,8 @@ def learn_term_weights(
     """
     n_tokens = counts.shape[1]
     if weighting == "idf":
-        seen = document_frequency(counts, sample_weight)
-        return idf(np.append(seen, 0), sample_weight.sum())
+        frequency = document_frequency(counts, sample_weight)
+        return idf(np.append(frequency, 0), sample_weight.sum())
     if weighting == "sif":
         times = np.repeat(sample_weight, token_ids.lengths)
         total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
@@ -91,20 +91,29 @@ class TermWeighting:
 
 
 def unseen_share(
-    words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+    counts: csr_array, covered: NDArray[np.bool_], sample_weight: NDArray[np.floating]
 ) -> float:
-    """The share of a text's squared tf-idf, in the mean, in known words that no other text has."""
-    n_texts = words.shape[0]
-    seen = document_frequency(words, sample_weight)
-    tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
-    text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
-    whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
-    # A text of weight 2 is two texts; no weight of others means that it is alone with the word.
-    elsewhere = seen[words.indices] > np.minimum(sample_weight, 1)[text]
-    unseen = known[words.indices] & ~elsewhere
-    alone = np.bincount(text, weights=tfidf**2 * unseen, minlength=n_texts)
-    share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
-    weight = sample_weight[whole > 0].sum()
+    """The share of the squared tf-idf of a text in covered words of no other text, on average.
+
+    Parameters
+    ----------
+    counts : csr_array, shape (n_texts, n_words)
+    covered : ndarray of bool, shape (n_words,)
+        The words with a pretrained vector.
+    sample_weight : ndarray of float, shape (n_texts,)
+    """
+    n_texts = counts.shape[0]
+    frequency = document_frequency(counts, sample_weight)
+    squared = (1 + np.log(counts.data)) * idf(frequency, sample_weight.sum())[counts.indices]
+    squared **= 2
+    text = np.repeat(np.arange(n_texts), np.diff(counts.indptr))
+    total = np.bincount(text, weights=squared, minlength=n_texts)
+    # A text of weight 2 is two texts; without weight in other texts, the word is in one text alone.
+    is_alone = frequency[counts.indices] <= np.minimum(sample_weight, 1)[text]
+    squared *= covered[counts.indices] & is_alone
+    alone = np.bincount(text, weights=squared, minlength=n_texts)
+    share = np.divide(alone, total, out=np.zeros(n_texts), where=total > 0)
+    weight = sample_weight[total > 0].sum()
     return float(sample_weight @ share / weight) if weight else 0.0
 
 

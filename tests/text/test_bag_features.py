@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.bag_features import BagFeatures
+from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.tokens import TOKEN_PATTERN, Tokenization, find_tokenizer
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 

@@ -65,6 +65,6 @@ def test_a_pattern_that_does_not_compile_is_named() -> None:
 def test_a_pattern_of_two_groups_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r"token_pattern may have one capturing group, got 2 in .* as \(\?:\.\.\.\)",
+        match=r"token_pattern must have at most one capturing group, got 2 in .* as \(\?:\.\.\.\)",
     ):
         split_by_pattern(r"(\w)(\w)", lowercase=True)

@@ -13,7 +13,6 @@ from sklearn_transfer.text import weights as module
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.tokens import find_tokenizer
 from sklearn_transfer.text.weights import TermWeighting, supervised_scale, unseen_share
-from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 Array = NDArray[np.float64]
 

@@ -76,7 +76,7 @@ def look_up(
         position = table.words.find(words, fold_case=fold_case)
         found = position >= 0
         vectors = table.vectors(position[found])
-    index = np.where(found, found.cumsum() - 1, -1)
+    index = np.where(found, np.cumsum(found) - 1, -1)
     if oov == "subword" and table.tokenizer is not None and table.subwords is None:
         oov = "ignore"  # it has split the words into pieces already
     if oov == "ignore" or found.all():
