@@ -104,8 +104,8 @@ class ContinuedVectors(VectorsEstimator):
     _shared: ClassVar[tuple[str, ...]] = ("unlabelled",)  # may be many, and is never changed
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "pretrained": "no_validation",  # load_pretrained says what it may be
-        "unlabelled": "no_validation",  # check_texts says the same of it
+        "pretrained": "no_validation",  # load_pretrained validates it
+        "unlabelled": "no_validation",  # check_texts validates it
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "pull": [Interval(Real, 0, 1, closed="both")],
         "window": [Interval(Integral, 1, None, closed="left")],

@@ -128,7 +128,7 @@ class PretrainedEmbeddingTransformer(
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "pretrained": "no_validation",  # load_pretrained says what it may be
+        "pretrained": "no_validation",  # load_pretrained validates it
         "pooling": [StrOptions({"mean", "sum", "max", "min"}), tuple, list],
         "weighting": [StrOptions({"idf", "sif"}), None],
         "remove_components": [Interval(Integral, 0, None, closed="left")],
@@ -253,17 +253,17 @@ class PretrainedEmbeddingTransformer(
     def vocabulary_(self) -> Vocabulary:
         """The tokens of the training texts, with `weighting`."""
         check_is_fitted(self)
-        if self._features.weights is None:
+        if self._features.weighting is None:
             raise AttributeError("vocabulary_ is learned with weighting='idf' or 'sif'.")
-        return self._features.weights.vocabulary
+        return self._features.vocabulary
 
     @property
     def idf_(self) -> NDArray[np.float32]:
         """Inverse document frequencies, shape (n_seen,), with ``weighting="idf"``."""
         check_is_fitted(self)
-        if self._features.weights is None or self._features.weighting != "idf":
+        if self._features.weighting != "idf":
             raise AttributeError(f"idf_ is learned with weighting='idf', not {self.weighting!r}.")
-        return self._features.weights.values[:-1]
+        return self._features.term_weights[:-1]
 
     def _finish(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         if self.norm == "l2":

@@ -80,7 +80,7 @@ def measure_coverage(
         frequent = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
         warnings.warn(
             f"Only {share:.0%} of the tokens of the training texts have a pretrained vector. The "
-            f"most frequent without one: {', '.join(repr(tokens[i]) for i in frequent.tolist())}. Are "
+            f"most frequent without one: {', '.join(repr(tokens[i]) for i in frequent)}. Are "
             f"the vectors of another language, or the texts not split into words (tokenizer=)? "
             f"oov='hash' gives every word a vector.",
             UserWarning,

@@ -49,9 +49,9 @@ class Design:
         """
         sparse = self.sparse[rows]
         n_columns = sparse.shape[1]
-        everywhere = np.bincount(self.sparse.indices, minlength=n_columns)
-        known = everywhere > np.bincount(sparse.indices, minlength=n_columns)
-        values = sparse.data * known[sparse.indices]
+        n_entries = np.bincount(self.sparse.indices, minlength=n_columns)
+        in_others = n_entries > np.bincount(sparse.indices, minlength=n_columns)
+        values = sparse.data * in_others[sparse.indices]
         row = np.repeat(np.arange(len(rows)), np.diff(sparse.indptr))
         for start, stop in pairwise(self.bounds):
             inside = (sparse.indices >= start) & (sparse.indices < stop)

@@ -157,8 +157,8 @@ class WordNgrams:
 
 def _matrix(column: Integers, text: Integers, times: Integers, shape: tuple[int, int]) -> csr_array:
     """Counts from triples sorted by column, then text; column -1 is left out."""
-    known = column >= 0
-    column, text, times = column[known], text[known], times[known]
+    is_kept = column >= 0
+    column, text, times = column[is_kept], text[is_kept], times[is_kept]
     pointer = to_offsets(np.bincount(column, minlength=shape[1]))
     size = max(len(times), shape[0])
     arrays = (times.astype(np.float32), as_index(text, size), as_index(pointer, size))

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
+from ..vectors.table.vocabulary import Vocabulary
 from .coverage import has_vector, measure_coverage, measure_reading
+from .ngrams import count_tokens
 from .pooling import Pooling, common_components, pool, remove_components
 from .tokens import TokenIds, Tokenization
-from .weights import TermWeighting, Weighting
+from .weights import Weighting, learn_term_weights
 
 
 class PooledFeatures:
@@ -34,7 +36,10 @@ class PooledFeatures:
     ----------
     coverage : float
         Share of the tokens of the training texts with a vector, or that contextual models read.
-    weights : TermWeighting or None
+    vocabulary : Vocabulary, length n_tokens
+        The tokens of the training texts.
+    term_weights : ndarray of float32, shape (n_tokens + 1,)
+        See :func:`learn_term_weights`.
     components : ndarray of float32, shape (n_components, n_features)
     n_features : int
     """
@@ -73,16 +78,16 @@ class PooledFeatures:
         """
         tokens, token_ids = self._split(texts)
         if self.tables:
-            known = has_vector(
+            covered = has_vector(
                 tokens, self.tables, fold_case=self.fold_case, are_tokens=self.are_tokens
             )
-            self.coverage = measure_coverage(tokens, token_ids, known, self.oov)
+            self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         else:
             self.coverage = measure_reading(texts, find_contextual(self.sources))
-        self.weights: TermWeighting | None = None
         if self.weighting is not None:
-            equal = np.ones(len(token_ids))
-            self.weights = TermWeighting(self.weighting, tokens, token_ids, equal)
+            self.vocabulary = Vocabulary(tokens)
+            counts, equal = count_tokens(token_ids, len(tokens)), np.ones(len(token_ids))
+            self.term_weights = learn_term_weights(self.weighting, token_ids, counts, equal)
         pooled = self._pool(texts, tokens, token_ids)
         self.components = common_components(pooled, self.n_components)
         return self._remove_components(pooled)
@@ -106,11 +111,11 @@ class PooledFeatures:
                 tokens, oov=self.oov, fold_case=self.fold_case, are_tokens=self.are_tokens
             )
             weights = None
-            if self.weights is not None:
+            if self.weighting is not None:
                 has_row = index >= 0
                 weights = np.empty(len(vectors), dtype=np.float32)
-                by_token = self.weights(tokens, fold_case=self.fold_case)
-                weights[index[has_row]] = by_token[has_row]
+                token = self.vocabulary.find(tokens, fold_case=self.fold_case)
+                weights[index[has_row]] = self.term_weights[token[has_row]]
             blocks.append(pool(token_ids.translate(index), vectors, self.poolings, weights))
         return np.concatenate(blocks, axis=1)
 

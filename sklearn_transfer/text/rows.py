@@ -13,8 +13,9 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
 from .coverage import has_vector, measure_coverage
+from .ngrams import count_tokens
 from .tokens import TokenIds, Tokenization
-from .weights import TermWeighting, Weighting
+from .weights import Weighting, learn_term_weights
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class WordRows:
         Bags, length n_texts
         """
         tokens, token_ids = self.tokenization.split(texts, self.sources)
-        self._term_weights = TermWeighting(self.weighting, tokens, token_ids, sample_weight)
+        self._weighted_tokens = Vocabulary(tokens)
+        counts = count_tokens(token_ids, len(tokens))
+        self._term_weights = learn_term_weights(self.weighting, token_ids, counts, sample_weight)
         covered = has_vector(tokens, self.sources, fold_case=self._folds_case)
         self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         self.rows = self._extend(tokens)
@@ -131,8 +134,8 @@ class WordRows:
         weights = np.ones(len(self.vocabulary) + len(extra), dtype=np.float32)
         if self.weighting is not None:
             has_row = row >= 0
-            by_token = self._term_weights(tokens, fold_case=self._folds_case)
-            weights[row[has_row]] = by_token[has_row]
+            token = self._weighted_tokens.find(tokens, fold_case=self._folds_case)
+            weights[row[has_row]] = self._term_weights[token[has_row]]
         return Bags(token_ids.translate(row), weights, extra)
 
     @property

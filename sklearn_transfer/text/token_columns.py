@@ -70,7 +70,7 @@ class TokenColumns:
         word_ids : TokenIds, length n_texts
             The words of each text as positions in `words`.
         membership : csr_array, shape (n_texts, n_classes), or None
-            1 where a text belongs to a class; None leaves the columns unscaled.
+            1 if a text belongs to a class; None leaves the columns unscaled.
         sample_weight : ndarray of float, shape (n_texts,)
 
         Returns

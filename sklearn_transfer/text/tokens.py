@@ -137,17 +137,18 @@ class Tokenizer:
     split_all : callable
         ``split_all(texts)`` iterates over the tokens of each text. It must give the same for the
         same text.
+    max_bytes : int, default=256 MB
+        The cache is emptied after a call that leaves it larger.
 
     Notes
     -----
-    The cache holds token ids by text. All estimators with the same tokenization share it, and it is
-    emptied where it is larger than 256 MB after a call. It does not depend on vectors or models, so
-    that the folds and candidates of a search split each text once. Calls from several threads take
-    turns: splitting holds Python's interpreter lock anyway.
+    The cache holds token ids by text. All estimators with the same tokenization share it: it does
+    not depend on vectors or models, so that the folds and candidates of a search split each text
+    once. Calls from several threads take turns: splitting holds Python's interpreter lock anyway.
     """
 
-    def __init__(self, split_all: SplitAll) -> None:
-        self._split_all = split_all
+    def __init__(self, split_all: SplitAll, max_bytes: int = _CACHE_BYTES) -> None:
+        self._split_all, self._max_bytes = split_all, max_bytes
         self._lock = threading.Lock()
         self._clear()
 
@@ -187,7 +188,7 @@ class Tokenizer:
             ids = self._ids[ragged_arange(start, stop - start)]
             ids, distinct = _renumber(ids, len(self._numbers))
             tokens = [self._numbers.tokens[i] for i in distinct]
-            if self.nbytes > _CACHE_BYTES:
+            if self.nbytes > self._max_bytes:
                 self._clear()
         return tokens, TokenIds(ids, to_offsets(stop - start))
 

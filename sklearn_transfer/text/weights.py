@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..vectors.table.vocabulary import Vocabulary
-from .ngrams import count_tokens, document_frequency
+from .ngrams import document_frequency
 from .pooling import idf, sif
 from .tokens import TokenIds
 
@@ -53,41 +51,6 @@ def learn_term_weights(
         total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
         return sif(total / max(times.sum(), 1))
     return np.ones(n_tokens + 1, dtype=np.float32)
-
-
-class TermWeighting:
-    """Weights of tokens, learned from texts.
-
-    Parameters
-    ----------
-    weighting : {"idf", "sif"} or None
-    tokens : sequence of str, length n_tokens
-        The distinct tokens of the texts.
-    token_ids : TokenIds, length n_texts
-        Positions in `tokens`.
-    sample_weight : ndarray of float, shape (n_texts,)
-
-    Attributes
-    ----------
-    vocabulary : Vocabulary
-    values : ndarray of float32, shape (n_tokens + 1,)
-        See :func:`learn_term_weights`.
-    """
-
-    def __init__(
-        self,
-        weighting: Weighting,
-        tokens: Sequence[str],
-        token_ids: TokenIds,
-        sample_weight: NDArray[np.floating],
-    ) -> None:
-        self.vocabulary = Vocabulary(tokens)
-        counts = count_tokens(token_ids, len(tokens))
-        self.values = learn_term_weights(weighting, token_ids, counts, sample_weight)
-
-    def __call__(self, tokens: Sequence[str], *, fold_case: bool = False) -> NDArray[np.float32]:
-        """The weight of each token, shape (n,)."""
-        return self.values[self.vocabulary.find(tokens, fold_case=fold_case)]
 
 
 def unseen_share(

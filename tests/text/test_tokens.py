@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer.text import tokens as module
 from sklearn_transfer.text.tokens import (
     SplitAll,
     Splitter,
@@ -208,18 +207,16 @@ def test_each_distinct_text_is_split_once() -> None:
     assert split.calls == {"a b": 1, "c": 1, "d": 1}
 
 
-def test_a_full_memory_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
+def test_a_full_cache_is_emptied() -> None:
     split = Counting()
-    tokenizer = Tokenizer(each(split))
+    tokenizer = Tokenizer(each(split), max_bytes=0)
     for _ in range(2):
         tokenizer(["a b"])
     assert split.calls == {"a b": 2}
 
 
-def test_dropping_the_memory_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
-    tokenizer = Tokenizer(each(str.split))
+def test_emptying_the_cache_changes_no_result() -> None:
+    tokenizer = Tokenizer(each(str.split), max_bytes=0)
     for texts in (["a b", "c a"], ["c c", "b"], ["a b", ""]):
         assert written(tokenizer(texts)) == [text.split() for text in texts]
 
