@@ -34,10 +34,10 @@ class Design:
         return Design(self.sparse[rows], self.dense[rows], self.bounds)
 
     def unseen(self, rows: NDArray[np.int64]) -> Design:
-        """Some of the samples as they would be if the others alone had been learned from.
+        """Some of the samples, as if the features had been learned from the other samples only.
 
-        Columns that occur in none of the others are left out, and the rows of each block scaled to
-        the length that they had.
+        Columns that occur in no other sample are zero, and the rows of each block are scaled to
+        their previous length.
 
         Parameters
         ----------

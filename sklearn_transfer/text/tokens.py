@@ -87,10 +87,7 @@ class TokenIds:
         return TokenIds(self.ids[ragged_arange(starts, lengths)], to_offsets(lengths))
 
     def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:
-        """The ids as positions among the distinct ids, and the distinct ids, sorted.
-
-        `n_ids` is an upper bound of the ids.
-        """
+        """The ids, all below `n_ids`, as positions among the distinct ids, and those, sorted."""
         if 10 * len(self.ids) < n_ids:
             rows, inverse = np.unique(self.ids, return_inverse=True)
             return TokenIds(inverse.astype(np.int32), self.offsets), rows.astype(np.int64)

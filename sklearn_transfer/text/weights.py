@@ -64,6 +64,10 @@ def unseen_share(
     covered : ndarray of bool, shape (n_words,)
         The words with a pretrained vector.
     sample_weight : ndarray of float, shape (n_texts,)
+
+    Returns
+    -------
+    float
     """
     n_texts = counts.shape[0]
     frequency = document_frequency(counts, sample_weight)
@@ -83,10 +87,20 @@ def unseen_share(
 def supervised_scale(
     counts: csr_array, membership: csr_array, sample_weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Scale columns by how strongly they indicate a class: mean 1, shape (n_columns,).
+    """Scales of columns by the strength of their relation to the classes, 1 on average.
 
     The scale is ``0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the classes of
     the smoothed share of texts with the column, in the class against the rest.
+
+    Parameters
+    ----------
+    counts : csr_array, shape (n_texts, n_columns)
+    membership : csr_array, shape (n_texts, n_classes)
+    sample_weight : ndarray of float, shape (n_texts,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n_columns,)
     """
     ones = np.ones(len(counts.data), dtype=np.float32)
     presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)

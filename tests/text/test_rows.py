@@ -24,8 +24,8 @@ def lower(vectors: PretrainedVectors) -> PretrainedVectors:
 
 
 def word_rows(*sources: PretrainedVectors, lowercase: Any = "auto", **settings: Any) -> WordRows:
-    splitting = Tokenization(str.split, "", lowercase, settings.pop("max_tokens", None))
-    return WordRows(sources, splitting, **settings)
+    tokenization = Tokenization(str.split, "", lowercase, settings.pop("max_tokens", None))
+    return WordRows(sources, tokenization, **settings)
 
 
 def fitted(*sources: PretrainedVectors, texts: list[str] = TRAIN, **settings: Any) -> WordRows:
