@@ -120,10 +120,7 @@ class TokenColumns:
             spelling = self._char_ngrams.find([words[i] for i in unknown.tolist()])
         word_ids = TokenIds(ids[token_ids.ids], token_ids.offsets)
         parts = [self._count(part, spelling) for part in word_ids.split(_TOKENS_AT_A_TIME)]
-        values, indices, n_entries = (
-            arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-            for arrays in zip(*parts, strict=True)
-        )
+        values, indices, n_entries = map(np.concatenate, zip(*parts, strict=True))
         pointer = to_offsets(n_entries)
         size = max(len(values), self.bounds[-1])
         data = (values, indices, as_index(pointer, size))
@@ -191,7 +188,7 @@ class TokenColumns:
         # A block of a text ends before the key of its bound.
         bounds = as_index((rows[:, None] + self._ends).ravel(), size)
         ends = np.append(0, distinct.searchsorted(bounds))
-        n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), -1)
+        n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), len(self._norms))
         per_text = n_entries.sum(axis=1)
         indices = as_index(distinct - as_index(rows, size).repeat(per_text), n_columns)
         return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_text

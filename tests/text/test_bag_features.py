@@ -285,6 +285,22 @@ def test_a_text_of_weight_two_is_a_text_twice(
     )
 
 
+def test_no_texts_have_no_rows(sources: list[PretrainedVectors]) -> None:
+    features = BagFeatures(sources, tokenization())
+    learned = fit(features)
+    design = features.transform([])
+    assert design.sparse.shape == (0, learned.sparse.shape[1])
+    assert design.dense.shape == (0, learned.dense.shape[1])
+
+
+def test_many_texts_have_the_features_of_few(sources: list[PretrainedVectors]) -> None:
+    features = BagFeatures(sources, tokenization())
+    fit(features)
+    many = features.transform(NEW * 600)  # more tokens than are counted at a time
+    few = features.transform(NEW)
+    np.testing.assert_allclose(columns(many), np.tile(columns(few), (600, 1)), atol=1e-6)
+
+
 def test_features_are_float32(sources: list[PretrainedVectors]) -> None:
     design = fit(BagFeatures(sources, tokenization()), weight=WEIGHT)
     assert (design.sparse.dtype, design.dense.dtype) == (np.float32, np.float32)
