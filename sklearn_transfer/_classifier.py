@@ -232,7 +232,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
     token is fixed; the head ``H`` and the weights ``u_w`` of the token in the space of the logits
     are learned under a quadratic penalty. See
-    :class:`~sklearn_transfer.text.features.BagFeatures` for the features and
+    :class:`~sklearn_transfer.text.bag_features.BagFeatures` for the features and
     :func:`~sklearn_transfer.training.solvers.solve_linear` for the solvers.
 
     A word that training has not seen, but that has a pretrained vector, is used with its vector.

@@ -5,22 +5,21 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._utils.validation import VectorsEstimator, check_texts, draw_seed
 from .sources import load_pretrained
-from .text.tokens import TOKEN_PATTERN, Splitting
+from .text.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
 from .vectors.continuation import Continuation, continue_training
 from .vectors.pretrained_vectors import PretrainedVectors
 
 
 class ContinuedVectors(VectorsEstimator):
-    r"""Pretrained word vectors, trained further on texts without labels.
+    r"""Pretrained word vectors that are trained further on texts without labels.
 
-    Words of the texts move to where the texts use them, and new words get vectors. It is given as
-    `pretrained` to the other estimators, which fit a clone of it on their training texts.
+    The vectors of words in the texts adapt to their use there, and words outside the vocabulary get
+    vectors. As `pretrained` of another estimator, a clone is fitted on its training texts.
 
     Parameters
     ----------
@@ -28,60 +27,59 @@ class ContinuedVectors(VectorsEstimator):
             default="glove-wiki-gigaword-50"
         See :func:`load_pretrained`.
     unlabelled : iterable of str, default=None
-        More texts to train on, beside those of `fit`.
+        More training texts, in addition to those of `fit`.
     epochs : int, default=5
-        Passes over the texts.
+        Number of passes over the texts.
     pull : float, default=0.1
-        How far each word that was known before is pulled back to where it started, after every
-        epoch, as a share of the distance.
+        Share of its distance to the pretrained vector by which each pretrained word is moved back
+        after every epoch.
     window : int, default=5
-        Most tokens between a word and one of its context, on either side.
+        Maximum distance in tokens between a word and a context word, on either side.
     negative : int, default=5
-        Random words for each word of a context.
+        Number of random (negative) words per context word.
     min_count : int, default=2
-        Words that occur less often are left out: the known ones stay as they are, the others get no
-        vector.
+        Minimum number of occurrences. Rarer words keep their pretrained vector, or get none.
     lr : float, default=0.025
-        Learning rate at the start, at most 1; it falls linearly to zero over all epochs.
+        Initial learning rate, at most 1; it decays linearly to zero over all epochs.
     tokenizer : callable, default=None
-        From a text to its tokens. None uses `token_pattern`.
+        Function from a text to its tokens. None uses `token_pattern`.
     token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases texts where the vectors are lower-case; where they are cased, it
-        lower-cases the words that they do not have as they stand.
+        "auto" lower-cases texts if the vectors are lower-case; if they are cased, it lower-cases
+        the words that the vectors do not have as written.
     random_state : int, RandomState or None, default=None
-        Vectors of new words and random words. No global generator is touched; the same seed gives
-        the same vectors, bit for bit, with one thread.
+        Seed of the vectors of new words and of the random words. No global generator is used; with
+        one thread, the same seed gives bit-identical vectors.
     n_jobs : int, default=None
-        Threads. None is one, unless in a :class:`joblib.parallel_config`; -1 is all processors. The
-        result of several depends on their timing.
+        Number of threads. None is one, unless in a :class:`joblib.parallel_config`; -1 is all
+        processors. With several threads, results depend on their timing.
 
     Attributes
     ----------
     vectors_ : PretrainedVectors
-        In memory, float32: all words of `pretrained` in their order, then the new ones by falling
-        frequency. The rows of words that do not occur in the texts are as they were, bit for bit.
-        An estimator that takes these vectors does not train them anew.
+        In memory, float32: all words of `pretrained` in their order, then new words by decreasing
+        frequency. The rows of words that do not occur in the texts are bit-identical to the
+        pretrained ones. An estimator with these vectors as `pretrained` does not train them again.
 
     See Also
     --------
-    FineTunedClassifier : Takes it as `pretrained`, and adapts the vectors to labels.
-    PretrainedEmbeddingTransformer : Takes it as `pretrained`.
+    FineTunedClassifier : Adapts vectors to labels; accepts this estimator as `pretrained`.
+    PretrainedEmbeddingTransformer : Accepts this estimator as `pretrained`.
 
     Notes
     -----
-    Skip-gram with negative sampling [1]_, trained by gensim from the pretrained vectors on. The
-    output vectors, which such tables do not hold, are trained alone for one epoch before. New words
-    start at small random vectors: the mean of the vectors around them did no better. Vectors with
-    n-gram rows (fastText ``.bin``) are continued as such [2]_: the n-grams of the texts' words move
-    and are pulled back, too, and words that nobody has seen are made of them.
+    Skip-gram with negative sampling [1]_ by gensim, initialised from the pretrained vectors. The
+    output vectors, which pretrained tables do not contain, are trained alone for one epoch first.
+    New words have small random initial vectors: the mean of the context vectors was not better.
+    Vectors with n-gram rows (fastText ``.bin``) keep them [2]_: the n-gram rows of the words in the
+    texts are trained and moved back as well, and give vectors to words outside the texts.
 
-    `vectors_` is a copy, as large as `pretrained`, and is pickled as such; `subset` makes a large
-    table smaller before. Every fit trains anew, also on texts that it was fitted on before: where a
-    search varies other things, fit it once on texts apart and give `vectors_`.
+    `vectors_` is a copy as large as `pretrained`, and is pickled whole; reduce a large table by
+    `subset` first. Every fit trains again, even on the same texts: if a search varies other
+    parameters, fit once on separate texts and use `vectors_`.
 
-    There is no history of the loss: gensim sums it in float32, which stops growing on long texts.
+    There is no history of the loss: gensim sums it in float32, which loses precision on long texts.
 
     References
     ----------
@@ -106,8 +104,8 @@ class ContinuedVectors(VectorsEstimator):
     _shared: ClassVar[tuple[str, ...]] = ("unlabelled",)  # may be many, and is never changed
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "pretrained": "no_validation",  # load_pretrained says what it may be
-        "unlabelled": "no_validation",  # check_texts says the same of it
+        "pretrained": "no_validation",  # load_pretrained validates it
+        "unlabelled": "no_validation",  # check_texts validates it
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "pull": [Interval(Real, 0, 1, closed="both")],
         "window": [Interval(Integral, 1, None, closed="left")],
@@ -121,7 +119,7 @@ class ContinuedVectors(VectorsEstimator):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a public constructor)
         self,
         pretrained: Any = "glove-wiki-gigaword-50",
         *,
@@ -152,7 +150,7 @@ class ContinuedVectors(VectorsEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any = None) -> ContinuedVectors:
+    def fit(self, X: Any, y: Any = None) -> ContinuedVectors:  # noqa: ARG002 (as in scikit-learn)
         """Open the vectors and train them further.
 
         Parameters
@@ -170,12 +168,12 @@ class ContinuedVectors(VectorsEstimator):
         ------
         ValueError
             If X or `unlabelled` is empty or a bare string, a parameter has a value that is not
-            allowed, no word occurs `min_count` times, or none that does has a pretrained vector.
+            allowed, no word occurs `min_count` times, or no such word has a pretrained vector.
         TypeError
-            If something among the texts is not a string; its position is named.
+            If an element of the texts is not a string; the message names its position.
         """
-        # Not by scikit-learn's decorator, which skips the check inside the fit of another estimator
-        # though that one has not looked.
+        # scikit-learn's decorator skips the check inside the fit of another estimator, which has
+        # not checked these parameters.
         self._validate_params()
         name = type(self).__name__
         texts = check_texts(X, estimator=name)
@@ -184,10 +182,11 @@ class ContinuedVectors(VectorsEstimator):
         source = load_pretrained(self.pretrained)
         if not isinstance(source, PretrainedVectors):
             raise TypeError(
-                f"{name} trains word vectors further, got a contextual model: {source!r}. Train it "
-                f"with labels (FineTunedClassifier), or distil it first (ContextualModel.distill)."
+                f"Expected word vectors to train further, got a contextual model: {source!r}. "
+                f"Train it with labels (FineTunedClassifier), or distil it first "
+                f"(ContextualModel.distill)."
             )
-        how = Continuation(
+        config = Continuation(
             epochs=self.epochs,
             pull=self.pull,
             window=self.window,
@@ -197,20 +196,12 @@ class ContinuedVectors(VectorsEstimator):
             seed=draw_seed(self.random_state),
             n_threads=effective_n_jobs(self.n_jobs),
         )
-        self.vectors_ = continue_training(source, self._split(texts, source), how)
-        return self
-
-    def _split(self, texts: list[str], source: PretrainedVectors) -> list[list[str]]:
-        """The tokens of each text, as the source writes them."""
-        splitting = Splitting(
+        tokenization = Tokenization(
             self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True
         )
-        tokens, token_ids = splitting(texts, [source])
-        if splitting.folds_case([source]):
-            found = (source.words.find(tokens) >= 0).tolist()
-            tokens = [t if known else t.lower() for t, known in zip(tokens, found, strict=True)]
-        words = np.array(tokens, dtype=object)[token_ids.ids]
-        return [part.tolist() for part in np.split(words, token_ids.offsets[1:-1])]
+        sentences = split_for_vectors(texts, source, tokenization)
+        self.vectors_ = continue_training(source, sentences, config)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

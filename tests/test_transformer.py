@@ -213,7 +213,9 @@ def test_a_pattern_that_does_not_compile_is_refused():
 
 
 def test_a_tokenizer_that_gives_no_strings_is_refused_with_a_cure():
-    with pytest.raises(TypeError, match=r"The tokenizer must give strings, got int: 1. For spaCy"):
+    with pytest.raises(
+        TypeError, match=r"The tokenizer must return strings, got int: 1. For spaCy"
+    ):
         fit(tokenizer=lambda text: [1])
 
 

@@ -14,7 +14,7 @@ class LinearBag(nn.Module):
     """Linear model on the two blocks of a design matrix.
 
     ``logits = sparse @ token_weights + dense @ head + intercept``: see
-    :class:`~sklearn_transfer.text.features.BagFeatures`. Zero token weights are feature
+    :class:`~sklearn_transfer.text.bag_features.BagFeatures`. Zero token weights are feature
     extraction. All parameters start at zero.
 
     Parameters

@@ -1,4 +1,4 @@
-"""How much of texts the pretrained vectors know."""
+"""Coverage: the share of the tokens of texts that pretrained models can use."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ _ENOUGH = 0.5
 _N_NAMED = 5
 
 
-def find_known(
+def has_vector(
     tokens: Sequence[str],
     sources: Sequence[PretrainedVectors],
     *,
     fold_case: bool,
     are_tokens: bool = False,
 ) -> NDArray[np.bool_]:
-    """Whether any source has a vector for a token.
+    """Mark the tokens that have a vector in any source.
 
     Parameters
     ----------
     tokens : sequence of str, length n
     sources : sequence of PretrainedVectors
     fold_case : bool
-        Whether the lower-cased form of a token counts too.
+        Accept the vector of the lower-cased token.
     are_tokens : bool, default=False
-        Whether the sources' own tokenizer gave them.
+        The tokens come from the tokenizer of the sources.
 
     Returns
     -------
     ndarray of bool, shape (n,)
     """
-    known = np.zeros(len(tokens), dtype=bool)
+    covered = np.zeros(len(tokens), dtype=bool)
     for source in sources:
-        known |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)
-    return known
+        covered |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)
+    return covered
 
 
 def measure_coverage(
-    tokens: Sequence[str], token_ids: TokenIds, known: NDArray[np.bool_], oov: OutOfVocabulary
+    tokens: Sequence[str], token_ids: TokenIds, covered: NDArray[np.bool_], oov: OutOfVocabulary
 ) -> float:
     """The share of the tokens of texts that have a pretrained vector.
 
@@ -56,10 +56,10 @@ def measure_coverage(
     tokens : sequence of str, length n_distinct
     token_ids : TokenIds
         Positions in `tokens`.
-    known : ndarray of bool, shape (n_distinct,)
-        See :func:`find_known`.
+    covered : ndarray of bool, shape (n_distinct,)
+        The tokens with a vector, see :func:`has_vector`.
     oov : {"ignore", "subword", "hash"}
-        What becomes of the others.
+        Treatment of the other tokens.
 
     Returns
     -------
@@ -69,18 +69,18 @@ def measure_coverage(
     Warns
     -----
     UserWarning
-        Under a half, where the others are ignored; names the most frequent of them.
+        Below one half, if the other tokens are ignored; the message names the most frequent.
     """
     if not len(token_ids.ids):
         return 0.0
     times = np.bincount(token_ids.ids, minlength=len(tokens))
-    share = float(times[known].sum() / times.sum())
+    share = float(times[covered].sum() / times.sum())
     if share < _ENOUGH and oov == "ignore":
-        unknown = np.flatnonzero(~known)
-        often = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
+        unknown = np.flatnonzero(~covered)
+        frequent = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
         warnings.warn(
             f"Only {share:.0%} of the tokens of the training texts have a pretrained vector. The "
-            f"most frequent without one: {', '.join(repr(tokens[i]) for i in often.tolist())}. Are "
+            f"most frequent without one: {', '.join(repr(tokens[i]) for i in frequent)}. Are "
             f"the vectors of another language, or the texts not split into words (tokenizer=)? "
             f"oov='hash' gives every word a vector.",
             UserWarning,
@@ -90,7 +90,7 @@ def measure_coverage(
 
 
 def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> float:
-    """The share of the tokens of texts that contextual models read, the least of them.
+    """The share of the tokens of texts that contextual models read; the smallest of several.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> 
     Warns
     -----
     UserWarning
-        Under a half; says how many texts are cut off, and at which length.
+        Below one half; the message gives the number of truncated texts and the maximum length.
     """
     shares = []
     for model in models:
@@ -116,8 +116,8 @@ def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> 
             warnings.warn(
                 f"Only {shares[-1]:.0%} of the tokens of the training texts are read: "
                 f"{np.count_nonzero(n_tokens > read)} of {len(texts)} texts have more than the "
-                f"{model.max_tokens} tokens of {model!r}, and what is beyond is cut off. Split "
-                f"long texts, or use a model that reads more.",
+                f"{model.max_tokens} tokens of {model!r}, and are truncated. Split long texts, or "
+                f"use a model with a larger maximum length.",
                 UserWarning,
                 stacklevel=levels_to_caller(),
             )

@@ -34,10 +34,10 @@ class Design:
         return Design(self.sparse[rows], self.dense[rows], self.bounds)
 
     def unseen(self, rows: NDArray[np.int64]) -> Design:
-        """Some of the samples as they would be if the others alone had been learned from.
+        """Some of the samples, as if the features had been learned from the other samples only.
 
-        Columns that occur in none of the others are left out, and the rows of each block scaled to
-        the length that they had.
+        Columns that occur in no other sample are zero, and the rows of each block are scaled to
+        their previous length.
 
         Parameters
         ----------
@@ -49,9 +49,9 @@ class Design:
         """
         sparse = self.sparse[rows]
         n_columns = sparse.shape[1]
-        everywhere = np.bincount(self.sparse.indices, minlength=n_columns)
-        known = everywhere > np.bincount(sparse.indices, minlength=n_columns)
-        values = sparse.data * known[sparse.indices]
+        n_entries = np.bincount(self.sparse.indices, minlength=n_columns)
+        in_others = n_entries > np.bincount(sparse.indices, minlength=n_columns)
+        values = sparse.data * in_others[sparse.indices]
         row = np.repeat(np.arange(len(rows)), np.diff(sparse.indptr))
         for start, stop in pairwise(self.bounds):
             inside = (sparse.indices >= start) & (sparse.indices < stop)

@@ -1,32 +1,52 @@
-"""Counts of words, word n-grams and character n-grams, by arrays."""
+"""Word n-grams and character n-grams of texts, counted by array operations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..vectors.table.vocabulary import Vocabulary, character_ngrams, pack, pack_slices
+from ..vectors.table.vocabulary import to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
+_Integer = TypeVar("_Integer", bound=np.integer)
 
 
-def as_index(array: Integers, size: int) -> NDArray[np.integer]:
+def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
     """An index array of the smallest type for `size` elements, which SciPy then keeps."""
     return array.astype(np.int32 if size < 2**31 else np.int64, copy=False)
 
 
+def count_keys(keys: NDArray[_Integer]) -> tuple[NDArray[_Integer], Integers]:
+    """The distinct keys, sorted, and the number of times that each occurs; sorts `keys`."""
+    keys.sort()
+    is_first = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
+    bounds = is_first.nonzero()[0]
+    return keys[bounds[:-1]], bounds[1:] - bounds[:-1]
+
+
+def count_distinct(
+    token_ids: TokenIds, n_tokens: int
+) -> tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.integer]]:
+    """The data, indices and pointer of a CSR matrix of counts, shape (n_texts, n_tokens)."""
+    size = max(len(token_ids.ids), len(token_ids) * n_tokens + 1)
+    rows = as_index(np.arange(len(token_ids) + 1) * n_tokens, size)
+    keys, times = count_keys(rows[:-1].repeat(token_ids.lengths) + token_ids.ids)
+    pointer = keys.searchsorted(rows)
+    token = keys - rows[:-1].repeat(pointer[1:] - pointer[:-1])
+    size = max(len(keys), n_tokens)
+    return times.astype(np.float32), as_index(token, size), as_index(pointer, size)
+
+
 def count_tokens(token_ids: TokenIds, n_tokens: int) -> csr_array:
-    """How often each token occurs in each text, float32, shape (n_texts, n_tokens)."""
-    ones = np.ones(len(token_ids.ids), dtype=np.float32)
-    # Copies, because sum_duplicates works in place.
-    arrays = (ones, token_ids.ids.copy(), as_index(token_ids.offsets.copy(), len(ones)))
-    counts = csr_array(arrays, shape=(len(token_ids), n_tokens))
-    counts.sum_duplicates()
-    return counts
+    """Counts of each token in each text, float32, shape (n_texts, n_tokens)."""
+    return csr_array(count_distinct(token_ids, n_tokens), shape=(len(token_ids), n_tokens))
 
 
 def document_frequency(
@@ -36,16 +56,26 @@ def document_frequency(
     weight = None
     if sample_weight is not None:
         weight = np.repeat(sample_weight, np.diff(counts.indptr))
-    found = np.bincount(counts.indices, weights=weight, minlength=counts.shape[1])
-    return found.astype(np.float64)
+    frequency = np.bincount(counts.indices, weights=weight, minlength=counts.shape[1])
+    return frequency.astype(np.float64)
+
+
+def _search(learned: NDArray[np.integer], keys: NDArray[np.integer]) -> Integers:
+    """The position of each key among the learned ones, which are sorted; -1 if it is not there."""
+    if not len(learned):
+        return np.full(len(keys), -1)
+    order = keys.argsort()  # in order, a search stays in the processor's cache
+    position = np.empty(len(keys), dtype=np.int64)
+    position[order] = learned.searchsorted(keys[order])
+    return np.where(learned.take(position, mode="clip") == keys, position, -1)
 
 
 class WordNgrams:
     """The word n-grams of a collection of texts, as columns.
 
     An n-gram is an (n-1)-gram and one more token, so its key is the integer
-    ``column * n_tokens + token``. One sort of the pairs of key and text gives the distinct n-grams,
-    in how many texts they occur and how often.
+    ``column * n_tokens + token``. One sort of the pairs of key and text gives the distinct n-grams
+    and their counts.
 
     Parameters
     ----------
@@ -77,106 +107,87 @@ class WordNgrams:
         """
         self._keys: list[Integers] = []
         counts = []
-        grams = self._unigrams(token_ids)
+        shorter = self._unigrams(token_ids)
         for n in range(2, self.max_n + 1):
-            grams = self._lengthen(token_ids, grams, n)
+            grams = self._lengthen(token_ids, shorter, n)
             keys, text, times = _count_pairs(grams, token_ids)
             new = np.diff(keys, prepend=-1) != 0
             column = np.cumsum(new) - 1
             kept = np.bincount(column, weights=sample_weight[text]) >= min_df
             self._keys.append(keys[new][kept])
             column = np.where(kept, np.cumsum(kept) - 1, -1)[column]
-            counts.append(self._matrix(column, text, times, len(token_ids), n))
+            counts.append(_matrix(column, text, times, (len(token_ids), int(kept.sum()))))
             if n < self.max_n:
-                grams = self._find(grams, n)
+                shorter = _search(self._keys[-1], grams)
         return counts
 
-    def count(self, token_ids: TokenIds) -> list[csr_array]:
-        """Count the n-grams that were learned, as in `fit_count`."""
-        counts = []
-        grams = self._unigrams(token_ids)
-        for n in range(2, self.max_n + 1):
-            grams = self._lengthen(token_ids, grams, n)
-            keys, text, times = _count_pairs(grams, token_ids)
-            counts.append(self._matrix(self._find(keys, n), text, times, len(token_ids), n))
-            if n < self.max_n:
-                grams = self._find(grams, n)
-        return counts
+    def find(self, token_ids: TokenIds) -> list[Integers]:
+        """Find the learned n-grams in other texts.
 
-    def tokens_of(self, n: int) -> NDArray[np.int32]:
-        """The token ids of every n-gram of length n, shape (n_columns, n)."""
-        keys = self._keys[n - 2]
-        last = (keys % self.n_tokens).astype(np.int32)[:, None]
-        shorter = keys // self.n_tokens
-        first = shorter[:, None] if n == 2 else self.tokens_of(n - 1)[shorter]
-        return np.concatenate([first.astype(np.int32), last], axis=1)
+        Parameters
+        ----------
+        token_ids : TokenIds
 
-    # What begins at each position of the texts, shape (n_positions,): a column or a key, or -1.
+        Returns
+        -------
+        list of ndarray of int64, shape (n_tokens,)
+            For each length from 2 to `max_n`, the column of the n-gram that begins at each token;
+            -1 if it was not learned.
+        """
+        columns = [self._unigrams(token_ids)]
+        for n, keys in enumerate(self._keys, start=2):
+            columns.append(_search(keys, self._lengthen(token_ids, columns[-1], n)))
+        return columns[1:]
 
     def _unigrams(self, token_ids: TokenIds) -> Integers:
         return np.where(token_ids.ids < self.n_tokens, token_ids.ids, np.int64(-1))
 
     def _lengthen(self, token_ids: TokenIds, columns: Integers, n: int) -> Integers:
-        """Keys of n-grams from the columns of the (n-1)-grams that they begin with."""
+        """Keys of n-grams from the columns of the (n-1)-grams that they begin with; or -1."""
         last = token_ids.ids[n - 1 :]
-        ends = np.ones(len(columns), dtype=bool)
-        ends[: len(last)] = (columns[: len(last)] < 0) | (last >= self.n_tokens)
-        for back in range(1, n):
-            before = token_ids.offsets[1:] - back
-            ends[before[before >= 0]] = True
         keys = columns * self.n_tokens
         keys[: len(last)] += last
-        keys[ends] = -1
+        keys[: len(last)][last >= self.n_tokens] = -1
+        keys[columns < 0] = -1
+        for back in range(1, n):
+            before = token_ids.offsets[1:] - back
+            keys[before[before >= 0]] = -1
         return keys
 
-    def _find(self, keys: Integers, n: int) -> Integers:
-        """The column of each key; -1 where it was not learned."""
-        known = self._keys[n - 2]
-        column = np.searchsorted(known, keys)
-        found = column < len(known)
-        found[found] = known[column[found]] == keys[found]
-        return np.where(found, column, -1)
 
-    def _matrix(
-        self, column: Integers, text: Integers, times: Integers, n_texts: int, n: int
-    ) -> csr_array:
-        """Counts from triples sorted by column, then text; column -1 is left out."""
-        known = column >= 0
-        column, text, times = column[known], text[known], times[known]
-        n_columns = len(self._keys[n - 2])
-        pointer = np.zeros(n_columns + 1, dtype=np.int64)
-        np.cumsum(np.bincount(column, minlength=n_columns), out=pointer[1:])
-        size = max(len(times), n_texts)
-        arrays = (times.astype(np.float32), as_index(text, size), as_index(pointer, size))
-        return csc_array(arrays, shape=(n_texts, n_columns)).tocsr()
+def _matrix(column: Integers, text: Integers, times: Integers, shape: tuple[int, int]) -> csr_array:
+    """Counts from triples sorted by column, then text; column -1 is left out."""
+    is_kept = column >= 0
+    column, text, times = column[is_kept], text[is_kept], times[is_kept]
+    pointer = to_offsets(np.bincount(column, minlength=shape[1]))
+    size = max(len(times), shape[0])
+    arrays = (times.astype(np.float32), as_index(text, size), as_index(pointer, size))
+    return csc_array(arrays, shape=shape).tocsr()
 
 
 def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integers, Integers]:
-    """The distinct pairs of a key and the text it is in, sorted, and how often each occurs.
+    """The distinct pairs of a key and its text, sorted, and the count of each.
 
     Parameters
     ----------
-    keys : ndarray of int64, shape (n_positions,)
-        Negative where there is none.
+    keys : ndarray of int64, shape (n_tokens,)
+        Negative keys are left out.
     token_ids : TokenIds
-        Says which text a position is in.
+        The texts of the keys.
 
     Returns
     -------
     keys, text, times : ndarray of int64, shape (n_pairs,)
     """
     used = keys >= 0
-    text = np.repeat(np.arange(len(token_ids)), token_ids.lengths)[used]
+    text = token_ids.text_index[used]
     keys = keys[used]
     shift = len(token_ids).bit_length()
     if int(keys.max(initial=0)).bit_length() + shift <= 63:  # one number holds both
         keys <<= shift
         keys |= text
-        keys.sort()
-        start = np.flatnonzero(np.diff(keys, prepend=-1))
-        times = np.diff(start, append=len(keys))
-        keys = keys[start]
-        return keys >> shift, keys & ((1 << shift) - 1), times
+        pairs, times = count_keys(keys)
+        return pairs >> shift, pairs & ((1 << shift) - 1), times
     order = np.lexsort((text, keys))
     keys, text = keys[order], text[order]
     start = np.flatnonzero(np.diff(keys, prepend=-1) | np.diff(text, prepend=-1))
@@ -186,13 +197,18 @@ def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integer
 class CharNgrams:
     """The character n-grams inside words, with a space at both ends, as columns.
 
-    They are scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the counts of
-    the texts are (texts x words) @ (words x n-grams).
+    They are those of scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the
+    counts of the texts are (texts x words) @ (words x n-grams).
 
     Parameters
     ----------
     min_n, max_n : int
         Lengths in characters.
+
+    Attributes
+    ----------
+    spelling : TokenIds, length n_words
+        The columns of the n-grams of each word that they were learned from.
     """
 
     def __init__(self, min_n: int, max_n: int) -> None:
@@ -211,7 +227,7 @@ class CharNgrams:
         ----------
         words : sequence of str, length n_words
         counts : csr_array, shape (n_texts, n_words)
-            How often each word occurs in each text.
+            Counts of each word in each text.
         sample_weight : ndarray of float, shape (n_texts,)
         min_df : float
             N-grams in texts of a smaller total weight are dropped.
@@ -220,36 +236,33 @@ class CharNgrams:
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
-        text, offsets, word = self._ngrams(words)
-        self.ngrams, column = Vocabulary.unique(text, offsets)
-        found = counts @ self._spell(word, column, len(words))
-        kept = np.flatnonzero(document_frequency(found, sample_weight) >= min_df)
-        self.ngrams = self.ngrams.take(kept)
-        return csr_array(found[:, kept])
+        column: dict[str, int] = {}
+        spelling = _as_token_ids(
+            [[column.setdefault(gram, len(column)) for gram in self._cut(w)] for w in words]
+        )
+        ngram_counts = counts @ count_tokens(spelling, len(column))
+        kept = document_frequency(ngram_counts, sample_weight) >= min_df
+        frequent = (gram for gram, is_kept in zip(column, kept.tolist(), strict=True) if is_kept)
+        self._column = {gram: i for i, gram in enumerate(frequent)}
+        self.spelling = spelling.translate(np.where(kept, np.cumsum(kept) - 1, -1))
+        return csr_array(ngram_counts[:, np.flatnonzero(kept)])
 
-    def count(self, words: Sequence[str], counts: csr_array) -> csr_array:
-        """Count the n-grams that were learned, as in `fit_count`."""
-        text, offsets, word = self._ngrams(words)
-        column = self.ngrams.find_packed(text, offsets)
-        known = column >= 0
-        return csr_array(counts @ self._spell(word[known], column[known], len(words)))
+    def find(self, words: Sequence[str]) -> TokenIds:
+        """The columns of the learned n-grams in each word, repeated where the word repeats one."""
+        column = self._column
+        return _as_token_ids(
+            [[column[gram] for gram in self._cut(word) if gram in column] for word in words]
+        )
 
-    def _spell(self, word: Integers, column: Integers, n_words: int) -> csr_array:
-        """How often each n-gram occurs in each word, shape (n_words, n_columns)."""
-        pointer = np.zeros(n_words + 1, dtype=np.int64)
-        np.cumsum(np.bincount(word, minlength=n_words), out=pointer[1:])
-        column = column[np.argsort(word, kind="stable")]
-        ones = np.ones(len(word), dtype=np.float32)
-        size = max(len(word), n_words, len(self.ngrams))
-        arrays = (ones, as_index(column, size), as_index(pointer, size))
-        return csr_array(arrays, shape=(n_words, len(self.ngrams)))
-
-    def _ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.uint8], Integers, Integers]:
-        """Every n-gram, packed, and the position of its word."""
-        text, offsets = pack(f" {word} " for word in words)
-        start, stop, word = character_ngrams(text, offsets, self.min_n, self.max_n)
+    def _cut(self, word: str) -> list[str]:
+        spaced = f" {word} "
+        size = len(spaced)
+        lengths = range(self.min_n, min(self.max_n, size) + 1)
         # As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole.
-        short = np.flatnonzero(np.bincount(word, minlength=len(words)) == 0)
-        start, stop = np.append(start, offsets[short]), np.append(stop, offsets[short + 1])
-        word = np.append(word, short)
-        return *pack_slices(text, start, stop), word
+        return [spaced[i : i + n] for n in lengths for i in range(size - n + 1)] or [spaced]
+
+
+def _as_token_ids(rows: list[list[int]]) -> TokenIds:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    offsets = to_offsets(lengths)
+    return TokenIds(np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1])), offsets)

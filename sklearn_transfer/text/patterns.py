@@ -1,4 +1,4 @@
-"""Texts to tokens by a regular expression; ASCII texts by arrays, many at a time."""
+"""Tokens of texts by a regular expression; of ASCII texts, by array operations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
-# Many texts to the tokens of each.
+# From several texts to the tokens of each.
 SplitAll = Callable[[Sequence[str]], Iterator[list[str]]]
 
-# Characters that are held as arrays at a time.
+# Characters that are processed as arrays at a time.
 _CHARACTERS = 1 << 20
 
-# Which ASCII characters are neither in a word nor white space.
+# The ASCII characters that are neither in a word nor white space.
 _MARKS = np.array([re.match(r"[^\w\s]", chr(i)) is not None for i in range(128)])
 
 _WORDS = frozenset([r"\w+", r"(?u)\w+", r"\b\w+\b", r"(?u)\b\w+\b"])
@@ -22,14 +22,14 @@ _WORDS_AND_MARKS = frozenset([r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"])
 
 
 def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
-    r"""The function that finds the matches of a pattern in texts.
+    r"""Make a function that splits texts into the matches of a pattern.
 
     Parameters
     ----------
     token_pattern : str
         Regular expression of a token, with at most one capturing group, which is then the token.
     lowercase : bool
-        Lower-case the texts before.
+        Lower-case the texts before they are split.
 
     Returns
     -------
@@ -43,9 +43,9 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
 
     Notes
     -----
-    For the patterns of words, ``\w+``, and of words and single marks, ``\w+|[^\w\s]``, texts in
-    ASCII are rewritten by array operations so that ``str.split`` gives the same tokens: the marks
-    become spaces, or get one on either side.
+    For the patterns of words, ``\w+``, and of words and single marks, ``\w+|[^\w\s]``, ASCII texts
+    are rewritten by array operations so that ``str.split`` gives the same tokens: the marks become
+    spaces, or are surrounded by spaces.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
         ) from error
     if pattern.groups > 1:
         raise ValueError(
-            f"token_pattern may have one capturing group, got {pattern.groups} in "
+            f"token_pattern must have at most one capturing group, got {pattern.groups} in "
             f"{token_pattern!r}. Write the others as (?:...)."
         )
 
@@ -80,9 +80,9 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
 
 
 def _split_all(
-    texts: Sequence[str], find: Callable[[str], list[str]], spell: bytes, spread: bool
+    texts: Sequence[str], *, find: Callable[[str], list[str]], spell: bytes, spread: bool
 ) -> Iterator[list[str]]:
-    """The tokens of texts: by `find`, or as `_rewrite` spells those in ASCII."""
+    """The tokens of texts: by `find`, and for ASCII texts by `_rewrite`."""
     start = 0
     while start < len(texts):
         stop, size = start, 0
@@ -90,14 +90,14 @@ def _split_all(
             size += len(texts[stop])
             stop += 1
         part = texts[start:stop]
-        in_ascii = _rewrite([text for text in part if text.isascii()], spell, spread)
+        in_ascii = _rewrite([text for text in part if text.isascii()], spell, spread=spread)
         for text in part:
             yield next(in_ascii).split() if text.isascii() else find(text)
         start = stop
 
 
-def _rewrite(texts: list[str], spell: bytes, spread: bool) -> Iterator[str]:
-    """ASCII texts in another spelling and, where `spread`, with spaces around the marks."""
+def _rewrite(texts: list[str], spell: bytes, *, spread: bool) -> Iterator[str]:
+    """Replace the characters of ASCII texts and, if `spread`, put spaces around the marks."""
     written = "".join(texts).encode("ascii").translate(spell)
     end = np.cumsum([len(text) for text in texts], dtype=np.int64)
     if spread:

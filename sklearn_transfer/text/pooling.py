@@ -1,9 +1,9 @@
-"""Token vectors to one vector a text."""
+"""Pooling of token vectors to one vector per text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,25 @@ Pooling = Literal["mean", "sum", "max", "min"]
 _LONG = 512
 
 
+def check_poolings(pooling: Any) -> tuple[Pooling, ...]:
+    """A pooling, or several, as a tuple; ValueError if it is neither."""
+    names = get_args(Pooling)
+    poolings = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    if not poolings or not set(poolings) <= set(names):
+        raise ValueError(
+            f"The 'pooling' parameter must be one of {', '.join(map(repr, names))} or a non-empty "
+            f"tuple of them, got {pooling!r}."
+        )
+    return poolings
+
+
 def pool(
     token_ids: TokenIds,
     vectors: NDArray[np.float32],
     pooling: Sequence[Pooling] = ("mean",),
     weights: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Pool the vectors of each text's tokens.
+    """Pool the vectors of the tokens of each text.
 
     Parameters
     ----------
@@ -53,14 +65,14 @@ def pool(
     if weights is not None:
         vectors = vectors * weights[:, None]
     total = None
-    for i, how in enumerate(pooling):
+    for i, name in enumerate(pooling):
         block = pooled[:, i * dim : (i + 1) * dim]
-        if how in ("max", "min"):
-            block[:] = _extreme(token_ids, vectors, np.maximum if how == "max" else np.minimum)
+        if name in ("max", "min"):
+            block[:] = _extreme(token_ids, vectors, np.maximum if name == "max" else np.minimum)
             continue
         if total is None:
             total = _sum(token_ids, vectors)
-        if how == "sum":
+        if name == "sum":
             block[:] = total
         else:
             np.divide(
@@ -86,9 +98,9 @@ def _extreme(
     for text in np.flatnonzero(lengths > _LONG):
         for start in range(starts[text], token_ids.offsets[text + 1], 1 << 16):
             stop = min(start + (1 << 16), int(token_ids.offsets[text + 1]))
-            found = extremum.reduce(vectors[token_ids.ids[start:stop]], axis=0)
-            result[text] = found if start == starts[text] else extremum(result[text], found)
-    # The rest by falling length: at each position those that reach so far are a prefix.
+            value = extremum.reduce(vectors[token_ids.ids[start:stop]], axis=0)
+            result[text] = value if start == starts[text] else extremum(result[text], value)
+    # The other texts in order of decreasing length: those with a token at a position are a prefix.
     short = np.flatnonzero((lengths > 0) & (lengths <= _LONG))
     short = short[np.argsort(-lengths[short], kind="stable")]
     if len(short):
@@ -136,13 +148,13 @@ def sif(frequency: NDArray[np.floating], a: float = 1e-3) -> NDArray[np.float32]
 
 
 def common_components(features: NDArray[np.float32], n_components: int) -> NDArray[np.float32]:
-    """The directions that pooled texts have in common.
+    """Find the directions that pooled texts have in common.
 
     Parameters
     ----------
     features : ndarray of float32, shape (n_texts, n_features)
     n_components : int
-        At most ``min(n_texts, n_features)`` come back.
+        At most ``min(n_texts, n_features)`` are returned.
 
     Returns
     -------
@@ -153,9 +165,10 @@ def common_components(features: NDArray[np.float32], n_components: int) -> NDArr
     gram = features.T.astype(np.float64) @ features.astype(np.float64)
     _, vectors = np.linalg.eigh(gram)
     n = min(n_components, len(features))
-    found = vectors[:, ::-1][:, :n].T
-    largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
-    return (found * np.where(largest < 0, -1.0, 1.0)).astype(np.float32)
+    components = vectors[:, ::-1][:, :n].T
+    position = np.abs(components).argmax(axis=1)[:, None]
+    largest = np.take_along_axis(components, position, axis=1)
+    return (components * np.where(largest < 0, -1.0, 1.0)).astype(np.float32)
 
 
 def remove_components(

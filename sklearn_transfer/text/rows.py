@@ -1,4 +1,4 @@
-"""Texts to rows of a table that is trained: the pretrained vectors of the words that occur."""
+"""Texts as rows of a trainable table: the pretrained vectors of the words that occur."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from scipy.sparse import csr_array
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import find_known, measure_coverage
-from .tokens import Splitting, TokenIds
-from .weights import TokenWeights, Weighting
+from .coverage import has_vector, measure_coverage
+from .ngrams import count_tokens
+from .tokens import TokenIds, Tokenization
+from .weights import Weighting, learn_term_weights
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Bags:
     Attributes
     ----------
     token_ids : TokenIds, length n_texts
-        Row numbers; those from the table's length on are rows of `extra`.
+        Row numbers; numbers from the length of the table on are rows of `extra`.
     weights : ndarray of float32, shape (n_rows + n_extra,)
         Weight of each row.
     extra : ndarray of float32, shape (n_extra, dim)
@@ -44,25 +45,24 @@ class Bags:
 
 
 class WordRows:
-    """The rows of a trainable table: a row for each word of the training texts.
+    """A trainable table with one row per word of the training texts.
 
     Parameters
     ----------
     sources : sequence of PretrainedVectors
-        What they know of a word is concatenated.
-    splitting : Splitting
+        Their vectors of a word are concatenated.
+    tokenization : Tokenization
     weighting : {"idf", "sif"} or None
         Weight of a word, learned from the first texts.
     oov : {"ignore", "subword", "hash"}
-        Where the row of a word without a pretrained vector starts: at zero, at the mean of its
-        n-grams, at a random vector. With "ignore", such a word outside the training texts is left
-        out.
+        Initial row of a word without a pretrained vector: zero, the mean of its n-grams, or a
+        random vector. With "ignore", such a word outside the training texts is left out.
 
     Attributes
     ----------
     vocabulary : Vocabulary, length n_rows
     rows : ndarray of float32, shape (n_rows, dim)
-        Where the rows of the first texts start.
+        Initial rows of the words of the first texts.
     coverage : float
         Share of the tokens of the first texts that have a pretrained vector.
     dim : int
@@ -71,12 +71,12 @@ class WordRows:
     def __init__(
         self,
         sources: Sequence[PretrainedVectors],
-        splitting: Splitting,
+        tokenization: Tokenization,
         *,
         weighting: Weighting = None,
         oov: OutOfVocabulary = "ignore",
     ) -> None:
-        self.sources, self.splitting = tuple(sources), splitting
+        self.sources, self.tokenization = tuple(sources), tokenization
         self.weighting, self.oov = weighting, oov
         self.vocabulary = Vocabulary([])
         self.dim = sum(source.dim for source in self.sources)
@@ -84,10 +84,10 @@ class WordRows:
     def fit_transform(
         self,
         texts: Sequence[str],
-        membership: csr_array | None,
+        membership: csr_array | None,  # noqa: ARG002 (the protocol of inputs)
         sample_weight: NDArray[np.floating],
     ) -> Bags:
-        """Learn the words of the first texts; sets `rows`.
+        """Learn the words of the first texts, and set `rows`.
 
         Parameters
         ----------
@@ -100,22 +100,22 @@ class WordRows:
         -------
         Bags, length n_texts
         """
-        tokens, token_ids = self.splitting(texts, self.sources)
-        self._token_weights = TokenWeights(
-            self.weighting, Vocabulary(tokens), token_ids, sample_weight
-        )
-        known = find_known(tokens, self.sources, fold_case=self._folds_case)
-        self.coverage = measure_coverage(tokens, token_ids, known, self.oov)
+        tokens, token_ids = self.tokenization.split(texts, self.sources)
+        self._weighted_tokens = Vocabulary(tokens)
+        counts = count_tokens(token_ids, len(tokens))
+        self._term_weights = learn_term_weights(self.weighting, token_ids, counts, sample_weight)
+        covered = has_vector(tokens, self.sources, fold_case=self._folds_case)
+        self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         self.rows = self._extend(tokens)
         return self.transform(texts)
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Add rows for the words of more texts; where they start, shape (n_new, dim)."""
-        tokens, _ = self.splitting(texts, self.sources)
+        """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""
+        tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 
     def transform(self, texts: Sequence[str]) -> Bags:
-        """Texts as rows.
+        """Transform texts to row numbers.
 
         Parameters
         ----------
@@ -125,21 +125,22 @@ class WordRows:
         -------
         Bags, length n_texts
         """
-        tokens, token_ids = self.splitting(texts, self.sources)
+        tokens, token_ids = self.tokenization.split(texts, self.sources)
         row = self.vocabulary.find(tokens, fold_case=self._folds_case)
         unseen = np.flatnonzero(row < 0)
-        vectors, known = self._vectors([tokens[i] for i in unseen.tolist()])
-        row[unseen[known]] = len(self.vocabulary) + np.arange(np.count_nonzero(known))
-        weights = np.ones(len(self.vocabulary) + np.count_nonzero(known), dtype=np.float32)
+        vectors, covered = self._vectors([tokens[i] for i in unseen.tolist()])
+        extra = vectors[covered]
+        row[unseen[covered]] = len(self.vocabulary) + np.arange(len(extra))
+        weights = np.ones(len(self.vocabulary) + len(extra), dtype=np.float32)
         if self.weighting is not None:
-            weights[row[row >= 0]] = self._token_weights(tokens, fold_case=self._folds_case)[
-                row >= 0
-            ]
-        return Bags(token_ids.translate(row), weights, vectors[known])
+            has_row = row >= 0
+            token = self._weighted_tokens.find(tokens, fold_case=self._folds_case)
+            weights[row[has_row]] = self._term_weights[token[has_row]]
+        return Bags(token_ids.translate(row), weights, extra)
 
     @property
     def _folds_case(self) -> bool:
-        return self.splitting.folds_case(self.sources)
+        return self.tokenization.folds_case(self.sources)
 
     def _extend(self, tokens: list[str]) -> NDArray[np.float32]:
         new = self.vocabulary.find(tokens) < 0
@@ -148,13 +149,14 @@ class WordRows:
         return self._vectors(words)[0]
 
     def _vectors(self, words: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """What the sources know, shape (n, dim), and whether any knows a word, shape (n,)."""
+        """Pretrained vectors, shape (n, dim), and a mask of the words that have one, shape (n,)."""
         vectors = np.zeros((len(words), self.dim), dtype=np.float32)
-        known = np.zeros(len(words), dtype=bool)
+        covered = np.zeros(len(words), dtype=bool)
         start = 0
         for source in self.sources:
-            index, found = source.look_up(words, fold_case=self._folds_case, oov=self.oov)
-            vectors[index >= 0, start : start + source.dim] = found[index[index >= 0]]
-            known |= index >= 0
+            index, rows = source.look_up(words, fold_case=self._folds_case, oov=self.oov)
+            has_row = index >= 0
+            vectors[has_row, start : start + source.dim] = rows[index[has_row]]
+            covered |= has_row
             start += source.dim
-        return vectors, known
+        return vectors, covered

@@ -1,11 +1,13 @@
-"""Texts to token ids: each distinct text is split once in a process."""
+"""Tokenization: texts to token ids, each distinct text once per process."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain, pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
-from ..vectors.table.vocabulary import ragged_arange
+from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .patterns import SplitAll, split_by_pattern
 
 TOKEN_PATTERN = r"(?u)\b\w+\b"
@@ -22,14 +24,15 @@ Lowercase = bool | Literal["auto"]
 Splitter = Callable[[str], Iterable[str]]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-# What a process keeps of the texts it has split, in bytes (about), for each of the last tokenizers.
+# Bytes that the cache of each of the last tokenizers may hold between calls.
 _CACHE_BYTES = 256 << 20
 _N_TOKENIZERS = 4
+_INT_BYTES = sys.getsizeof(1 << 20)
 
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The tokens of texts as numbers, without padding.
+    """Token ids of several texts, ragged: there is no padding.
 
     Attributes
     ----------
@@ -57,24 +60,43 @@ class TokenIds:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, shape (n_texts,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @property
+    def text_index(self) -> NDArray[np.int64]:
+        """The number of the text of each token, shape (n_tokens,)."""
+        return np.arange(len(self)).repeat(self.lengths)
+
+    def split(self, n_tokens: int) -> list[TokenIds]:
+        """Consecutive texts in parts of about `n_tokens` tokens."""
+        if len(self.ids) <= n_tokens:
+            return [self]
+        cuts = np.flatnonzero(np.diff(self.offsets[:-1] // n_tokens)) + 1
+        return [
+            TokenIds(
+                self.ids[self.offsets[i] : self.offsets[j]],
+                self.offsets[i : j + 1] - self.offsets[i],
+            )
+            for i, j in pairwise([0, *cuts.tolist(), len(self)])
+        ]
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> TokenIds:
         """The tokens of some of the texts, in the order given."""
-        starts, lengths = self.offsets[:-1][texts], self.lengths[texts]
-        return TokenIds(self.ids[ragged_arange(starts, lengths)], _offsets(lengths))
+        starts = self.offsets[:-1][texts]
+        lengths = self.offsets[1:][texts] - starts
+        return TokenIds(self.ids[ragged_arange(starts, lengths)], to_offsets(lengths))
 
     def distinct(self, n_ids: int) -> tuple[TokenIds, NDArray[np.int64]]:
-        """The ids as positions among the distinct ones, and those, sorted: all below `n_ids`."""
+        """The ids, all below `n_ids`, as positions among the distinct ids, and those, sorted."""
         if 10 * len(self.ids) < n_ids:
             rows, inverse = np.unique(self.ids, return_inverse=True)
             return TokenIds(inverse.astype(np.int32), self.offsets), rows.astype(np.int64)
         occurs = np.zeros(n_ids, dtype=bool)
         occurs[self.ids] = True
-        found = np.flatnonzero(occurs)
+        distinct = np.flatnonzero(occurs)
         position = np.empty(n_ids, dtype=np.int32)
-        position[found] = np.arange(len(found), dtype=np.int32)
-        return TokenIds(position[self.ids], self.offsets), found
+        position[distinct] = np.arange(len(distinct), dtype=np.int32)
+        return TokenIds(position[self.ids], self.offsets), distinct
 
     def thin(self, share: float, generator: np.random.Generator) -> TokenIds:
         """Keep each token with probability `share`."""
@@ -82,7 +104,7 @@ class TokenIds:
 
     def only(self, kept: NDArray[np.bool_]) -> TokenIds:
         """The tokens where `kept`, shape (n_tokens,), is true."""
-        return TokenIds(self.ids[kept], _offsets(kept)[self.offsets])
+        return TokenIds(self.ids[kept], to_offsets(kept)[self.offsets])
 
     def translate(self, new_ids: NDArray[np.integer]) -> TokenIds:
         """Replace every id ``i`` by ``new_ids[i]``, and drop it where that is negative."""
@@ -92,11 +114,7 @@ class TokenIds:
         return translated if kept.all() else translated.only(kept)
 
 
-def _offsets(lengths: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-
-
-class _Lexicon(dict[str, int]):
+class _TokenNumbers(dict[str, int]):
     """Token to id; a new token takes the next id."""
 
     def __init__(self) -> None:
@@ -109,33 +127,34 @@ class _Lexicon(dict[str, int]):
 
 
 class Tokenizer:
-    """Splits texts, and remembers what it has split.
+    """Split texts into tokens, with a cache of the texts that were split before.
 
     Parameters
     ----------
     split_all : callable
         ``split_all(texts)`` iterates over the tokens of each text. It must give the same for the
         same text.
+    max_bytes : int, default=256 MB
+        The cache is emptied after a call that leaves it larger.
 
     Notes
     -----
-    The memory is a cache of token ids by text, shared by all estimators that split alike and
-    bounded to some 256 MB (a full cache is dropped). It knows nothing of vectors or models, so the
-    folds and candidates of a search split each text once. Calls from several threads take turns:
-    splitting holds Python's interpreter lock anyway.
+    The cache holds token ids by text. All estimators with the same tokenization share it: it does
+    not depend on vectors or models, so that the folds and candidates of a search split each text
+    once. Calls from several threads take turns: splitting holds Python's interpreter lock anyway.
     """
 
-    def __init__(self, split_all: SplitAll) -> None:
-        self._split_all = split_all
+    def __init__(self, split_all: SplitAll, max_bytes: int = _CACHE_BYTES) -> None:
+        self._split_all, self._max_bytes = split_all, max_bytes
         self._lock = threading.Lock()
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
-        self._lexicon = _Lexicon()
+    def _clear(self) -> None:
+        self._numbers = _TokenNumbers()
         self._entries: dict[str, int] = {}
         self._ids = np.empty(1024, dtype=np.int32)
         self._offsets = np.zeros(64, dtype=np.int64)
-        self._bytes = 0
+        self._string_bytes = 0
 
     def __call__(
         self, texts: Sequence[str], max_tokens: int | None = None
@@ -146,7 +165,7 @@ class Tokenizer:
         ----------
         texts : sequence of str, length n_texts
         max_tokens : int, default=None
-            What follows in a text is left out.
+            Longer texts are truncated.
 
         Returns
         -------
@@ -156,33 +175,47 @@ class Tokenizer:
             Positions in `tokens`.
         """
         with self._lock:
-            if self._bytes > _CACHE_BYTES:
-                self._forget()
             new = [text for text in dict.fromkeys(texts) if text not in self._entries]
-            for text, words in zip(new, self._split_all(new), strict=True):
-                self._remember(text, words)
+            if new:
+                self._remember(new)
             entries = np.fromiter(map(self._entries.__getitem__, texts), np.int64, len(texts))
             start, stop = self._offsets[entries], self._offsets[entries + 1]
             if max_tokens is not None:
                 stop = np.minimum(stop, start + max_tokens)
-            ids, distinct = _renumber(
-                self._ids[ragged_arange(start, stop - start)], len(self._lexicon)
-            )
-            tokens = [self._lexicon.tokens[i] for i in distinct.tolist()]
-        return tokens, TokenIds(ids, _offsets(stop - start))
+            ids = self._ids[ragged_arange(start, stop - start)]
+            ids, distinct = _renumber(ids, len(self._numbers))
+            tokens = [self._numbers.tokens[i] for i in distinct]
+            if self.nbytes > self._max_bytes:
+                self._clear()
+        return tokens, TokenIds(ids, to_offsets(stop - start))
 
-    def _remember(self, text: str, tokens: list[str]) -> None:
-        n_known = len(self._lexicon)
-        ids = np.fromiter(map(self._lexicon.__getitem__, tokens), np.int32, len(tokens))
-        entry = len(self._entries)
-        start = int(self._offsets[entry])
-        stop = start + len(ids)
-        self._ids = _grown(self._ids, stop)
-        self._offsets = _grown(self._offsets, entry + 2)
-        self._ids[start:stop] = ids
-        self._offsets[entry + 1] = stop
-        self._entries[text] = entry
-        self._bytes += 200 + len(text) + 4 * len(ids) + 150 * (len(self._lexicon) - n_known)
+    @property
+    def nbytes(self) -> int:
+        """Size of the cache in bytes: strings, numbers and their tables."""
+        tables = map(sys.getsizeof, (self._entries, self._numbers, self._numbers.tokens))
+        integers = _INT_BYTES * (len(self._entries) + len(self._numbers))
+        return self._string_bytes + sum(tables) + integers + self._ids.nbytes + self._offsets.nbytes
+
+    def _remember(self, texts: list[str]) -> None:
+        """Split new texts; the cache is as before if that fails."""
+        lengths: list[int] = []
+
+        def split() -> Iterator[Sequence[str]]:
+            for words in self._split_all(texts):
+                lengths.append(len(words))
+                yield words
+
+        n_tokens, n_texts = len(self._numbers), len(self._entries)
+        number = map(self._numbers.__getitem__, chain.from_iterable(split()))
+        ids = np.fromiter(number, np.int32)
+        offsets = self._offsets[n_texts] + to_offsets(np.array(lengths))
+        self._ids = _grown(self._ids, int(offsets[-1]))
+        self._offsets = _grown(self._offsets, n_texts + len(offsets))
+        self._ids[offsets[0] : offsets[-1]] = ids
+        self._offsets[n_texts : n_texts + len(offsets)] = offsets
+        self._entries.update(zip(texts, range(n_texts, n_texts + len(texts)), strict=True))
+        for strings in (texts, self._numbers.tokens[n_tokens:]):
+            self._string_bytes += sum(map(sys.getsizeof, strings))
 
 
 def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
@@ -192,21 +225,19 @@ def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
     return np.concatenate([array, np.zeros(max(size, 2 * len(array)) - len(array), array.dtype)])
 
 
-def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], list[int]]:
     """Number ids by first occurrence.
 
     Returns
     -------
     new_ids : ndarray of int32, shape (n_tokens,)
-    distinct : ndarray of int64, shape (n_distinct,)
-        ``distinct[new_ids]`` equals `ids`.
+    distinct : list of int, length n_distinct
+        ``distinct[new_ids[i]]`` equals ``ids[i]``.
     """
     if 10 * len(ids) < n_ids:  # a few texts among all that the process has seen
-        found, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty(len(order), dtype=np.int32)
-        rank[order] = np.arange(len(order), dtype=np.int32)
-        return rank[inverse], found[order].astype(np.int64)
+        number: dict[int, int] = {}
+        new_ids = [number.setdefault(i, len(number)) for i in ids.tolist()]
+        return np.array(new_ids, dtype=np.int32), list(number)
     # In an assignment with repeated indices the last one stays: the first occurrence, backwards.
     first_of = np.full(n_ids, -1, dtype=np.int64)
     first_of[ids[::-1]] = np.arange(len(ids) - 1, -1, -1)
@@ -214,22 +245,22 @@ def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], ND
     distinct = present[np.argsort(first_of[present])]
     new = np.empty(n_ids, dtype=np.int32)
     new[distinct] = np.arange(len(distinct), dtype=np.int32)
-    return new[ids], distinct
+    return new[ids], distinct.tolist()
 
 
 def find_tokenizer(
     tokenizer: Splitter | TableTokenizer | None, token_pattern: str, *, lowercase: bool
 ) -> Tokenizer:
-    """The process's tokenizer of these settings.
+    """The tokenizer of these parameters, which is shared within the process.
 
     Parameters
     ----------
     tokenizer : callable, TableTokenizer or None
-        From a text to its tokens; None splits by `token_pattern`.
+        Function from a text to its tokens; None splits by `token_pattern`.
     token_pattern : str
         Regular expression of a token, with at most one capturing group, which is then the token.
     lowercase : bool
-        Lower-case the text before, or with a callable the tokens after.
+        Lower-case the text before it is split; with a callable, the tokens after.
 
     Returns
     -------
@@ -247,15 +278,15 @@ def find_tokenizer(
     (['to', 'be', 'or', 'not'], [0, 1, 2, 3, 0, 1])
     """
     try:
-        return _shared_tokenizer(tokenizer, token_pattern, lowercase)
+        return _shared_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
     except TypeError:  # a callable that cannot be hashed has no place in the cache
         if tokenizer is None:
             raise
-        return _new_tokenizer(tokenizer, token_pattern, lowercase)
+        return _new_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
 
 
 def _new_tokenizer(
-    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, lowercase: bool
+    tokenizer: Splitter | TableTokenizer | None, token_pattern: str, *, lowercase: bool
 ) -> Tokenizer:
     if isinstance(tokenizer, TableTokenizer):
         split_all = tokenizer.split_all
@@ -264,19 +295,24 @@ def _new_tokenizer(
         )
     if tokenizer is None:
         return Tokenizer(split_by_pattern(token_pattern, lowercase=lowercase))
-    return Tokenizer(partial(map, _checked(tokenizer, lowercase)))
+    return Tokenizer(partial(map, _check_tokens(tokenizer, lowercase=lowercase)))
 
 
 _shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
 
 
-def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
+def clear_token_cache() -> None:
+    """Forget all texts that this process has split."""
+    _shared_tokenizer.cache_clear()
+
+
+def _check_tokens(tokenizer: Splitter, *, lowercase: bool) -> Splitter:
     def split(text: str) -> list[str]:
         tokens = list(tokenizer(text))
         for token in tokens:
             if not isinstance(token, str):
                 raise TypeError(
-                    f"The tokenizer must give strings, got {type(token).__name__}: {token!r}. "
+                    f"The tokenizer must return strings, got {type(token).__name__}: {token!r}. "
                     f"For spaCy: lambda text: [token.text for token in nlp.tokenizer(text)]."
                 )
         return [token.lower() for token in tokens] if lowercase else tokens
@@ -285,20 +321,21 @@ def _checked(tokenizer: Splitter, lowercase: bool) -> Splitter:
 
 
 @dataclass(frozen=True)
-class Splitting:
-    """How texts are split into tokens.
+class Tokenization:
+    """The parameters that say how texts are split into tokens.
 
     Attributes
     ----------
     tokenizer : callable or None
     token_pattern : str
     lowercase : bool or "auto"
-        "auto": the pretrained vectors see each token as it stands where they are cased.
+        "auto" keeps the case of tokens if the pretrained vectors are cased.
     max_tokens : int or None, default=None
-        What follows in a text is not read.
+        Maximum number of tokens per text; longer texts are truncated.
     as_pretrained : bool, default=False
-        Where nothing else is said, and all sources have the same tokenizer, texts are split by it.
-        Else into words, of which such sources take the mean of their tokens' vectors.
+        Split texts by the tokenizer of the sources if all have the same one, and `tokenizer` and
+        `token_pattern` have their defaults. Otherwise such sources give a word the mean of the
+        vectors of its tokens.
     """
 
     tokenizer: Splitter | None
@@ -307,27 +344,41 @@ class Splitting:
     max_tokens: int | None = None
     as_pretrained: bool = False
 
-    def tokenizer_of(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
-        """The tokenizer of the sources, where texts are split by it."""
+    def table_tokenizer(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
+        """The tokenizer of the sources, if it splits the texts."""
         if not self.as_pretrained or self.tokenizer or self.token_pattern != TOKEN_PATTERN:
             return None
-        found = {source.tokenizer for source in sources}
-        return found.pop() if len(found) == 1 else None
+        tokenizers = {source.tokenizer for source in sources}
+        return tokenizers.pop() if len(tokenizers) == 1 else None
 
     def folds_case(self, sources: Sequence[PretrainedVectors]) -> bool:
-        """Whether tokens stand as written, and are looked up in lower case where need be."""
-        if self.lowercase != "auto" or self.tokenizer_of(sources) is not None:
+        """True if tokens keep their case, and are looked up in lower case as a fallback."""
+        if self.lowercase != "auto" or self.table_tokenizer(sources) is not None:
             return False
         return any(source.cased for source in sources)
 
-    def __call__(
+    def split(
         self, texts: Sequence[str], sources: Sequence[PretrainedVectors]
     ) -> tuple[list[str], TokenIds]:
-        """Distinct tokens, and each text's tokens as positions among them."""
-        own = self.tokenizer_of(sources)
+        """The distinct tokens, and the tokens of each text as positions among them."""
+        own = self.table_tokenizer(sources)
         if self.lowercase == "auto":
-            lower = own is None and not self.folds_case(sources)
+            lowercase = own is None and not self.folds_case(sources)
         else:
-            lower = self.lowercase
-        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lower)
+            lowercase = self.lowercase
+        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lowercase)
         return tokenizer(texts, self.max_tokens)
+
+
+def split_for_vectors(
+    texts: Sequence[str], vectors: PretrainedVectors, tokenization: Tokenization
+) -> list[list[str]]:
+    """The tokens of each text, spelled as a table of vectors has them."""
+    tokens, token_ids = tokenization.split(texts, [vectors])
+    if tokenization.folds_case([vectors]):
+        in_table = (vectors.words.find(tokens) >= 0).tolist()
+        tokens = [
+            t if is_there else t.lower() for t, is_there in zip(tokens, in_table, strict=True)
+        ]
+    words = np.array(tokens, dtype=object)[token_ids.ids]
+    return [part.tolist() for part in np.split(words, token_ids.offsets[1:-1])]

@@ -1,114 +1,125 @@
-"""How much tokens and columns count: weights that are learned from texts."""
+"""Weights of tokens and scales of columns, learned from texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..vectors.table.vocabulary import Vocabulary
-from .ngrams import count_tokens, document_frequency
+from .ngrams import document_frequency
 from .pooling import idf, sif
 from .tokens import TokenIds
 
 Weighting = Literal["idf", "sif"] | None
 
-# The least that the supervised scale leaves of a column.
+# Lower bound of the supervised scale.
 _LEAST_SCALE = 0.75
 # Cells of the table of classes by columns that are held at a time.
-_CELLS = 1 << 22
+_CELLS = 1 << 18
 
 
-class TokenWeights:
-    """Weights of tokens, learned from texts.
+def learn_term_weights(
+    weighting: Weighting,
+    token_ids: TokenIds,
+    counts: csr_array,
+    sample_weight: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Learn a weight per token: its idf, its smooth inverse frequency, or 1.
 
     Parameters
     ----------
     weighting : {"idf", "sif"} or None
-        Smoothed inverse document frequency, smooth inverse frequency, or 1.
-    vocabulary : Vocabulary, length n_tokens
-        The tokens of the texts.
     token_ids : TokenIds, length n_texts
-        Positions in `vocabulary`.
+    counts : csr_array, shape (n_texts, n_tokens)
+        Counts of each token in each text.
     sample_weight : ndarray of float, shape (n_texts,)
         A text of weight 2 counts as two.
-    counts : csr_array, shape (n_texts, n_tokens), default=None
-        How often each token occurs in each text, where that is known.
 
-    Attributes
-    ----------
-    vocabulary : Vocabulary
-    values : ndarray of float32, shape (n_tokens + 1,)
-        The weights and, at the end, that of a token never seen.
+    Returns
+    -------
+    ndarray of float32, shape (n_tokens + 1,)
+        The last weight, at position -1, is that of a token outside the texts.
     """
-
-    def __init__(
-        self,
-        weighting: Weighting,
-        vocabulary: Vocabulary,
-        token_ids: TokenIds,
-        sample_weight: NDArray[np.floating],
-        counts: csr_array | None = None,
-    ) -> None:
-        self.vocabulary = vocabulary
-        n_tokens = len(vocabulary)
-        if weighting == "idf":
-            counts = count_tokens(token_ids, n_tokens) if counts is None else counts
-            seen = document_frequency(counts, sample_weight)
-            self.values = idf(np.append(seen, 0), sample_weight.sum())
-        elif weighting == "sif":
-            times = np.repeat(sample_weight, token_ids.lengths)
-            total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
-            self.values = sif(total / max(times.sum(), 1))
-        else:
-            self.values = np.ones(n_tokens + 1, dtype=np.float32)
-
-    def __call__(self, tokens: Sequence[str], *, fold_case: bool = False) -> NDArray[np.float32]:
-        """The weight of each token, shape (n,)."""
-        # Position -1, a token never seen, is the last weight.
-        return self.values[self.vocabulary.find(tokens, fold_case=fold_case)]
+    n_tokens = counts.shape[1]
+    if weighting == "idf":
+        frequency = document_frequency(counts, sample_weight)
+        return idf(np.append(frequency, 0), sample_weight.sum())
+    if weighting == "sif":
+        times = np.repeat(sample_weight, token_ids.lengths)
+        total = np.bincount(token_ids.ids, weights=times, minlength=n_tokens + 1)
+        return sif(total / max(times.sum(), 1))
+    return np.ones(n_tokens + 1, dtype=np.float32)
 
 
 def unseen_share(
-    words: csr_array, known: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+    counts: csr_array, covered: NDArray[np.bool_], sample_weight: NDArray[np.floating]
 ) -> float:
-    """The share of a text's squared tf-idf, in the mean, in known words that no other text has."""
-    n_texts = words.shape[0]
-    seen = document_frequency(words, sample_weight)
-    tfidf = (1 + np.log(words.data)) * idf(seen, float(sample_weight.sum()))[words.indices]
-    text = np.repeat(np.arange(n_texts), np.diff(words.indptr))
-    whole = np.bincount(text, weights=tfidf**2, minlength=n_texts)
-    # A text of weight 2 is two texts; no weight of others means that it is alone with the word.
-    elsewhere = seen[words.indices] > np.minimum(sample_weight, 1)[text]
-    unseen = known[words.indices] & ~elsewhere
-    alone = np.bincount(text, weights=tfidf**2 * unseen, minlength=n_texts)
-    share = np.divide(alone, whole, out=np.zeros(n_texts), where=whole > 0)
-    weight = sample_weight[whole > 0].sum()
+    """The share of the squared tf-idf of a text in covered words of no other text, on average.
+
+    Parameters
+    ----------
+    counts : csr_array, shape (n_texts, n_words)
+    covered : ndarray of bool, shape (n_words,)
+        The words with a pretrained vector.
+    sample_weight : ndarray of float, shape (n_texts,)
+
+    Returns
+    -------
+    float
+    """
+    n_texts = counts.shape[0]
+    frequency = document_frequency(counts, sample_weight)
+    squared = (1 + np.log(counts.data)) * idf(frequency, sample_weight.sum())[counts.indices]
+    squared **= 2
+    text = np.repeat(np.arange(n_texts), np.diff(counts.indptr))
+    total = np.bincount(text, weights=squared, minlength=n_texts)
+    # A text of weight 2 is two texts; without weight in other texts, the word is in one text alone.
+    is_alone = frequency[counts.indices] <= np.minimum(sample_weight, 1)[text]
+    squared *= covered[counts.indices] & is_alone
+    alone = np.bincount(text, weights=squared, minlength=n_texts)
+    share = np.divide(alone, total, out=np.zeros(n_texts), where=total > 0)
+    weight = sample_weight[total > 0].sum()
     return float(sample_weight @ share / weight) if weight else 0.0
 
 
 def supervised_scale(
     counts: csr_array, membership: csr_array, sample_weight: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """How much a column tells of the classes, mean 1, shape (n_columns,)."""
+    """Scales of columns by the strength of their relation to the classes, 1 on average.
+
+    The scale is ``0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the classes of
+    the smoothed share of texts with the column, in the class against the rest.
+
+    Parameters
+    ----------
+    counts : csr_array, shape (n_texts, n_columns)
+    membership : csr_array, shape (n_texts, n_classes)
+    sample_weight : ndarray of float, shape (n_texts,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n_columns,)
+    """
     ones = np.ones(len(counts.data), dtype=np.float32)
     presence = csr_array((ones, counts.indices, counts.indptr), shape=counts.shape)
-    weighted = csr_array(membership.T * sample_weight)
+    weighted = csr_array(membership.T * sample_weight).astype(np.float32)
     in_class: Any = csc_array(weighted @ presence)
-    in_all = document_frequency(counts, sample_weight)
-    class_size = np.asarray(weighted.sum(axis=1))[:, None]
-    total = sample_weight.sum()
-    ratio = np.empty(counts.shape[1], dtype=np.float32)
+    in_any = document_frequency(counts, sample_weight).astype(np.float32)
+    class_size = np.asarray(membership.T @ sample_weight)
+    prior = np.log((sample_weight.sum() - class_size + 2) / (class_size + 2))
+    prior = prior.astype(np.float32)[:, None]
+    largest = np.empty(counts.shape[1], dtype=np.float32)
     step = max(1, _CELLS // max(1, membership.shape[1]))
     for start in range(0, counts.shape[1], step):
         inside = in_class[:, start : start + step].toarray()
-        everywhere = in_all[start : start + step]
-        here = (inside + 1) / (class_size + 2)
-        elsewhere = (everywhere - inside + 1) / (total - class_size + 2)
-        ratio[start : start + step] = np.abs(np.log(here / elsewhere)).max(axis=0)
-    mean = ratio.mean() if len(ratio) else 1.0
-    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * ratio / (mean if mean > 0 else 1)
+        outside = in_any[start : start + step] - inside
+        inside += 1
+        inside /= outside + 1
+        log_ratio = np.log(inside, out=inside)
+        log_ratio += prior
+        largest[start : start + step] = np.abs(log_ratio, out=log_ratio).max(axis=0)
+    mean = largest.mean() if len(largest) else 1.0
+    scaled = _LEAST_SCALE + (1 - _LEAST_SCALE) * largest / (mean if mean > 0 else 1)
     return scaled.astype(np.float32)

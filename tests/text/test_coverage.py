@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_transfer.text.coverage import find_known, measure_coverage
+from sklearn_transfer.text.coverage import has_vector, measure_coverage
 from sklearn_transfer.text.tokens import TokenIds
 from sklearn_transfer.vectors.pretrained_vectors import OutOfVocabulary, PretrainedVectors
 
@@ -19,7 +19,7 @@ def ids(*tokens: int) -> TokenIds:
 
 
 def measure(token_ids: TokenIds, *sources: PretrainedVectors, fold_case: bool = False) -> float:
-    known = find_known(TOKENS, sources, fold_case=fold_case)
+    known = has_vector(TOKENS, sources, fold_case=fold_case)
     return measure_coverage(TOKENS, token_ids, known, "ignore")
 
 
@@ -38,7 +38,7 @@ def test_the_lower_cased_form_may_count(fold_case: bool, share: float) -> None:
 
 def test_nothing_is_covered_by_nothing() -> None:
     assert measure(ids(), FIRST) == 0
-    assert not find_known(TOKENS, [], fold_case=True).any()
+    assert not has_vector(TOKENS, [], fold_case=True).any()
 
 
 def test_half_is_enough() -> None:

@@ -46,8 +46,33 @@ def number(texts: list[str], tokens: list[str]) -> TokenIds:
     return token_ids.translate(new)
 
 
-def names(ngrams: WordNgrams, tokens: list[str], n: int) -> list[str]:
-    return [" ".join(tokens[i] for i in row) for row in ngrams.tokens_of(n).tolist()]
+def names(ngrams: WordNgrams, tokens: list[str], token_ids: TokenIds, n: int) -> list[str]:
+    """The n-gram of each column, from the texts that it was learned from."""
+    columns = ngrams.find(token_ids)[n - 2].tolist()
+    ids = token_ids.ids.tolist()
+    name = {c: " ".join(tokens[j] for j in ids[i : i + n]) for i, c in enumerate(columns) if c >= 0}
+    return [name[i] for i in range(len(name))]
+
+
+def count_found(columns: NDArray[np.int64], token_ids: TokenIds, n_columns: int) -> csr_array:
+    """Counts of the columns that were found at the tokens of texts."""
+    ids = columns.astype(np.int32)
+    return count_tokens(TokenIds(ids, token_ids.offsets).only(columns >= 0), n_columns)
+
+
+def char_names(ngrams: CharNgrams, words: list[str]) -> list[str]:
+    """The n-gram of each column, from the words that it was learned from."""
+    name = {}
+    for word in words:
+        spaced = f" {word} "
+        whole = [spaced] if len(spaced) < ngrams.min_n else []
+        parts = [
+            spaced[i : i + n]
+            for n in range(ngrams.min_n, ngrams.max_n + 1)
+            for i in range(len(spaced) - n + 1)
+        ]
+        name |= dict(zip(ngrams.find([word]).ids.tolist(), whole + parts, strict=True))
+    return [name[i] for i in range(len(name))]
 
 
 def vectorizer(n: int) -> CountVectorizer:
@@ -115,7 +140,7 @@ def test_word_ngrams_are_those_of_count_vectorizer(min_df: int, texts: list[str]
     ngrams = WordNgrams(len(tokens), 4)
     counted = ngrams.fit_count(token_ids, ones(texts), min_df)
     for n, counts in enumerate(counted, start=2):
-        found = by_name(counts, names(ngrams, tokens, n))
+        found = by_name(counts, names(ngrams, tokens, token_ids, n))
         whole = reference(vectorizer(n), texts, texts)
         frequent = [
             {
@@ -133,15 +158,18 @@ def test_counting_other_texts_is_transform(n: int) -> None:
     tokens, token_ids = split(TEXTS)
     ngrams = WordNgrams(len(tokens), 3)
     ngrams.fit_count(token_ids, ones(TEXTS), 1)
-    counts = ngrams.count(number(NEW, tokens))[n - 2]
-    assert by_name(counts, names(ngrams, tokens, n)) == reference(vectorizer(n), TEXTS, NEW)
+    columns = names(ngrams, tokens, token_ids, n)
+    new = number(NEW, tokens)
+    counts = count_found(ngrams.find(new)[n - 2], new, len(columns))
+    assert by_name(counts, columns) == reference(vectorizer(n), TEXTS, NEW)
 
 
 def test_counting_the_same_texts_gives_the_same() -> None:
     tokens, token_ids = split(TEXTS)
     ngrams = WordNgrams(len(tokens), 3)
     learned = ngrams.fit_count(token_ids, ones(TEXTS), 2)
-    for first, again in zip(learned, ngrams.count(token_ids), strict=True):
+    for first, columns in zip(learned, ngrams.find(token_ids), strict=True):
+        again = count_found(columns, token_ids, first.shape[1])
         np.testing.assert_array_equal(again.toarray(), first.toarray())
 
 
@@ -149,10 +177,8 @@ def test_no_ngram_reaches_over_an_unknown_word() -> None:
     tokens, token_ids = split(["a b", "b c"])
     ngrams = WordNgrams(len(tokens), 2)
     ngrams.fit_count(token_ids, ones(["", ""]), 1)
-    assert ngrams.count(number(["a x b", "a b x b c"], tokens))[0].toarray().tolist() == [
-        [0, 0],
-        [1, 1],
-    ]
+    (columns,) = ngrams.find(number(["a x b", "a b x b c"], tokens))
+    assert columns.tolist() == [-1, -1, -1, 0, -1, -1, 1, -1]
 
 
 def test_no_ngram_reaches_over_the_end_of_a_text() -> None:
@@ -164,7 +190,7 @@ def test_a_text_of_weight_two_counts_as_two() -> None:
     tokens, token_ids = split(["a b c", "b c d"])
     ngrams = WordNgrams(len(tokens), 2)
     ngrams.fit_count(token_ids, np.array([1.0, 2.0]), 2)
-    assert names(ngrams, tokens, 2) == ["b c", "c d"]
+    assert names(ngrams, tokens, token_ids, 2) == ["b c", "c d"]
 
 
 def test_word_counts_are_float32() -> None:
@@ -196,18 +222,20 @@ def test_character_ngrams_are_char_wb(
     ngrams = CharNgrams(*ngram_range)
     learned = ngrams.fit_count(tokens, count_tokens(token_ids, len(tokens)), ones(texts), 1)
     char_wb = CountVectorizer(analyzer="char_wb", ngram_range=ngram_range, lowercase=False)
-    assert by_name(learned, list(ngrams.ngrams)) == reference(char_wb, texts, texts)
+    columns = char_names(ngrams, tokens)
+    assert by_name(learned, columns) == reference(char_wb, texts, texts)
     tokens, token_ids = split(new)
-    counts = ngrams.count(tokens, count_tokens(token_ids, len(tokens)))
-    assert by_name(counts, list(ngrams.ngrams)) == reference(char_wb, texts, new)
+    counts = count_tokens(token_ids, len(tokens)) @ count_tokens(ngrams.find(tokens), len(columns))
+    assert by_name(counts, columns) == reference(char_wb, texts, new)
 
 
 def test_rare_character_ngrams_are_dropped_by_weight() -> None:
     texts = ["ab", "bc", "cd"]
     tokens, token_ids = split(texts)
     ngrams = CharNgrams(2, 2)
-    ngrams.fit_count(tokens, count_tokens(token_ids, 3), np.array([1.0, 1.0, 2.0]), 2)
-    assert sorted(ngrams.ngrams) == [" c", "cd", "d "]
+    counts = count_tokens(token_ids, 3)
+    assert ngrams.fit_count(tokens, counts, np.array([1.0, 1.0, 2.0]), 2).shape == (3, 3)
+    assert ngrams.find(["ab", "cd", "bc"]).lengths.tolist() == [0, 3, 0]
 
 
 def test_columns_stay_in_step_where_rare_ones_are_dropped() -> None:
@@ -216,7 +244,8 @@ def test_columns_stay_in_step_where_rare_ones_are_dropped() -> None:
     counts = count_tokens(token_ids, len(tokens))
     ngrams = CharNgrams(2, 3)
     learned = ngrams.fit_count(tokens, counts, np.ones(3), 2)
-    np.testing.assert_array_equal(ngrams.count(tokens, counts).toarray(), learned.toarray())
+    again = counts @ count_tokens(ngrams.find(tokens), learned.shape[1])
+    np.testing.assert_array_equal(again.toarray(), learned.toarray())
 
 
 def test_texts_without_words_have_no_character_ngrams() -> None:
@@ -224,7 +253,7 @@ def test_texts_without_words_have_no_character_ngrams() -> None:
     ngrams = CharNgrams(2, 4)
     counts = count_tokens(token_ids, 0)
     assert ngrams.fit_count(tokens, counts, np.ones(2), 1).shape == (2, 0)
-    assert ngrams.count(tokens, counts).shape == (2, 0)
+    assert len(ngrams.find(["new"]).ids) == 0
 
 
 def test_character_counts_are_float32() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer.text.rows import Bags, WordRows
-from sklearn_transfer.text.tokens import Splitting
+from sklearn_transfer.text.tokens import Tokenization
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.table.table import Table
 
@@ -24,8 +24,8 @@ def lower(vectors: PretrainedVectors) -> PretrainedVectors:
 
 
 def word_rows(*sources: PretrainedVectors, lowercase: Any = "auto", **settings: Any) -> WordRows:
-    splitting = Splitting(str.split, "", lowercase, settings.pop("max_tokens", None))
-    return WordRows(sources, splitting, **settings)
+    tokenization = Tokenization(str.split, "", lowercase, settings.pop("max_tokens", None))
+    return WordRows(sources, tokenization, **settings)
 
 
 def fitted(*sources: PretrainedVectors, texts: list[str] = TRAIN, **settings: Any) -> WordRows:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer.text import tokens as module
-from sklearn_transfer.text.tokens import SplitAll, Splitter, TokenIds, Tokenizer, find_tokenizer
+from sklearn_transfer.text.tokens import (
+    SplitAll,
+    Splitter,
+    TokenIds,
+    Tokenizer,
+    clear_token_cache,
+    find_tokenizer,
+)
 
 # Any text, and texts of a few words, so that tokens repeat within and between texts.
 ASCII = st.text(st.characters(max_codepoint=127))
@@ -108,6 +116,17 @@ def test_distinct_ids_keep_their_types(n_ids: int) -> None:
     assert (positions.ids.dtype, found.dtype) == (np.int32, np.int64)
 
 
+@settings(derandomize=True)
+@given(RAGGED, st.integers(1, 6))
+def test_parts_are_the_texts_in_order(texts: list[list[int]], n_tokens: int) -> None:
+    parts = ragged(texts).split(n_tokens)
+    assert [row for part in parts for row in rows(part)] == texts
+
+
+def test_text_index_is_the_text_of_each_token() -> None:
+    assert ragged([[4, 4], [], [4]]).text_index.tolist() == [0, 0, 2]
+
+
 def test_thin_keeps_about_the_share_of_tokens() -> None:
     thinned = ragged([[1] * 5000, [2] * 5000]).thin(0.3, np.random.default_rng(0))
     np.testing.assert_allclose(thinned.lengths / 5000, 0.3, atol=0.03)
@@ -188,27 +207,36 @@ def test_each_distinct_text_is_split_once() -> None:
     assert split.calls == {"a b": 1, "c": 1, "d": 1}
 
 
-def test_a_full_memory_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
+def test_a_full_cache_is_emptied() -> None:
     split = Counting()
-    tokenizer = Tokenizer(each(split))
+    tokenizer = Tokenizer(each(split), max_bytes=0)
     for _ in range(2):
         tokenizer(["a b"])
     assert split.calls == {"a b": 2}
 
 
-def test_dropping_the_memory_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
-    tokenizer = Tokenizer(each(str.split))
+def test_emptying_the_cache_changes_no_result() -> None:
+    tokenizer = Tokenizer(each(str.split), max_bytes=0)
     for texts in (["a b", "c a"], ["c c", "b"], ["a b", ""]):
         assert written(tokenizer(texts)) == [text.split() for text in texts]
 
 
-def test_memory_is_accounted_for_by_text_and_tokens() -> None:
+def test_the_size_of_the_cache_is_what_it_holds() -> None:
     tokenizer = Tokenizer(each(str.split))
-    tokenizer(["a" * 10_000])
-    tokenizer(["b " * 10_000])
-    assert tokenizer._bytes > 10_000 + 20_000 + 4 * 10_000
+    texts = [f"{i} {i + 1} {'x' * (i % 90)} {'y ' * (i % 30)}" for i in range(20_000)]
+    tracemalloc.start()
+    tokenizer(texts)
+    held = tracemalloc.get_traced_memory()[0] + sum(map(sys.getsizeof, texts))
+    tracemalloc.stop()
+    assert tokenizer.nbytes == pytest.approx(held, rel=0.1)
+
+
+def test_texts_are_split_again_after_the_cache_is_cleared() -> None:
+    split = Counting()
+    for _ in range(2):
+        find_tokenizer(split, "", lowercase=False)(["a b"])
+        clear_token_cache()
+    assert split.calls == {"a b": 2}
 
 
 def test_a_text_that_cannot_be_split_leaves_the_memory_intact() -> None:
@@ -292,7 +320,7 @@ def test_a_callable_that_cannot_be_hashed_is_used_all_the_same() -> None:
 def test_a_token_that_is_no_string_is_named_with_a_cure() -> None:
     tokenizer = find_tokenizer(lambda _: [b"a"], "", lowercase=True)
     with pytest.raises(
-        TypeError, match=r"The tokenizer must give strings, got bytes: b'a'\. For spaCy: lambda"
+        TypeError, match=r"The tokenizer must return strings, got bytes: b'a'\. For spaCy: lambda"
     ):
         tokenizer(["a"])
 

@@ -9,11 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sklearn_transfer.text import weights as module
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.tokens import find_tokenizer
-from sklearn_transfer.text.weights import TokenWeights, supervised_scale, unseen_share
-from sklearn_transfer.vectors.table.vocabulary import Vocabulary
+from sklearn_transfer.text.weights import learn_term_weights, supervised_scale, unseen_share
 
 Array = NDArray[np.float64]
 
@@ -29,45 +27,43 @@ def counted(texts: Sequence[str]) -> tuple[list[str], csr_array]:
 # ---- weights of tokens ----
 
 
-def weights(weighting: Any, weight: Sequence[float] = (1, 1, 1)) -> TokenWeights:
-    tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", ""])
-    return TokenWeights(weighting, Vocabulary(tokens), token_ids, np.array(weight, dtype=float))
+TEXTS = ["a b a", "a c", ""]
+
+
+def weights(
+    weighting: Any, weight: Sequence[float] = (1, 1, 1), texts: Sequence[str] = TEXTS
+) -> list[float]:
+    """The weights of a, b and c, and that of a token outside the texts."""
+    tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(texts)
+    counts = count_tokens(token_ids, len(tokens))
+    return learn_term_weights(weighting, token_ids, counts, np.array(weight, dtype=float)).tolist()
 
 
 def test_no_weighting_is_one_for_every_token() -> None:
-    assert weights(None)(["a", "z"]).tolist() == [1, 1]
+    assert weights(None) == [1, 1, 1, 1]
 
 
-def test_idf_of_a_token_never_seen_is_the_largest() -> None:
-    np.testing.assert_allclose(
-        weights("idf")(["a", "b", "z"]), np.log([4 / 3, 4 / 2, 4 / 1]) + 1, rtol=1e-6
-    )
+def test_idf_of_a_token_outside_the_texts_is_the_largest() -> None:
+    expected = np.log([4 / 3, 4 / 2, 4 / 2, 4 / 1]) + 1
+    np.testing.assert_allclose(weights("idf"), expected, rtol=1e-6)
 
 
 def test_sif_weighs_by_the_share_of_all_tokens() -> None:
-    np.testing.assert_allclose(
-        weights("sif")(["a", "b", "z"]), [1e-3 / (1e-3 + 0.6), 1e-3 / (1e-3 + 0.2), 1], rtol=1e-6
-    )
+    expected = [1e-3 / (1e-3 + share) for share in (0.6, 0.2, 0.2, 0)]
+    np.testing.assert_allclose(weights("sif"), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("weighting", ["idf", "sif"])
-def test_token_weights_heed_the_weights_of_texts(weighting: Any) -> None:
-    tokens, token_ids = find_tokenizer(str.split, "", lowercase=False)(["a b a", "a c", "a c", ""])
-    twice = TokenWeights(weighting, Vocabulary(tokens), token_ids, np.ones(4))
-    np.testing.assert_allclose(weights(weighting, (1, 2, 1)).values, twice.values, rtol=1e-6)
-
-
-def test_token_weights_fold_case_on_demand() -> None:
-    idf = weights("idf")
-    assert idf(["A"], fold_case=True) == idf(["a"])
-    assert idf(["A"]) == idf(["z"])
+def test_term_weights_depend_on_sample_weights(weighting: Any) -> None:
+    twice = weights(weighting, (1, 1, 1, 1), ["a b a", "a c", "a c", ""])
+    np.testing.assert_allclose(weights(weighting, (1, 2, 1)), twice, rtol=1e-6)
 
 
 # ---- what training has not seen ----
 
 
 def naive_unseen_share(texts: Sequence[str], weight: Array) -> float:
-    """Of the squared tf-idf of a text, in the mean, in known words that no other text has."""
+    """Of the squared tf-idf of a text, on average, in known words of no other text."""
     rows = [Counter(text.split()) for text in texts]
     shares, weights = [], []
     for i, (row, w) in enumerate(zip(rows, weight, strict=True)):
@@ -121,31 +117,29 @@ def test_nothing_is_unseen_in_texts_without_words() -> None:
 # ---- what a column tells of the classes ----
 
 
-def naive_scale(counts: Array, members: Array, weight: Array) -> list[float]:
+def naive_scale(counts: Array, members: Array, weight: Array) -> Array:
     ratios = []
-    for column in (counts > 0).T:
-        logs = []
-        for inside in members.T == 1:
-            here = ((weight * column)[inside].sum() + 1) / (weight[inside].sum() + 2)
-            elsewhere = ((weight * column)[~inside].sum() + 1) / (weight[~inside].sum() + 2)
-            logs.append(abs(np.log(here / elsewhere)))
-        ratios.append(max(logs))
-    return [0.75 + 0.25 * ratio / np.mean(ratios) for ratio in ratios]
+    for inside in members.T == 1:
+        share, rest = (
+            (weight[rows] @ (counts[rows] > 0) + 1) / (weight[rows].sum() + 2)
+            for rows in (inside, ~inside)
+        )
+        ratios.append(np.abs(np.log(share / rest)))
+    ratio = np.max(ratios, axis=0)
+    scale: Array = 0.75 + 0.25 * ratio / ratio.mean()
+    return scale
 
 
-@pytest.mark.parametrize("cells", [1, 7, 1 << 22])
+@pytest.mark.parametrize("n_columns", [1, 12, 70_000])
 @pytest.mark.parametrize("several", [False, True])
-def test_supervised_scale_equals_a_loop(
-    cells: int, several: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_CELLS", cells)  # columns are taken so few at a time
+def test_supervised_scale_equals_the_formula(n_columns: int, several: bool) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.poisson(0.7, (30, 12)).astype(np.float32)
+    counts = rng.poisson(0.7, (30, n_columns)).astype(np.float32)
     members = rng.random((30, 4)) < 0.4 if several else np.eye(4)[rng.integers(4, size=30)]
     members, weight = members.astype(float), rng.random(30) + 0.5
-    found = supervised_scale(csr_array(counts), csr_array(members), weight)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, naive_scale(counts, members, weight), rtol=1e-5)
+    scale = supervised_scale(csr_array(counts), csr_array(members), weight)
+    assert scale.dtype == np.float32
+    np.testing.assert_allclose(scale, naive_scale(counts, members, weight), rtol=1e-5)
 
 
 def test_without_columns_there_is_nothing_to_scale() -> None:

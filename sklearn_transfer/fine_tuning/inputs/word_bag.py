@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...sources import Source, find_tables
-from ...text.features import BagFeatures
-from ...text.tokens import Splitting
+from ...text.bag_features import BagFeatures
+from ...text.tokens import Tokenization
 from .kind import FixedFeatures
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FROZEN_SCALE, SENTENCE_SCALE = 3.0, 0.6
 
 
-def make_splitting(parameters: Parameters) -> Splitting:
+def make_tokenization(parameters: Parameters) -> Tokenization:
     """Settings of the tokenizer."""
-    return Splitting(
+    return Tokenization(
         parameters.tokenizer, parameters.token_pattern, parameters.lowercase, parameters.max_tokens
     )
 
@@ -36,12 +36,12 @@ def make_word_bag(sources: Sequence[Source], config: Configuration) -> FixedFeat
     return FixedFeatures(
         BagFeatures(
             sources,
-            make_splitting(parameters),
+            make_tokenization(parameters),
             ngram_range=parameters.ngram_range,
             char_ngram_range=parameters.char_ngram_range,
-            strength=scale,
+            pretrained_scale=scale,
             pull=config.l2_sp,
-            offsets=not config.is_frozen,
+            token_weights=not config.is_frozen,
             weighting=parameters.weighting,
             oov=parameters.oov,
         )

@@ -14,7 +14,7 @@ from ...training.batches import Inputs
 from ...training.optimizers import is_row_wise
 from ...vectors.pretrained_vectors import PretrainedVectors
 from .kind import Representation
-from .word_bag import make_splitting
+from .word_bag import make_tokenization
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -45,7 +45,7 @@ def make_word_sequences(tables: Sequence[PretrainedVectors], config: Configurati
     parameters = config.parameters
     return WordRows(
         tables,
-        make_splitting(parameters),
+        make_tokenization(parameters),
         weighting=parameters.weighting,
         oov=parameters.oov,
     )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from sklearn_transfer.text.bag_features import BagFeatures
 from sklearn_transfer.text.design import Design
-from sklearn_transfer.text.features import BagFeatures
-from sklearn_transfer.text.tokens import TOKEN_PATTERN, Splitting, find_tokenizer
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, Tokenization, find_tokenizer
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 
 Array = NDArray[np.float64]
@@ -40,14 +40,14 @@ def membership(codes: Sequence[int]) -> csr_array:
     return csr_array(np.eye(max(codes) + 1)[list(codes)])
 
 
-def splitting(**settings: Any) -> Splitting:
+def tokenization(**settings: Any) -> Tokenization:
     usual = {
         "tokenizer": None,
         "token_pattern": TOKEN_PATTERN,
         "lowercase": "auto",
         "max_tokens": None,
     }
-    return Splitting(**{**usual, **settings})
+    return Tokenization(**{**usual, **settings})
 
 
 def fit(
@@ -231,10 +231,10 @@ def test_features_are_the_documented_formulas(
 ) -> None:
     features = BagFeatures(
         sources,
-        splitting(),
+        tokenization(),
         ngram_range=ngrams,
         char_ngram_range=chars,
-        strength=0.8,
+        pretrained_scale=0.8,
         pull=2.0,
         weighting=weighting,
     )
@@ -256,14 +256,14 @@ def sources(request: pytest.FixtureRequest) -> list[PretrainedVectors]:
 
 
 def test_training_texts_have_the_same_features_later(sources: list[PretrainedVectors]) -> None:
-    features = BagFeatures(sources, splitting())
+    features = BagFeatures(sources, tokenization())
     np.testing.assert_allclose(
         columns(fit(features)), columns(features.transform(TRAIN)), atol=1e-6
     )
 
 
 def test_a_text_has_the_same_features_alone(sources: list[PretrainedVectors]) -> None:
-    features = BagFeatures(sources, splitting())
+    features = BagFeatures(sources, tokenization())
     fit(features)
     together = columns(features.transform(NEW))
     alone = [columns(features.transform([text]))[0] for text in NEW]
@@ -274,8 +274,8 @@ def test_a_text_has_the_same_features_alone(sources: list[PretrainedVectors]) ->
 def test_a_text_of_weight_two_is_a_text_twice(
     sources: list[PretrainedVectors], weighting: Any
 ) -> None:
-    weighted = BagFeatures(sources, splitting(), weighting=weighting)
-    repeated = BagFeatures(sources, splitting(), weighting=weighting)
+    weighted = BagFeatures(sources, tokenization(), weighting=weighting)
+    repeated = BagFeatures(sources, tokenization(), weighting=weighting)
     weight = np.array([1, 2, 1, 3, 1, 1, 2])
     fit(weighted, weight=weight.astype(float))
     twice = np.repeat(np.arange(7), weight)
@@ -285,36 +285,52 @@ def test_a_text_of_weight_two_is_a_text_twice(
     )
 
 
+def test_no_texts_have_no_rows(sources: list[PretrainedVectors]) -> None:
+    features = BagFeatures(sources, tokenization())
+    learned = fit(features)
+    design = features.transform([])
+    assert design.sparse.shape == (0, learned.sparse.shape[1])
+    assert design.dense.shape == (0, learned.dense.shape[1])
+
+
+def test_many_texts_have_the_features_of_few(sources: list[PretrainedVectors]) -> None:
+    features = BagFeatures(sources, tokenization())
+    fit(features)
+    many = features.transform(NEW * 600)  # more tokens than are counted at a time
+    few = features.transform(NEW)
+    np.testing.assert_allclose(columns(many), np.tile(columns(few), (600, 1)), atol=1e-6)
+
+
 def test_features_are_float32(sources: list[PretrainedVectors]) -> None:
-    design = fit(BagFeatures(sources, splitting()), weight=WEIGHT)
+    design = fit(BagFeatures(sources, tokenization()), weight=WEIGHT)
     assert (design.sparse.dtype, design.dense.dtype) == (np.float32, np.float32)
 
 
 def test_float16_vectors_give_float32_features() -> None:
-    assert fit(BagFeatures([LOWER.astype("float16")], splitting())).dense.dtype == np.float32
+    assert fit(BagFeatures([LOWER.astype("float16")], tokenization())).dense.dtype == np.float32
 
 
 @pytest.mark.parametrize("text", ["", "?!", "unheard of"])
 def test_a_text_of_unknown_words_is_zero(text: str, sources: list[PretrainedVectors]) -> None:
-    features = BagFeatures(sources, splitting(), char_ngram_range=None)
+    features = BagFeatures(sources, tokenization(), char_ngram_range=None)
     fit(features)
     assert not columns(features.transform([text])).any()
 
 
 def test_texts_without_any_token_can_be_fitted() -> None:
-    features = BagFeatures([LOWER], splitting())
+    features = BagFeatures([LOWER], tokenization())
     assert not columns(fit(features, ["", "?"], [0, 1])).any()
 
 
 def test_a_word_unseen_in_training_is_used_with_its_vector() -> None:
-    features = BagFeatures([LOWER], splitting(), char_ngram_range=None)
+    features = BagFeatures([LOWER], tokenization(), char_ngram_range=None)
     fit(features, ["cat sat", "mat"], [0, 1])
     design = features.transform(["naïve"])
     assert (design.sparse.nnz, bool(design.dense.any())) == (0, True)
 
 
 def test_a_cased_word_is_looked_up_as_it_stands_first() -> None:
-    features = BagFeatures([CASED], splitting(), offsets=False, strength=1.0)
+    features = BagFeatures([CASED], tokenization(), token_weights=False, pretrained_scale=1.0)
     fit(features)
     upper, lower, folded = features.transform(["Paris", "paris", "PARIS"]).dense
     assert np.abs(upper - lower).max() > 0.1
@@ -322,7 +338,7 @@ def test_a_cased_word_is_looked_up_as_it_stands_first() -> None:
 
 
 def test_the_columns_of_words_do_not_tell_case() -> None:
-    features = BagFeatures([CASED], splitting())
+    features = BagFeatures([CASED], tokenization())
     fit(features)
     upper, lower = features.transform(["PARIS Cat", "paris cat"]).sparse.toarray()
     np.testing.assert_array_equal(upper, lower)
@@ -330,45 +346,45 @@ def test_the_columns_of_words_do_not_tell_case() -> None:
 
 
 def test_the_vocabulary_is_the_tokens_of_the_training_texts() -> None:
-    features = BagFeatures([LOWER], splitting())
+    features = BagFeatures([LOWER], tokenization())
     fit(features, ["The cat", "a cat"], [0, 1])
     assert list(features.vocabulary) == ["the", "cat", "a"]
 
 
 @pytest.mark.parametrize(("lowercase", "words"), [(True, ["paris"]), (False, ["Paris", "paris"])])
 def test_lowercase_as_it_is_set_holds_for_cased_vectors(lowercase: bool, words: list[str]) -> None:
-    features = BagFeatures([CASED], splitting(lowercase=lowercase))
+    features = BagFeatures([CASED], tokenization(lowercase=lowercase))
     fit(features, ["Paris", "paris"], [0, 1])
     assert list(features.vocabulary) == words
 
 
-def test_without_offsets_there_are_only_dense_columns() -> None:
-    design = fit(BagFeatures([LOWER], splitting(), offsets=False))
+def test_without_token_weights_there_are_only_dense_columns() -> None:
+    design = fit(BagFeatures([LOWER], tokenization(), token_weights=False))
     assert (design.sparse.shape, design.dense.shape) == ((7, 0), (7, 4))
 
 
 def test_without_sources_there_are_only_sparse_columns() -> None:
-    assert fit(BagFeatures([], splitting())).dense.shape == (7, 0)
+    assert fit(BagFeatures([], tokenization())).dense.shape == (7, 0)
 
 
 def test_the_pull_divides_the_sparse_columns_by_its_root() -> None:
-    usual, pulled = (fit(BagFeatures([LOWER], splitting(), pull=pull)) for pull in (1.0, 4.0))
+    usual, pulled = (fit(BagFeatures([LOWER], tokenization(), pull=pull)) for pull in (1.0, 4.0))
     np.testing.assert_allclose(pulled.sparse.toarray(), usual.sparse.toarray() / 2, rtol=1e-6)
 
 
 def test_the_pull_leaves_the_dense_columns() -> None:
-    usual, pulled = (fit(BagFeatures([LOWER], splitting(), pull=pull)) for pull in (1.0, 4.0))
+    usual, pulled = (fit(BagFeatures([LOWER], tokenization(), pull=pull)) for pull in (1.0, 4.0))
     np.testing.assert_array_equal(pulled.dense, usual.dense)
 
 
-def test_strength_is_the_norm_of_a_dense_block() -> None:
-    dense = fit(BagFeatures([LOWER, CASED], splitting(), strength=0.3)).dense
+def test_pretrained_scale_is_the_norm_of_a_dense_block() -> None:
+    dense = fit(BagFeatures([LOWER, CASED], tokenization(), pretrained_scale=0.3)).dense
     length = np.linalg.norm(dense[[0, 5]], axis=1)
     np.testing.assert_allclose(length, 0.3, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("texts", "strength"),
+    ("texts", "scale"),
     [
         (["cat sat", "the mat"], 1.0),  # no text has a word of another
         (["cat mat", "cat mat"], 0.25),
@@ -376,59 +392,59 @@ def test_strength_is_the_norm_of_a_dense_block() -> None:
         (["", ""], 0.25),
     ],
 )
-def test_automatic_strength_is_for_words_that_the_vectors_alone_know(
-    texts: list[str], strength: float
+def test_automatic_scale_is_for_words_that_the_vectors_alone_know(
+    texts: list[str], scale: float
 ) -> None:
-    features = BagFeatures([LOWER], splitting())
+    features = BagFeatures([LOWER], tokenization())
     fit(features, texts, [0, 1])
-    assert features.strength == strength
+    assert features.pretrained_scale == scale
 
 
-def test_automatic_strength_is_twice_the_unseen_share() -> None:
-    features = BagFeatures([LOWER], splitting(), ngram_range=(1, 1), char_ngram_range=None)
+def test_automatic_scale_is_twice_the_unseen_share() -> None:
+    features = BagFeatures([LOWER], tokenization(), ngram_range=(1, 1), char_ngram_range=None)
     fit(features, ["cat sat", "cat mat", "cat"], [0, 1, 0])
     common, rare = (1, np.log(2) + 1)  # idf of a word in three and in one of three texts
     share = 2 / 3 * rare**2 / (rare**2 + common**2)
-    assert features.strength == pytest.approx(min(2 * share, 1))
+    assert features.pretrained_scale == pytest.approx(min(2 * share, 1))
 
 
 def test_words_that_are_hashed_do_not_count_as_known() -> None:
-    strengths = []
+    scales = []
     for oov in ("ignore", "hash"):
-        features = BagFeatures([LOWER], splitting(), oov=oov)
+        features = BagFeatures([LOWER], tokenization(), oov=oov)
         fit(features, ["cat zork", "cat blub", "cat flurp", "cat"], [0, 1, 0, 1])
-        strengths.append(features.strength)
-    assert strengths == [0.25, 0.25]
+        scales.append(features.pretrained_scale)
+    assert scales == [0.25, 0.25]
 
 
 def test_coverage_is_that_of_the_training_texts() -> None:
-    features = BagFeatures([LOWER, CASED], splitting())
+    features = BagFeatures([LOWER, CASED], tokenization())
     fit(features, ["the Cat zork", "paris"], [0, 1])
     assert features.coverage == 0.75
 
 
 @pytest.mark.parametrize(("length", "has"), [(60, True), (61, False)])
 def test_automatic_character_ngrams_are_for_short_texts(length: int, has: bool) -> None:
-    features = BagFeatures([LOWER], splitting(), ngram_range=(1, 1))
+    features = BagFeatures([LOWER], tokenization(), ngram_range=(1, 1))
     design = fit(features, ["cat " * length, "mat " * length], [0, 1])
     assert (design.sparse.shape[1] > 2) == has
 
 
 @pytest.mark.parametrize(("more", "n_columns"), [(998, 4), (999, 2)])
 def test_in_many_texts_ngrams_must_occur_twice(more: int, n_columns: int) -> None:
-    features = BagFeatures([], splitting(), ngram_range=(2, 2), char_ngram_range=None)
+    features = BagFeatures([], tokenization(), ngram_range=(2, 2), char_ngram_range=None)
     design = fit(features, ["a b c", "x y z"], [0, 1], np.array([1.0, 1.0 + more]))
     assert design.sparse.shape[1] == n_columns
 
 
 def test_in_few_texts_a_light_one_keeps_its_ngrams() -> None:
-    features = BagFeatures([], splitting(), ngram_range=(2, 2), char_ngram_range=(3, 3))
+    features = BagFeatures([], tokenization(), ngram_range=(2, 2), char_ngram_range=(3, 3))
     light, usual = (fit(features, ["a b", "c d"], [0, 1], np.full(2, w)) for w in (0.01, 1.0))
     assert light.sparse.shape == usual.sparse.shape
 
 
 def test_no_ngram_reaches_over_an_unseen_word() -> None:
-    features = BagFeatures([], splitting(), ngram_range=(2, 2), char_ngram_range=None)
+    features = BagFeatures([], tokenization(), ngram_range=(2, 2), char_ngram_range=None)
     fit(features, ["a b", "c"], [0, 1])
     assert features.transform(["a x b", "x a b"]).sparse.toarray().astype(bool).tolist() == [
         [False],
@@ -440,7 +456,9 @@ def test_no_ngram_reaches_over_an_unseen_word() -> None:
 @pytest.mark.parametrize("chars", [None, (2, 3)])
 def test_what_follows_max_tokens_is_not_read(chars: tuple[int, int] | None) -> None:
     long = [f"{text} q w e r t y u" for text in ["a b c", "b c d", "c d e"]]
-    features = [BagFeatures([LOWER], splitting(max_tokens=3), char_ngram_range=chars) for _ in "12"]
+    features = [
+        BagFeatures([LOWER], tokenization(max_tokens=3), char_ngram_range=chars) for _ in "12"
+    ]
     designs = [fit(features[0], long, [0, 1, 1])]
     designs.append(fit(features[1], [text[:5] for text in long], [0, 1, 1]))
     np.testing.assert_array_equal(columns(designs[0]), columns(designs[1]))
@@ -450,7 +468,7 @@ def test_what_follows_max_tokens_is_not_read(chars: tuple[int, int] | None) -> N
 
 
 def test_hashed_words_have_a_dense_part() -> None:
-    features = BagFeatures([LOWER], splitting(), oov="hash")
+    features = BagFeatures([LOWER], tokenization(), oov="hash")
     fit(features)
     assert features.transform(["unheard"]).dense.any()
 
@@ -460,7 +478,7 @@ def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
     index, vectors = LOWER.look_up(tokens, oov="hash")
     whole = PretrainedVectors(tokens, vectors[index])
     hashing, knowing = (
-        BagFeatures([source], splitting(tokenizer=str.split), oov=oov, strength=1.0)
+        BagFeatures([source], tokenization(tokenizer=str.split), oov=oov, pretrained_scale=1.0)
         for source, oov in ((LOWER, "hash"), (whole, "ignore"))
     )
     np.testing.assert_allclose(fit(hashing).dense, fit(knowing).dense, atol=1e-6)
@@ -476,8 +494,8 @@ def test_hashed_words_weigh_as_if_the_table_had_them() -> None:
 )
 def test_features_are_finite_and_rows_are_bounded(train: list[str], new: list[str]) -> None:
     vectors = PretrainedVectors(["a", "A", "b", "ab"], [[1.0, 0], [0, 1], [-1, 2], [0, 0]])
-    features = BagFeatures([vectors], splitting())
+    features = BagFeatures([vectors], tokenization())
     fit(features, train, [i % 2 for i in range(len(train))])
     lengths = np.linalg.norm(columns(features.transform(new)), axis=1)
-    # Squares of 1 (words), 0.7 (bigrams), 0.5 (characters) and a strength of at most 1.
+    # Squares of 1 (words), 0.7 (bigrams), 0.5 (characters) and a pretrained scale of at most 1.
     assert (lengths <= np.sqrt(1 + 0.49 + 0.25 + 1) + 1e-5).all()

@@ -1,0 +1,251 @@
+"""The features of a fine-tuned bag of words: sparse token columns and dense pretrained ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from ..sources import Source, find_contextual, find_tables
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.table.lookup import OutOfVocabulary
+from ..vectors.table.vocabulary import Vocabulary, pack
+from .coverage import has_vector, measure_coverage, measure_reading
+from .design import Design
+from .ngrams import count_distinct, count_tokens
+from .token_columns import TokenColumns
+from .tokens import TokenIds, Tokenization
+from .weights import Weighting, learn_term_weights, unseen_share
+
+# With this share of a text in words that only the pretrained vectors know, their scale is 1.
+_FULL_SCALE_SHARE, _LEAST_SCALE = 0.5, 0.25
+
+
+class BagFeatures:
+    r"""Features of the model ``logit = sum_w a_w (u_w + E_w H) + b``.
+
+    The pretrained row ``E_w`` of a token is frozen. Fine-tuning adds the token weights ``u_w`` in
+    the space of the logits. A linear model on these features learns ``u`` as the weights of the
+    sparse columns and ``H`` as those of the dense ones; a quadratic penalty on ``u`` anchors the
+    model at the pretrained one (L2-SP, Li et al. 2018 [1]_).
+
+    Parameters
+    ----------
+    sources : sequence of PretrainedVectors and ContextualModel
+        One block of dense columns per source. Without sources there are only token columns.
+    tokenization : Tokenization
+    ngram_range : tuple of int (min_n, max_n)
+        Lengths of word n-grams with a column, (1, 1) for words alone.
+    char_ngram_range : tuple of int, "auto" or None
+        Lengths of character n-grams inside words with a column; "auto" is (2, 4) if the training
+        texts have 60 tokens or fewer on average, and None otherwise.
+    pretrained_scale : float or "auto"
+        Norm of the dense block of a text; the norm of its words is 1. "auto" is
+        ``clip(2 q, 0.25, 1)``, q the share of the squared tf-idf of a training text, on average,
+        that lies in words with a pretrained vector that no other training text has.
+    pull : float
+        Strength of the penalty on the token weights; that on the head is 1. The sparse columns are
+        divided by its square root.
+    token_weights : bool
+        Give tokens sparse columns. False is feature extraction.
+    weighting : {"idf", "sif"} or None
+        Weight of a token in the dense block.
+    oov : {"ignore", "subword", "hash"}
+        Treatment of words without a vector in the dense block.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary, length n_words
+        The tokens of the training texts.
+    pretrained_scale : float
+    coverage : float
+        Share of the tokens of the training texts with a pretrained vector.
+
+    Notes
+    -----
+    A sparse value is ``(1 + ln tf) idf s``. The supervised scale of a column, at least 0.75 and 1
+    on average, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
+    classes of the smoothed share of texts with the column, in the class against the rest (Wang &
+    Manning 2012 [2]_); character n-grams are not scaled. Words, each length of n-grams, and
+    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.5. A dense value is the
+    row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words
+    with a vector, including words outside the training texts.
+
+    References
+    ----------
+    .. [1] Li, Grandvalet & Davoine, "Explicit inductive bias for transfer learning with
+       convolutional networks", ICML 2018.
+    .. [2] Wang & Manning, "Baselines and bigrams: simple, good sentiment and topic
+       classification", ACL 2012.
+    """
+
+    def __init__(  # noqa: PLR0913 (a constructor)
+        self,
+        sources: Sequence[Source],
+        tokenization: Tokenization,
+        *,
+        ngram_range: tuple[int, int] = (1, 2),
+        char_ngram_range: tuple[int, int] | Literal["auto"] | None = "auto",
+        pretrained_scale: float | Literal["auto"] = "auto",
+        pull: float = 1.0,
+        token_weights: bool = True,
+        weighting: Weighting = "idf",
+        oov: OutOfVocabulary = "ignore",
+    ) -> None:
+        self.sources, self.tokenization = tuple(sources), tokenization
+        self.tables = find_tables(self.sources)
+        self._pretrained_scale = pretrained_scale
+        self._columns: TokenColumns | None = None
+        if token_weights:
+            self._columns = TokenColumns(ngram_range, char_ngram_range, 1 / np.sqrt(pull))
+        self.weighting, self.oov = weighting, oov
+
+    def fit_transform(
+        self,
+        texts: Sequence[str],
+        membership: csr_array | None,
+        sample_weight: NDArray[np.floating],
+    ) -> Design:
+        """Learn vocabulary, weights and scales, and return the features of the same texts.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+        membership : csr_array, shape (n_texts, n_classes), or None
+            1 if a text belongs to a class; None leaves the columns unscaled.
+        sample_weight : ndarray of float, shape (n_texts,)
+            Positive. A text of weight 2 counts as two.
+
+        Returns
+        -------
+        Design, length n_texts
+        """
+        tokens, token_ids = self._split(texts)
+        self._number = number = dict[str, int]()
+        word = np.array([number.setdefault(w, len(number)) for w in self._words(tokens)], dtype=int)
+        word_ids = token_ids.translate(word)
+        counts = count_tokens(word_ids, len(number))
+        self._term_weights = learn_term_weights(self.weighting, word_ids, counts, sample_weight)
+        covered = has_vector(tokens, self.tables, fold_case=self._folds_case)
+        self.coverage = 0.0
+        if self.tables:
+            self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
+        elif self.sources:
+            self.coverage = measure_reading(texts, find_contextual(self.sources))
+        covered = np.bincount(word[covered], minlength=len(number)) > 0
+        self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
+        sparse = None
+        if self._columns is not None:
+            words = list(number)
+            sparse = self._columns.fit_transform(words, counts, word_ids, membership, sample_weight)
+        pooled = self._pool(texts, tokens, token_ids, word)
+        self._means = [
+            np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
+        ]
+        return self._assemble(sparse, pooled, len(texts))
+
+    def transform(self, texts: Sequence[str]) -> Design:
+        """The features of texts.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+
+        Returns
+        -------
+        Design, length n_texts
+        """
+        tokens, token_ids = self._split(texts)
+        words = self._words(tokens)
+        word = np.array([self._number.get(w, -1) for w in words], dtype=int)
+        sparse = None
+        if self._columns is not None:
+            sparse = self._columns.transform(words, word, token_ids)
+        return self._assemble(sparse, self._pool(texts, tokens, token_ids, word), len(texts))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the training texts, length n_words."""
+        return Vocabulary.from_arrays(*pack(self._number))
+
+    @property
+    def _folds_case(self) -> bool:
+        return self.tokenization.folds_case(self.tables)
+
+    def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
+        if self.tables or self._columns is not None:
+            return self.tokenization.split(texts, self.tables)
+        # Contextual models split texts themselves.
+        return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
+
+    def _words(self, tokens: list[str]) -> list[str]:
+        """Tokens as the vocabulary spells them."""
+        return [token.lower() for token in tokens] if self._folds_case else tokens
+
+    def _find_scale(
+        self, counts: csr_array, covered: NDArray[np.bool_], sample_weight: NDArray[np.floating]
+    ) -> float:
+        if self._pretrained_scale != "auto":
+            return float(self._pretrained_scale)
+        unseen = unseen_share(counts, covered, sample_weight)
+        return float(np.clip(unseen / _FULL_SCALE_SHARE, _LEAST_SCALE, 1))
+
+    def _pool(
+        self,
+        texts: Sequence[str],
+        tokens: list[str],
+        token_ids: TokenIds,
+        word: NDArray[np.int64],
+    ) -> list[NDArray[np.float32]]:
+        """One block per source, row-normalised, each shape (n_texts, dim)."""
+        if self.tables:
+            times, index, pointer = count_distinct(token_ids, len(tokens))
+            values = (1 + np.log(times)) * self._term_weights[word[index]]
+        blocks = []
+        for source in self.sources:
+            if not isinstance(source, PretrainedVectors):
+                blocks.append(_normalize(source.encode(texts)))
+                continue
+            position, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            # Position -1, a token without a vector, is the row of zeros at the end.
+            rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[position]
+            blocks.append(_normalize(_sum_rows(values, index, pointer, rows)))
+        return blocks
+
+    def _assemble(
+        self, sparse: csr_array | None, pooled: list[NDArray[np.float32]], n_texts: int
+    ) -> Design:
+        dense = [np.zeros((n_texts, 0), dtype=np.float32)]
+        for block, mean in zip(pooled, self._means, strict=True):
+            # A text without a known word stays at zero: the vectors say nothing about it.
+            centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
+            scale = np.float32(self.pretrained_scale / np.sqrt(len(pooled)))
+            dense.append(_normalize(centred) * scale)
+        if sparse is None or self._columns is None:
+            return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
+        return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)
+
+
+def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to length one; zero stays zero."""
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    length[length == 0] = 1
+    normalized: NDArray[np.float32] = rows / length[:, None]
+    return normalized
+
+
+def _sum_rows(
+    values: NDArray[np.float32],
+    indices: NDArray[np.integer],
+    pointer: NDArray[np.integer],
+    rows: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
+    if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
+        product: NDArray[np.float32] = (values @ rows[indices])[None]
+        return product
+    product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
+    return product

@@ -1,0 +1,223 @@
+"""The sparse columns of a bag of words: words, word n-grams and character n-grams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+
+from ..vectors.table.vocabulary import to_offsets
+from .ngrams import CharNgrams, WordNgrams, as_index, count_keys, document_frequency
+from .pooling import idf
+from .tokens import TokenIds
+from .weights import supervised_scale
+
+# Norms of the blocks next to that of the words, which is 1.
+_NGRAM_NORM, _CHAR_NORM = 0.7, 0.5
+# Character n-grams help where texts are short: at most so many tokens on average.
+_SHORT_TEXT = 60
+# From so many texts on, n-grams must occur in two of them.
+_MANY_TEXTS = 1000
+# Tokens whose n-grams are counted at a time: it bounds memory, and the keys stay in the cache.
+_TOKENS_AT_A_TIME = 1 << 13
+
+
+class TokenColumns:
+    """One sparse column per word and n-gram of the training texts.
+
+    Parameters
+    ----------
+    ngram_range : tuple of int (min_n, max_n)
+        Lengths of word n-grams, (1, 1) for words alone.
+    char_ngram_range : tuple of int, "auto" or None
+        Lengths of character n-grams inside words; "auto" is (2, 4) if the training texts have 60
+        tokens or fewer on average, and None otherwise.
+    scale : float
+        Factor of all values.
+
+    Attributes
+    ----------
+    bounds : tuple of int
+        The columns between two bounds are a block: words, one length of n-grams, or characters.
+    """
+
+    def __init__(
+        self,
+        ngram_range: tuple[int, int],
+        char_ngram_range: tuple[int, int] | Literal["auto"] | None,
+        scale: float,
+    ) -> None:
+        self.ngram_range, self.char_ngram_range = ngram_range, char_ngram_range
+        self.scale = scale
+
+    def fit_transform(
+        self,
+        words: Sequence[str],
+        counts: csr_array,
+        word_ids: TokenIds,
+        membership: csr_array | None,
+        sample_weight: NDArray[np.floating],
+    ) -> csr_array:
+        """Learn columns and their weights, and return the columns of the same texts.
+
+        Parameters
+        ----------
+        words : sequence of str, length n_words
+        counts : csr_array of float32, shape (n_texts, n_words)
+        word_ids : TokenIds, length n_texts
+            The words of each text as positions in `words`.
+        membership : csr_array, shape (n_texts, n_classes), or None
+            1 if a text belongs to a class; None leaves the columns unscaled.
+        sample_weight : ndarray of float, shape (n_texts,)
+
+        Returns
+        -------
+        csr_array of float32, shape (n_texts, n_columns)
+        """
+        self._n_words = len(words)
+        blocks, weights, norms = [], [], []
+        for norm, is_words, block in self._fit_blocks(words, counts, word_ids, sample_weight):
+            weight = idf(document_frequency(block, sample_weight), sample_weight.sum())
+            if membership is not None and is_words:
+                weight *= supervised_scale(block, membership, sample_weight)
+            blocks.append(block)
+            weights.append(weight)
+            norms.append(norm * self.scale)
+        self._weights, self._norms = np.concatenate(weights), np.array(norms)
+        self._ends = np.cumsum([len(weight) for weight in weights])
+        self.bounds = (0, *self._ends.tolist())
+        columns: csr_array = hstack(blocks, format="csr")
+        n_entries = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
+        columns.data = self._weigh(columns.data, columns.indices, n_entries)
+        return columns
+
+    def transform(
+        self, words: Sequence[str], word: NDArray[np.int64], token_ids: TokenIds
+    ) -> csr_array:
+        """The columns of other texts.
+
+        Parameters
+        ----------
+        words : sequence of str, length n
+        word : ndarray of int64, shape (n,)
+            Positions among the words of the training texts; -1 if a word was not there.
+        token_ids : TokenIds, length n_texts
+            Positions in `words`.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_texts, n_columns)
+        """
+        unknown = np.flatnonzero(word < 0)
+        # Each unknown word has an id of its own: no n-gram reaches over it, and it has characters.
+        ids = word.astype(np.int32)
+        ids[unknown] = self._n_words + np.arange(len(unknown))
+        spelling = None
+        if self._char_ngrams is not None:
+            spelling = self._char_ngrams.find([words[i] for i in unknown.tolist()])
+        word_ids = TokenIds(ids[token_ids.ids], token_ids.offsets)
+        parts = [self._count(part, spelling) for part in word_ids.split(_TOKENS_AT_A_TIME)]
+        values, indices, n_entries = map(np.concatenate, zip(*parts, strict=True))
+        pointer = to_offsets(n_entries)
+        size = max(len(values), self.bounds[-1])
+        data = (values, indices, as_index(pointer, size))
+        return csr_array(data, shape=(len(token_ids), self.bounds[-1]))
+
+    def _fit_blocks(
+        self,
+        words: Sequence[str],
+        counts: csr_array,
+        word_ids: TokenIds,
+        sample_weight: NDArray[np.floating],
+    ) -> Iterator[tuple[float, bool, csr_array]]:
+        """The norm of each block, whether it counts words or word n-grams, and the counts."""
+        shortest, longest = self.ngram_range
+        min_df = 2 if sample_weight.sum() > _MANY_TEXTS else 0
+        if shortest == 1:
+            yield 1.0, True, counts.copy()
+        self._word_ngrams = self._char_ngrams = None
+        if longest > 1:
+            self._word_ngrams = WordNgrams(len(words), longest)
+            by_length = self._word_ngrams.fit_count(word_ids, sample_weight, min_df)
+            for block in by_length[max(shortest - 2, 0) :]:
+                yield _NGRAM_NORM, True, block
+        char_range = self.char_ngram_range
+        if char_range == "auto":
+            n_tokens = float(np.dot(sample_weight, word_ids.lengths))
+            char_range = (2, 4) if n_tokens <= _SHORT_TEXT * sample_weight.sum() else None
+        if char_range is not None:
+            self._char_ngrams = CharNgrams(*char_range)
+            block = self._char_ngrams.fit_count(words, counts, sample_weight, min_df)
+            yield _CHAR_NORM, False, block
+
+    def _count(
+        self, word_ids: TokenIds, spelling: TokenIds | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.int64]]:
+        """The weighted values, column indices and numbers of entries of some texts.
+
+        Parameters
+        ----------
+        word_ids : TokenIds, length n_texts
+            Ids from ``n_words`` on are words outside the training texts.
+        spelling : TokenIds or None
+            The columns of the character n-grams of those words.
+        """
+        n_columns = self.bounds[-1]
+        size = len(word_ids) * n_columns
+        rows = np.arange(len(word_ids)) * n_columns
+        row = as_index(rows, size).repeat(word_ids.lengths)
+        is_known = word_ids.ids < self._n_words
+        blocks: list[NDArray[np.integer]] = [np.where(is_known, word_ids.ids, -1)]
+        if self._word_ngrams is not None:
+            blocks += self._word_ngrams.find(word_ids)
+        keys = []
+        for start, columns in zip(self.bounds, blocks[self.ngram_range[0] - 1 :], strict=False):
+            is_column = columns >= 0
+            keys.append(row[is_column] + as_index(columns[is_column] + start, size))
+        if self._char_ngrams is not None and spelling is not None:
+            row += self.bounds[-2]
+            ngrams = self._char_ngrams.spelling[word_ids.ids[is_known]]
+            keys.append(row[is_known].repeat(ngrams.lengths) + ngrams.ids)
+            if len(spelling):
+                ngrams = spelling[word_ids.ids[~is_known] - self._n_words]
+                keys.append(row[~is_known].repeat(ngrams.lengths) + ngrams.ids)
+        distinct, times = count_keys(np.concatenate(keys))
+        # A block of a text ends before the key of its bound.
+        bounds = as_index((rows[:, None] + self._ends).ravel(), size)
+        ends = np.append(0, distinct.searchsorted(bounds))
+        n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), len(self._norms))
+        per_text = n_entries.sum(axis=1)
+        indices = as_index(distinct - as_index(rows, size).repeat(per_text), n_columns)
+        return self._weigh(times.astype(np.float32), indices, n_entries), indices, per_text
+
+    def _weigh(
+        self,
+        times: NDArray[np.float32],
+        indices: NDArray[np.integer],
+        n_entries: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """``(1 + ln tf)`` times the column's weight, scaled to the norm of the block; in place.
+
+        Parameters
+        ----------
+        times : ndarray of float32, shape (n_entries,)
+            Counts, row by row and within a row block by block.
+        indices : ndarray of int, shape (n_entries,)
+            Columns.
+        n_entries : ndarray of int, shape (n_texts, n_blocks)
+        """
+        values = np.log(times, out=times)
+        values += 1
+        values *= self._weights[indices]
+        per_block = n_entries.ravel()
+        sums = np.zeros(len(values) + 1)
+        np.square(values, dtype=np.float64).cumsum(out=sums[1:])
+        sums = sums[to_offsets(per_block)]
+        length = np.sqrt(sums[1:] - sums[:-1]).reshape(n_entries.shape)
+        length[length == 0] = 1
+        factor = (self._norms / length).astype(np.float32)
+        values *= factor.ravel().repeat(per_block)
+        return values
