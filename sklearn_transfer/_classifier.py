@@ -437,7 +437,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         return self._fitted.task  # type: ignore[return-value]
 
     def _attributes(self, fitted: Fitted) -> dict[str, Any]:
-        learned = {"classes_": fitted.task.classes, "temperature_": fitted.temperature}
+        labels: Any = fitted.task
+        learned = {"classes_": labels.classes, "temperature_": fitted.temperature}
         return {**super()._attributes(fitted), **learned}
 
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:

@@ -17,14 +17,15 @@ from sklearn.base import (
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._utils.validation import CloneSharesPretrained
-from .fine_tuning.config import Configuration, find_seed, resolve
+from .fine_tuning.config import find_seed, resolve
 from .fine_tuning.fit import Fit, Fitted, LabelledSamples
 from .fine_tuning.inputs import find_kind
-from .fine_tuning.inputs.kind import Kind
-from .fine_tuning.parameters import Parameters, warn_unused
+from .fine_tuning.parameters import Parameters
+from .fine_tuning.protocol import Configuration, Kind
 from .fine_tuning.selection import Choice, select_policy
-from .fine_tuning.splits import group_targets, hold_out, take
+from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Task
+from .fine_tuning.usage import warn_unused
 from .sources import find_input_kind
 
 
@@ -84,7 +85,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         samples = LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
         draft.adaptation_, config = select_policy(configs, task, samples, validation)
-        train, held_out = _hold_out(config, samples, validation)
+        train, held_out = _hold_out(config, task, samples, validation)
         return self._take_over(draft, Fit(config, task, previous).run(train, held_out))
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -177,8 +178,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
 
     def _take_over(self, draft: Self, fitted: Fitted) -> Self:
         """Replace the fitted attributes as a whole."""
-        vars(draft).update(self._attributes(fitted))
-        self.__dict__ = draft.__dict__
+        self.__dict__ = {**draft.__dict__, **self._attributes(fitted)}
         return self
 
     def _attributes(self, fitted: Fitted) -> dict[str, Any]:
@@ -218,13 +218,16 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
 
 
 def _hold_out(
-    config: Configuration, samples: LabelledSamples, validation: LabelledSamples | None
+    config: Configuration,
+    task: Task,
+    samples: LabelledSamples,
+    validation: LabelledSamples | None,
 ) -> tuple[LabelledSamples, LabelledSamples | None]:
     """The samples that are trained on, and those that are only evaluated."""
     if validation is not None or config.is_convex or not config.parameters.early_stopping:
         return samples, validation
     held_out = hold_out(
-        group_targets(samples.target),
+        task.groups(samples.target),
         config.parameters.validation_fraction,
         np.random.default_rng(config.seed),
     )

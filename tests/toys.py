@@ -10,12 +10,13 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from sklearn_transfer import FineTunedClassifier
+from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
 from sklearn_transfer.models.text_encoder import make_text_encoder
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
-from sklearn_transfer.training.batches import Arrays, Batch, Batches, Samples
+from sklearn_transfer.training.batches import Batch, Batches, Samples
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
 from sklearn_transfer.training.seeds import seeded

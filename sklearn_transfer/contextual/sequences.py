@@ -75,6 +75,15 @@ class Sequences:
         mask = (within >= 0) & (within < self.lengths[:, None])
         return np.where(mask, within + self.starts[:, None], 0), mask
 
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Sequences:  # noqa: ARG002
+        """The same sequences: a contextual model reads whole texts."""
+        return self
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Keyword arguments of a sentence encoder: those of :meth:`padded`, and `layer`."""
+        arrays: dict[str, Any] = self.padded()
+        return arrays if self.states is None else {**arrays, "layer": self.layer}
+
     def padded(self) -> dict[str, NDArray[Any]]:
         """Pad the texts to the same length.
 

@@ -1,90 +1,20 @@
-"""The configuration of a fit: parameters with every "auto" resolved."""
+"""Parameters to a configuration: every "auto" is resolved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
 
 from .._utils.devices import resolve_device
 from .._utils.validation import draw_seed
 from ..models.readers import check_reader
 from ..training.checkpoints import stored_seed
 from ..training.losses import make_criterion
-from ..training.policies import POLICIES, Adaptation, Contrastive, Frozen
-from .inputs import Kind
+from ..training.policies import POLICIES, Adaptation, Contrastive
 from .parameters import CONVEX, Parameters
+from .protocol import Configuration, Kind
 from .targets import Task
-
-# A mini-batch holds this share of the samples, within bounds.
-_BATCHES_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH = 16, 8, 128
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Resolved parameters of a fit.
-
-    Attributes
-    ----------
-    parameters : Parameters
-    kind : Kind
-        The kind of X.
-    policy : Adaptation
-    is_convex : bool
-        Whether a solver of scikit-learn fits a linear model; else a net is trained in mini-batches.
-    optimizer : str or class
-        Of mini-batch training.
-    loss : str
-        Of the convex solver.
-    criterion : nn.Module
-        Loss per sample.
-    hidden : tuple of int
-        Units of the hidden layers.
-    device : torch.device
-    l2_sp : float
-    pretrained_scale : float or "auto"
-    max_epochs : int
-    encoder_lr : float or None
-        Learning rate of the pretrained layers; None is `lr`.
-    seed : int
-    has_validation : bool
-        Whether validation samples are given.
-    """
-
-    parameters: Parameters
-    kind: Kind
-    policy: Adaptation
-    is_convex: bool
-    optimizer: Any
-    loss: str
-    criterion: nn.Module
-    hidden: tuple[int, ...]
-    device: torch.device
-    l2_sp: float
-    pretrained_scale: float | Literal["auto"]
-    max_epochs: int
-    encoder_lr: float | None
-    seed: int
-    has_validation: bool = False
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether the pretrained model stays as it is while the head is trained."""
-        return isinstance(self.policy, Frozen)
-
-    @property
-    def reads_bags(self) -> bool:
-        """Whether words are read as a bag: nothing below the head is trained in mini-batches."""
-        return self.is_convex or (self.is_frozen and self.parameters.encoder == "mean")
-
-    def batch_size(self, n_samples: int) -> int:
-        """Samples of a mini-batch."""
-        size = self.parameters.batch_size
-        if size != "auto":
-            return size
-        return min(max(n_samples // _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
 
 
 def resolve(
@@ -144,15 +74,10 @@ def resolve(
             "samples at once (fit). Use optimizer='auto' or 'adam'."
         )
     l2_sp = parameters.l2_sp
-    if is_convex and l2_sp == 0 and kind.name == "words" and not isinstance(policy, Frozen):
-        raise ValueError(
-            "The linear bag of words needs l2_sp > 0, or 'auto', which is 1: without a penalty the "
-            "weights of rare words grow without bound."
-        )
     auto_loss = task.solver_loss if is_convex else task.net_loss
     criterion = auto_loss if parameters.criterion == "auto" else parameters.criterion
     smoothing = 0.0 if is_convex else parameters.label_smoothing
-    return Configuration(
+    config = Configuration(
         parameters=parameters,
         kind=kind,
         policy=policy,
@@ -169,6 +94,12 @@ def resolve(
         seed=seed,
         has_validation=has_validation,
     )
+    if config.l2_sp == 0 and kind.has_token_weights(config):
+        raise ValueError(
+            "The linear bag of words needs l2_sp > 0, or 'auto', which is 1: without a penalty the "
+            "weights of rare words grow without bound."
+        )
+    return config
 
 
 def _is_convex(
@@ -185,7 +116,7 @@ def _is_convex(
 
 
 def _check_contrastive(kind: Kind, *, is_stream: bool) -> None:
-    if kind.name not in ("arrays", "sentences"):
+    if not kind.has_layers:
         raise ValueError(
             "adaptation='contrastive' trains an encoder: give one contextual model or a torch "
             "module as pretrained. Word vectors are adapted with adaptation='full'."

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 from torch import nn
 
 
@@ -23,9 +22,9 @@ def content_keys(X: Any) -> NDArray[np.int64]:
 def _contents(X: Any) -> Iterator[bytes]:
     if isinstance(X, list):
         return (text.encode("utf-8", "surrogatepass") for text in X)
-    if not issparse(X):
+    if not hasattr(X, "tocsr"):
         return (row.tobytes() for row in X)
-    matrix = csr_array(X, copy=True)
+    matrix = X.tocsr(copy=True)
     matrix.sum_duplicates()
     bounds = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
     columns = matrix.indices.astype(np.int64)

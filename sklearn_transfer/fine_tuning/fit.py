@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -28,11 +28,9 @@ from ..training.seeds import seeded
 from ..training.settings import TrainingSettings
 from ..training.setup import build_net
 from .calibration import left_out_logits
-from .config import Configuration
 from .fingerprints import content_keys, describe, digest, digest_module
-from .inputs import Kind
-from .inputs.kind import Representation
-from .splits import group_targets, take
+from .protocol import Configuration, Kind, Representation
+from .splits import take
 from .targets import Target, Task
 
 # Parameters that do not change the result of a fit, or that enter its fingerprint otherwise.
@@ -175,17 +173,15 @@ class Fit:
             return self.previous.net.module_  # type: ignore[no-any-return]
         with seeded(self.config.seed):
             if self.config.is_convex:
-                return _make_linear_bag(inputs, self.task.n_outputs)
+                return _make_linear_bag(cast(Design, inputs), self.task.n_outputs)
             return self._make_network(representation, inputs)
 
     def _make_network(self, representation: Representation, inputs: Inputs) -> Network:
         example = inputs[:2]
         encoder = representation.make_encoder(example, self.config)
-        if encoder is None:
-            width = inputs.sparse.shape[1] + inputs.dense.shape[1]
-        else:
-            device = next(iter(encoder.parameters()), torch.empty(0)).device
-            width = measure_width(encoder, as_tensors(example, device))
+        parameters = [] if encoder is None else encoder.parameters()
+        device = next(iter(parameters), torch.empty(0)).device
+        width = measure_width(encoder, as_tensors(example, device))
         head = make_head(
             width,
             self.config.hidden,
@@ -218,7 +214,9 @@ class Fit:
                 callbacks=list(parameters.callbacks or ()),
                 verbose=parameters.verbose,
             )
-            return LinearNet(module, config.criterion, settings, loss=config.loss, valid=valid)
+            return LinearNet(
+                cast(LinearBag, module), config.criterion, settings, loss=config.loss, valid=valid
+            )
         has_layers = getattr(module, "encoder", None) is not None
         settings = TrainingSettings(
             optimizer=config.optimizer,
@@ -299,7 +297,7 @@ class Fit:
             samples.y,
             samples.weight,
             keys=content_keys(train.X),
-            groups=group_targets(train.target),
+            groups=self.task.groups(train.target),
             solve=partial(net.solve),
         )
         return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .config import Configuration
 from .fit import Fit, LabelledSamples
-from .splits import assign_folds, group_targets
+from .protocol import Configuration
+from .splits import assign_folds
 from .targets import Task
 
 # From so many samples on, one fold decides; with fewer, all folds in turn.
@@ -63,7 +63,7 @@ def select_policy(
     if len(candidates) == 1:
         given = config.parameters.adaptation == first
         return Choice(first, reason="given" if given else "the only policy for X"), config
-    splits = list(_split(samples, validation, config.seed))
+    splits = list(_split(task, samples, validation, config.seed))
     if not splits:
         return Choice(first, reason="too few samples to leave any out"), config
     results = [_evaluate(config, task, splits) for _, config in candidates]
@@ -76,14 +76,14 @@ def select_policy(
 
 
 def _split(
-    samples: LabelledSamples, validation: LabelledSamples | None, seed: int
+    task: Task, samples: LabelledSamples, validation: LabelledSamples | None, seed: int
 ) -> Iterator[tuple[LabelledSamples, LabelledSamples]]:
     if validation is not None:
         yield samples, validation
         return
     n_samples = len(samples.target)
     shuffled = np.random.default_rng(seed).permutation(n_samples)
-    fold = assign_folds(group_targets(samples.target), shuffled, _N_FOLDS)
+    fold = assign_folds(task.groups(samples.target), shuffled, _N_FOLDS)
     used = np.unique(fold[fold >= 0])
     for number in used[:1] if n_samples >= _MANY_SAMPLES else used:
         yield samples.take(fold != number), samples.take(fold == number)

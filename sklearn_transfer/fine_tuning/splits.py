@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .targets import Target
-
 
 def take(X: Any, rows: NDArray[np.int64]) -> Any:
     """Rows of a list of texts or of an array."""
@@ -86,8 +84,3 @@ def _rank_within(
     n_distinct = np.zeros(int(groups.max()) + 1, dtype=np.int64)
     np.maximum.at(n_distinct, groups, rank + 1)
     return rank, n_distinct[groups]
-
-
-def group_targets(target: Target) -> NDArray[np.int64]:
-    """Strata of encoded targets: the classes; one stratum for indicators and values."""
-    return target if target.dtype == np.int64 else np.zeros(len(target), dtype=np.int64)

@@ -54,6 +54,10 @@ class Task(ABC):
     def encode(self, y: NDArray[Any]) -> Target:
         """Encode validated targets as numbers."""
 
+    def groups(self, target: Target) -> NDArray[np.int64]:
+        """Strata in which samples are held out, shape (n_samples,)."""
+        return np.zeros(len(target), dtype=np.int64)
+
     @abstractmethod
     def membership(self, target: Target) -> csr_array:
         """1 where a sample belongs to a group of similar targets, (n_samples, n_groups)."""
@@ -160,10 +164,10 @@ class Labels(Task):
                 if len(kinds) > 1
                 else f"y holds labels of type {kinds[0]}: {error}"
             ) from error
-        y = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
-        check_consistent_length(X, y)
-        check_classification_targets(y)
-        return y
+        checked = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
+        check_consistent_length(X, checked)
+        check_classification_targets(checked)
+        return checked
 
     def encode(self, y: NDArray[Any]) -> Target:
         """Class codes, int64 of shape (n_samples,), or the indicator matrix as float32."""
@@ -179,6 +183,10 @@ class Labels(Task):
         if len(unknown):
             raise ValueError(f"y has labels that are not among the classes: {unknown!r}.")
         return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def groups(self, target: Target) -> NDArray[np.int64]:
+        """The classes; one stratum for an indicator matrix."""
+        return super().groups(target) if self.multilabel else target.astype(np.int64)
 
     def membership(self, target: Target) -> csr_array:
         """1 where a sample belongs to a class, shape (n_samples, n_classes)."""

@@ -61,7 +61,9 @@ class LinearBag(nn.Module):
 
     def predict(self, design: Design) -> NDArray[np.floating]:
         """Logits of a design, shape (n_samples, n_outputs), by NumPy and SciPy on the CPU."""
-        logits = design.dense @ self.head.detach().numpy() + self.intercept.detach().numpy()
+        logits: NDArray[np.floating] = (
+            design.dense @ self.head.detach().numpy() + self.intercept.detach().numpy()
+        )
         if design.sparse.shape[1]:
             logits += design.sparse @ self.token_weights.detach().numpy()
         return logits

@@ -83,6 +83,10 @@ class PretrainedModule(nn.Module):
             start = self.module.get_parameter(name).detach().clone()
             self.register_buffer(f"start_{i}", start)
 
+    def n_frozen(self) -> int:
+        """Number of lowest layers whose outputs need to be computed only once."""
+        return 0
+
     def squared_distance(self, **_: Tensor) -> Tensor:
         """Squared distance of all parameters from the initial ones, shape ()."""
         if not self._pulled:
@@ -189,9 +193,9 @@ class Network(nn.Module):
         return int(self.head[-1].in_features)  # type: ignore[arg-type]
 
     def encode(self, **inputs: Tensor) -> Tensor:
-        """Compute the input of the head, shape (n_samples, d), unless `dense` is given."""
+        """Compute the input of the head, shape (n_samples, d); given columns stay as they are."""
         if self.encoder is None or "dense" in inputs:
-            return inputs["dense"]
+            return join_columns(**inputs)
         encoded: Tensor = self.encoder(**inputs)
         return encoded
 
@@ -208,13 +212,19 @@ class Network(nn.Module):
         return logits
 
 
+def join_columns(dense: Tensor, sparse: Tensor | None = None) -> Tensor:
+    """Join the blocks of a design, float32 of shape (n_samples, n_sparse + n_dense)."""
+    return (dense if sparse is None else torch.cat([sparse.to_dense(), dense], dim=1)).float()
+
+
 @torch.no_grad()
-def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Tensor]) -> int:
+def measure_width(encoder: nn.Module | None, example: dict[str, Tensor]) -> int:
     """Measure the number of features of an encoder.
 
     Parameters
     ----------
-    encoder : nn.Module
+    encoder : nn.Module or None
+        None: the inputs are the columns of a design.
     example : dict of Tensor
         The inputs of some samples.
 
@@ -228,7 +238,9 @@ def measure_width(encoder: PretrainedModule | TextEncoder, example: dict[str, Te
         If the output is not finite or not of shape (n_samples, d), or if the module changes its
         own parameters.
     """
-    module = encoder.module if isinstance(encoder, PretrainedModule) else encoder.reader
+    if encoder is None:
+        return join_columns(**example).shape[1]
+    module: Any = encoder.reader if isinstance(encoder, TextEncoder) else encoder
     module = getattr(module, "module", module)
     versions = [_n_changes(parameter) for parameter in module.parameters()]
     training = encoder.training

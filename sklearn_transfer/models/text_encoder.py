@@ -50,6 +50,10 @@ class TextEncoder(nn.Module):
         self.light = isinstance(reader, MeanReader | AttentionReader)
         self.sparse, self.multichannel = sparse, multichannel
 
+    def n_frozen(self) -> int:
+        """Number of lowest layers whose outputs need to be computed only once."""
+        return 0
+
     def extend(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Append rows, shape (n_new, dim); return the old parameter and its replacement."""
         before, more = self.rows, rows.to(self.rows)

@@ -20,11 +20,11 @@ from sklearn.utils._param_validation import StrOptions, validate_parameter_const
 from .._transformer import PretrainedEmbeddingTransformer
 from .._utils.validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
 from ..contextual.safety import is_library_model
+from ..fine_tuning.inputs.arrays import Arrays
 from ..fine_tuning.inputs.module_features import encode_inputs
 from ..fine_tuning.targets import Labels
 from ..models.network import ArrayEncoder, as_array
 from ..sources import load_pretrained
-from ..training.batches import Arrays
 from ..training.seeds import seeded
 from .scores import h_score, logme, nearest_class_mean
 

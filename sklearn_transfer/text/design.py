@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,20 @@ class Design:
     def __getitem__(self, rows: NDArray[np.integer] | slice) -> Design:
         """Some of the samples, in the order given."""
         return Design(self.sparse[rows], self.dense[rows], self.bounds)
+
+    @property
+    def lengths(self) -> None:
+        """None: samples have no length."""
+        return None
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Keyword arguments of a module: the blocks that have columns, and always `dense`."""
+        arrays: dict[str, Any] = {"dense": self.dense}
+        return {**arrays, "sparse": self.sparse} if self.sparse.shape[1] else arrays
+
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Design:  # noqa: ARG002
+        """The same design: columns are not tokens."""
+        return self
 
     def unseen(self, rows: NDArray[np.int64]) -> Design:
         """Some of the samples, as if the features had been learned from the other samples only.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,37 @@ class Bags:
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> Bags:
         """Some of the texts, in the order given."""
         return Bags(self.token_ids[texts], self.weights, self.extra)
+
+    @property
+    def lengths(self) -> None:
+        """None: texts are not padded, so that batches may mix lengths."""
+        return None
+
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Bags:
+        """Leave out each token with probability `share`."""
+        token_ids = self.token_ids.thin(1 - share, generator)
+        return Bags(token_ids, self.weights, self.extra)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Keyword arguments of a text encoder.
+
+        Returns
+        -------
+        dict
+            ``tokens``, int64, the distinct rows of the table; ``extra``, float32, the vectors of
+            the other distinct words; ``ids``, int64 of shape (n_tokens,), positions among both;
+            ``offsets``, int64 of shape (n_texts + 1,); ``weights``, float32 of shape (n_tokens,).
+        """
+        positions, rows = self.token_ids.distinct(len(self.weights))
+        n_rows = len(self.weights) - len(self.extra)
+        n_inside = np.searchsorted(rows, n_rows)  # distinct rows are sorted
+        return {
+            "tokens": rows[:n_inside],
+            "extra": self.extra[rows[n_inside:] - n_rows],
+            "ids": positions.ids.astype(np.int64),
+            "offsets": positions.offsets,
+            "weights": self.weights[self.token_ids.ids],
+        }
 
 
 class WordRows:

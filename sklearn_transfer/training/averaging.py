@@ -8,7 +8,7 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 
-class WeightAveraging(Callback):  # type: ignore[misc]
+class WeightAveraging(Callback):
     """Average the weights of the last epochs at the end of training (Izmailov et al. 2018).
 
     Parameters

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -15,32 +15,32 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .._utils.devices import resolve_device
-from ..contextual.sequences import Sequences, batches_by_length
-from ..text.design import Design
-from ..text.rows import Bags
+from ..contextual.sequences import batches_by_length
 
 
-@dataclass(frozen=True)
-class Arrays:
-    """Samples for a user's module.
+class Inputs(Protocol):
+    """Samples as a net reads them.
 
     Attributes
     ----------
-    values : ndarray, shape (n_samples, ...)
+    lengths : ndarray of int64, shape (n_samples,), or None
+        Sequence lengths, where batches of similar lengths need less padding.
     """
 
-    values: NDArray[Any]
+    @property
+    def lengths(self) -> NDArray[np.int64] | None: ...
 
-    def __len__(self) -> int:
-        return len(self.values)
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: NDArray[np.integer] | slice) -> Arrays:
+    def __getitem__(self, rows: NDArray[np.integer] | slice) -> Self:
         """Some of the samples, in the order given."""
-        return Arrays(self.values[rows])
 
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Self:
+        """Leave out each token with probability `share`."""
 
-Inputs = Design | Bags | Arrays | Sequences
+    def to_arrays(self) -> dict[str, Any]:
+        """Keyword arguments of a module: arrays, CSR arrays and integers, all in one batch."""
+
 
 # Maximum of the average sequence length of a batch of predictions, in tokens.
 _MEAN_LENGTH = 32
@@ -61,15 +61,10 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
     back : ndarray of int64, shape (n_samples,), or slice
         Restores the order: ``results[back]`` belong to the inputs in their original order.
     """
-    if not isinstance(inputs, Sequences):
+    if inputs.lengths is None:
         return inputs, slice(None)
     order = np.argsort(-inputs.lengths, kind="stable")
     return inputs[order], np.argsort(order)
-
-
-def find_device(device: str) -> torch.device:
-    """Find a device; see :func:`sklearn_transfer._utils.devices.resolve_device`."""
-    return torch.device(resolve_device(device))
 
 
 class Samples(Dataset[Any]):
@@ -77,9 +72,9 @@ class Samples(Dataset[Any]):
 
     Parameters
     ----------
-    inputs : Design, Bags, Arrays or Sequences, length n_samples
+    inputs : Inputs, length n_samples
     target : ndarray or None, length n_samples
-        Class codes, int64, or an indicator, float32.
+        Class codes, int64, an indicator, float32, or values, float64.
     weight : ndarray of float, shape (n_samples,), or None
         None gives each sample weight 1.
     """
@@ -111,9 +106,9 @@ class Batch:
 
     @property
     def divisible(self) -> bool:
-        """Whether each tensor has a row for each sample."""
+        """Whether each tensor can be cut into rows, one for each sample."""
         tensors = (part for part in self.tensors.values() if not isinstance(part, int))
-        return all(isinstance(part, Tensor) and len(part) == len(self) for part in tensors)
+        return all(part.layout == torch.strided and len(part) == len(self) for part in tensors)
 
     def __getitem__(self, rows: slice) -> Batch:
         """Some of the samples, of a batch that is divisible."""
@@ -141,25 +136,18 @@ class Batches:
         Shuffles samples and drops tokens. None keeps the order and all tokens.
     token_dropout : float, default=0.0
         Share of the tokens that are left out of a batch.
-    linear : bool, default=False
-        Whether the batches of a Design go to a `LinearBag`, whose sparse columns stay sparse.
     """
 
-    def __init__(  # noqa: PLR0913 (skorch passes keywords)
+    def __init__(
         self,
         samples: Samples,
         batch_size: int,
         device: torch.device,
         generator: np.random.Generator | None = None,
         token_dropout: float = 0.0,
-        *,
-        linear: bool = False,
     ) -> None:
         self.samples, self.batch_size, self.device = samples, max(batch_size, 1), device
         self.generator, self.token_dropout = generator, token_dropout
-        self.linear = linear
-        # Of the user; training itself runs in one.
-        self.n_threads = torch.get_num_threads()
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
@@ -177,18 +165,20 @@ class Batches:
         if self.generator is not None and not whole:
             self.generator.shuffle(order)
         parts = np.array_split(order, len(self))
-        if isinstance(self.samples.X, Sequences):
-            lengths = self.samples.X.lengths
-            if self.generator is not None:
-                parts = self._of_similar_length(order, lengths)
-            else:
-                parts = list(batches_by_length(lengths, _MEAN_LENGTH * self.batch_size))
-                whole = len(parts) == 1
+        lengths = self.samples.X.lengths
+        if lengths is not None and self.generator is not None:
+            parts = self._of_similar_length(order, lengths)
+        elif lengths is not None:
+            parts = list(batches_by_length(lengths, _MEAN_LENGTH * self.batch_size))
+            whole = len(parts) == 1
         for part in parts:
             rows = slice(None) if whole else part
-            tensors = self.tensors(self.samples.X if whole else self.samples.X[rows])
-            weight = self._move(self.samples.weight[rows]).to(_floating(tensors))
-            yield Batch(tensors, weight), self._move(self.samples.y[rows])
+            inputs = self.samples.X if whole else self.samples.X[rows]
+            if self.token_dropout and self.generator is not None:
+                inputs = inputs.drop_tokens(self.token_dropout, self.generator)
+            weight = self.samples.weight[rows].astype(np.float32)
+            batch = Batch(as_tensors(inputs, self.device), self._move(weight))
+            yield batch, self._move(self.samples.y[rows])
 
     def _of_similar_length(
         self, order: NDArray[np.int64], lengths: NDArray[np.int64]
@@ -202,54 +192,19 @@ class Batches:
         self.generator.shuffle(parts)  # type: ignore[union-attr]
         return parts
 
-    def tensors(self, inputs: Inputs) -> dict[str, Any]:
-        """Convert inputs to the keyword arguments of a module, as one batch."""
-        if isinstance(inputs, Sequences):
-            padded = {name: self._move(array) for name, array in inputs.padded().items()}
-            return padded if inputs.states is None else {**padded, "layer": inputs.layer}
-        if isinstance(inputs, Arrays):
-            return {"x": self._move(inputs.values.copy())}  # a module may write into its input
-        if isinstance(inputs, Bags):
-            return self._bag_tensors(inputs)
-        if not self.linear:
-            columns = np.concatenate([inputs.sparse.toarray(), inputs.dense], axis=1)
-            return {"dense": self._move(columns.astype(np.float32, copy=False))}
-        tensors: dict[str, Any] = {"dense": self._move(inputs.dense)}
-        if inputs.sparse.shape[1]:
-            tensors["sparse"] = _sparse_tensor(inputs.sparse, self.device)
-        return tensors
-
-    def _bag_tensors(self, bags: Bags) -> dict[str, Tensor]:
-        token_ids = bags.token_ids
-        if self.token_dropout and self.generator is not None:
-            token_ids = token_ids.thin(1 - self.token_dropout, self.generator)
-        positions, rows = token_ids.distinct(len(bags.weights))
-        n_rows = len(bags.weights) - len(bags.extra)
-        inside = np.searchsorted(rows, n_rows)  # distinct rows are sorted
-        return {
-            "tokens": self._move(rows[:inside]),
-            "extra": self._move(bags.extra[rows[inside:] - n_rows]),
-            "ids": self._move(positions.ids.astype(np.int64)),
-            "offsets": self._move(positions.offsets),
-            "weights": self._move(bags.weights[token_ids.ids]),
-        }
-
     def _move(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
 def as_tensors(inputs: Inputs, device: torch.device) -> dict[str, Any]:
-    """Convert inputs to the keyword arguments of a module, as one batch."""
-    return Batches(Samples(inputs), max(len(inputs), 1), device).tensors(inputs)
+    """Convert inputs to the keyword arguments of a module, all in one batch."""
+    return {name: _as_tensor(value, device) for name, value in inputs.to_arrays().items()}
 
 
-def _floating(tensors: dict[str, Any]) -> torch.dtype:
-    """The dtype of the features of a batch; float32 for integers."""
-    for name in ("dense", "extra", "x"):
-        if name in tensors and tensors[name].is_floating_point():
-            dtype: torch.dtype = tensors[name].dtype
-            return dtype
-    return torch.float32
+def _as_tensor(value: Any, device: torch.device) -> Any:
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value).to(device)
+    return value if isinstance(value, int) else _sparse_tensor(value, device)
 
 
 def _sparse_tensor(matrix: csr_array, device: torch.device) -> Tensor:

@@ -16,7 +16,6 @@ from ..contextual.runtime import CPU_TOKENS
 from ..contextual.sequences import batches_by_length
 from ..models.layers import Layer, find_layers
 from ..models.network import Network, PretrainedModule
-from ..models.sentence_encoder import SentenceEncoder
 from .batches import Inputs, as_tensors
 from .policies import Contrastive
 from .schedules import rate_at
@@ -71,8 +70,8 @@ def tune(
         return []
     losses: list[float] = []
     with seeded(seed, device):
-        if isinstance(encoder, SentenceEncoder) and (layer := encoder.n_frozen()):
-            inputs = encoder.with_states(inputs, layer)  # type: ignore[arg-type]
+        if layer := encoder.n_frozen():
+            inputs = encoder.with_states(inputs, layer)  # type: ignore[operator]
         generator = np.random.default_rng(derive_seed(seed, 0))
         member = membership.toarray().astype(np.float32)
         drawn = [draw_batch(member, how.batch_size, generator) for _ in range(how.n_steps)]
@@ -104,7 +103,7 @@ def tune(
                     f"its rate: adaptation=Contrastive(lr={how.lr / 10:.2g})."
                 )
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             losses.append(loss.item())

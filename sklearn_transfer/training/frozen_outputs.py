@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..models.layers import has_trainable_encoder
-from ..models.sentence_encoder import SentenceEncoder
-from ..text.design import Design, dense_design
+from ..text.design import dense_design
 from .batches import Batches, Inputs, Samples
 from .inference_net import InferenceNet
 
@@ -41,7 +40,7 @@ class FrozenOutputs:
         """
         samples = batches.samples
         layer = None
-        if not isinstance(samples.X, Design) and not batches.token_dropout:
+        if getattr(net.module_, "encoder", None) is not None and not batches.token_dropout:
             layer = _lowest_trainable(net.module_)
         if layer is None:
             self.clear()
@@ -61,5 +60,4 @@ def _lowest_trainable(module: torch.nn.Module) -> int | None:
     """The lowest trainable layer of the encoder: None for the first, 0 if all are frozen."""
     if not has_trainable_encoder(module):
         return 0
-    encoder = module.encoder
-    return (encoder.n_frozen() if isinstance(encoder, SentenceEncoder) else 0) or None
+    return module.encoder.n_frozen() or None  # type: ignore[operator, union-attr]

@@ -19,7 +19,7 @@ from .settings import TrainingSettings
 _DEVICE_PARAMETERS = ("device", "iterator_train__device", "iterator_valid__device")
 
 
-class InferenceNet(NeuralNet):  # type: ignore[misc]
+class InferenceNet(NeuralNet):
     """A skorch net whose X is :class:`Samples`, or inputs.
 
     Parameters

@@ -158,7 +158,7 @@ class TransferNet(InferenceNet):
     ) -> Tensor:
         """Compute the weighted mean of the losses of a batch, shape ()."""
         losses = per_sample(self.criterion_(y_pred, y_true), y_pred)
-        loss = (losses * X.weight).sum() / len(X)
+        loss = (losses * X.weight.to(losses.dtype)).sum() / len(X)
         if training and self.settings.l2_sp and has_trainable_encoder(self.module_):
             distance = self.module_.encoder.squared_distance(**X.tensors)
             loss = loss + self.settings.l2_sp / 2 * distance

@@ -145,7 +145,7 @@ class LinearProbing:
         return [1.0] * n_layers
 
     def _has_converged(self, history: Sequence[dict[str, Any]]) -> bool:
-        losses = [row["train_loss"] for row in history]
+        losses = [float(row["train_loss"]) for row in history]
         if len(losses) <= self.patience:
             return False
         gain = min(losses[: -self.patience]) - min(losses[-self.patience :])

@@ -9,7 +9,6 @@ from skorch.callbacks import EarlyStopping, ProgressBar
 from skorch.helper import predefined_split
 from torch import nn
 
-from ..models.linear import LinearBag
 from .averaging import WeightAveraging
 from .batches import Batches, Samples
 from .checkpoints import Checkpoint
@@ -23,7 +22,7 @@ from .threads import is_light
 _LIGHT_BATCH, _ENCODED_BATCH = 4096, 256
 
 
-class _EarlyStopping(EarlyStopping):  # type: ignore[misc]
+class _EarlyStopping(EarlyStopping):
     """Early stopping that ignores the epochs of probing."""
 
     def on_epoch_end(self, net: TransferNet, **kwargs: Any) -> None:
@@ -89,14 +88,11 @@ def make_iterators(
 ) -> dict[str, Any]:
     """Configure the iterators over batches, as arguments of a skorch net."""
     together = getattr(getattr(module, "encoder", None), "together", _ENCODED_BATCH)
-    linear = isinstance(module, LinearBag)
     return {
         "iterator_train": Batches,
         "iterator_train__device": device,
         "iterator_train__token_dropout": token_dropout,
-        "iterator_train__linear": linear,
         "iterator_valid": Batches,
         "iterator_valid__device": device,
         "iterator_valid__batch_size": _LIGHT_BATCH if is_light(module) else together,
-        "iterator_valid__linear": linear,
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_transfer.fine_tuning.splits import assign_folds, group_targets, hold_out, take
+from sklearn_transfer.fine_tuning.splits import assign_folds, hold_out, take
 
 # Folds
 
@@ -42,11 +42,6 @@ def test_a_class_of_equal_samples_is_never_left_out():
     assert fold.tolist() == [-1, -1, 0, 1]
 
 
-def test_indicators_and_values_are_one_group():
-    assert group_targets(np.eye(3, dtype=np.float32)).tolist() == [0, 0, 0]
-    assert group_targets(np.array([2, 0, 1])).tolist() == [2, 0, 1]
-
-
 def test_rows_are_taken_from_lists_and_arrays():
     rows = np.array([2, 0])
     assert take(["a", "b", "c"], rows) == ["c", "a"]
@@ -57,7 +52,7 @@ def test_rows_are_taken_from_lists_and_arrays():
 
 
 def held(target, fraction=0.2, seed=0):
-    return hold_out(group_targets(target), fraction, np.random.default_rng(seed))
+    return hold_out(target, fraction, np.random.default_rng(seed))
 
 
 def test_the_fraction_of_every_class_is_held_out():
@@ -77,11 +72,6 @@ def test_the_generator_alone_decides_which():
     first, again, other = held(target), held(target), held(target, seed=1)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-
-
-def test_an_indicator_matrix_is_not_stratified():
-    target = np.repeat(np.eye(2, dtype=np.float32), [1, 9], axis=0)
-    assert held(target, 0.3).sum() == 3
 
 
 @pytest.mark.parametrize(("n", "fraction"), [(3, 0.1), (1, 0.9)])

@@ -10,10 +10,11 @@ from scipy.sparse import csr_array
 from sklearn_transfer.models.columns import SparseColumns
 from toys import N, bags, design
 
+from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
-from sklearn_transfer.training.batches import Arrays, Batches, Samples, find_device
+from sklearn_transfer.training.batches import Batches, Samples, find_device
 
 CPU = torch.device("cpu")
 

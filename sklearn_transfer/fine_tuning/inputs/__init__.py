@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...sources import are_several, find_input_kind, resolve_source
+from ..protocol import Kind
 from .arrays import Modules
 from .features import GivenFeatures
-from .kind import Kind
 from .sentences import Sentences
 from .words import Words
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,44 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ...models.network import ArrayEncoder, as_array
-from ...training.batches import Arrays, Inputs
+from ...training.batches import Inputs
 from ...training.policies import Adaptation, Contrastive, Frozen
-from .kind import Kind, Representation
+from ..parameters import Parameters
+from ..protocol import Configuration, Kind, Representation
 from .module_features import EncoderInputs, TunedFeatures, make_module_features
 from .word_bag import FROZEN_SCALE
 
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
+
+@dataclass(frozen=True)
+class Arrays:
+    """Samples of a user's module.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_samples, ...)
+    """
+
+    values: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: NDArray[np.integer] | slice) -> Arrays:
+        """Some of the samples, in the order given."""
+        return Arrays(self.values[rows])
+
+    @property
+    def lengths(self) -> None:
+        """None: samples have one shape."""
+        return None
+
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Arrays:  # noqa: ARG002
+        """The same samples: arrays have no tokens."""
+        return self
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Keyword argument of an `ArrayEncoder`: a copy, since a module may write into it."""
+        return {"x": self.values.copy()}
 
 
 class TrainedEncoder(Representation):
@@ -43,7 +73,7 @@ class Modules(Kind):
         From (n, ...) to (n, d); copies of it are trained.
     """
 
-    name = "arrays"
+    has_layers = True
     lr_factor = 0.1  # pretrained layers are trained more slowly than the new head
 
     def __init__(self, module: nn.Module) -> None:
@@ -61,22 +91,26 @@ class Modules(Kind):
 
     def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> NDArray[Any]:
         """Validate X: numbers of shape (n_samples, ...)."""
-        X = validate_data(
+        array: NDArray[Any] = validate_data(
             estimator, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset
         )
-        if X.ndim < 2:
+        if array.ndim < 2:
             raise ValueError(
                 f"{type(estimator).__name__}(pretrained=module) expected an array of shape "
-                f"(n_samples, ...), got shape {X.shape}. Reshape your data: X[None] is a single "
+                f"(n_samples, ...), got shape {array.shape}. Reshape your data: X[None] is a single "
                 f"sample."
             )
         if reset:
-            estimator.n_features_in_ = X.shape[1]
-        return X
+            estimator.n_features_in_ = array.shape[1]
+        return array
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """Whether the module is frozen before the head is trained."""
         return isinstance(policy, Frozen)
+
+    def has_fixed_features(self, config: Configuration) -> bool:
+        """Whether the module is not part of the net."""
+        return config.is_convex or isinstance(config.policy, Contrastive)
 
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """All policies that suit any module."""
@@ -87,7 +121,7 @@ class Modules(Kind):
     def represent(self, config: Configuration) -> Representation:
         """Features of the module where it is not part of the net, else its inputs."""
         inputs = ModuleInputs(self.module)
-        if config.is_convex or isinstance(config.policy, Contrastive):
+        if self.has_fixed_features(config):
             return TunedFeatures(make_module_features(inputs, FROZEN_SCALE, config))
         return TrainedEncoder(inputs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,14 @@ from ..._utils.validation import looks_like_texts
 from ...models.layers import Layer
 from ...text.design import Design, dense_design
 from ...training.policies import Adaptation, check_policy
-from .kind import FixedFeatures, Kind
-
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
+from ..parameters import Parameters
+from ..protocol import Configuration, FixedFeatures, Kind
 
 
 class GivenFeatures(Kind):
     """X is a matrix of features, and nothing is pretrained."""
 
-    name = "features"
+    has_pretrained = False
     source = None
 
     @classmethod
@@ -54,6 +51,10 @@ class GivenFeatures(Kind):
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True: only the head is trained."""
+        return True
+
+    def has_fixed_features(self, config: Configuration) -> bool:
+        """True: X is features."""
         return True
 
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
@@ -96,4 +97,4 @@ class ScaledColumns:
         X = X * self.scale
         if self.is_sparse:
             return Design(csr_array(X), np.zeros((X.shape[0], 0)))
-        return dense_design(X.toarray() if issparse(X) else X)
+        return dense_design(X.toarray() if hasattr(X, "toarray") else X)

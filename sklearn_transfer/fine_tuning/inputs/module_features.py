@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,10 +16,7 @@ from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
 from ...training.contrastive import tune
 from ...training.policies import Contrastive
-from .kind import Features, FixedFeatures
-
-if TYPE_CHECKING:
-    from ..config import Configuration
+from ..protocol import Configuration, Features, FixedFeatures
 
 # Samples that are encoded at a time.
 _TOGETHER = 256

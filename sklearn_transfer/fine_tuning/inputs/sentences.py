@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,12 @@ from ...contextual.sequences import Sequences
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
 from ...training.policies import Adaptation, Contrastive, Frozen
+from ..parameters import Parameters
+from ..protocol import Configuration, Kind, Representation
 from .arrays import TrainedEncoder
-from .kind import Kind, Representation
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import FROZEN_SCALE, SENTENCE_SCALE, make_word_bag
 from .words import check_raw_texts
-
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
 
 # From so many labels on, training the top layers with the head beats a contrastive stage before it.
 _MANY_LABELS = 1000
@@ -37,7 +34,7 @@ class Sentences(Kind):
     model : ContextualModel
     """
 
-    name = "sentences"
+    has_layers = True
     optimizer = "adamw"
     max_epochs = 3  # Devlin et al. 2019, section A.3
     lr_factor = 0.005
@@ -62,6 +59,14 @@ class Sentences(Kind):
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """Whether the model is frozen before the head is trained."""
         return isinstance(policy, Frozen)
+
+    def has_fixed_features(self, config: Configuration) -> bool:
+        """Whether the model is not part of the net."""
+        return config.is_frozen
+
+    def truncates(self, config: Configuration) -> bool:
+        """True: a contextual model has a maximum sequence length."""
+        return True
 
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
         """Frozen features, and the policy that suits the number of labels."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ...sources import Source, find_tables
 from ...text.bag_features import BagFeatures
 from ...text.tokens import Tokenization
-from .kind import FixedFeatures
-
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
+from ..parameters import Parameters
+from ..protocol import Configuration, FixedFeatures
 
 # Norm of centred frozen features: without token weights no block of words stands next to them. The
 # features of sentence encoders separate classes at a smaller norm, with few labels better.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,8 @@ from ...text.rows import WordRows
 from ...training.batches import Inputs
 from ...training.optimizers import is_row_wise
 from ...vectors.pretrained_vectors import PretrainedVectors
-from .kind import Representation
+from ..protocol import Configuration, Representation
 from .word_bag import make_tokenization
-
-if TYPE_CHECKING:
-    from ..config import Configuration
 
 
 class WordSequences(Representation):

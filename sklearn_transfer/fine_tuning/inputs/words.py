@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
@@ -11,13 +11,10 @@ from ..._utils.validation import VectorsEstimator, check_texts, looks_like_texts
 from ...contextual.model import ContextualModel
 from ...sources import Source, find_tables, load_sources
 from ...training.policies import Adaptation, Frozen, Full
-from .kind import Kind, Representation
+from ..parameters import Parameters
+from ..protocol import Configuration, Kind, Representation
 from .word_bag import make_word_bag
 from .word_sequences import WordSequences, make_word_sequences
-
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
 
 
 def check_raw_texts(X: Any, estimator: BaseEstimator) -> list[str]:
@@ -40,8 +37,6 @@ class Words(Kind):
     is_list : bool
         Whether `pretrained` is a list.
     """
-
-    name = "words"
 
     def __init__(self, sources: Sequence[Source | VectorsEstimator], *, is_list: bool) -> None:
         self.sources, self.is_list = list(sources), is_list
@@ -76,6 +71,22 @@ class Words(Kind):
         """Whether the model is the bag of words."""
         return parameters.encoder == "mean" and isinstance(policy, Frozen | Full)
 
+    def has_fixed_features(self, config: Configuration) -> bool:
+        """Whether texts are read as a bag of words."""
+        return config.is_convex or (config.is_frozen and config.parameters.encoder == "mean")
+
+    def splits_words(self, config: Configuration) -> bool:
+        """Whether word vectors or token weights need words."""
+        return self.has_tables or not config.is_frozen
+
+    def has_token_weights(self, config: Configuration) -> bool:
+        """Whether the bag of words is not frozen."""
+        return config.is_convex and not config.is_frozen
+
+    def reads_sequences(self, config: Configuration) -> bool:
+        """Whether texts are not read as a bag of words."""
+        return not self.has_fixed_features(config)
+
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
         """All policies that differ for one layer of vectors."""
         if parameters.encoder == "mean":
@@ -93,7 +104,7 @@ class Words(Kind):
     def represent(self, config: Configuration) -> Representation:
         """A bag of words where the model is linear or frozen, else sequences of rows."""
         sources = load_sources(self.sources)
-        if config.reads_bags:
+        if not self.reads_sequences(config):
             return make_word_bag(sources, config)
         if len(find_tables(sources)) < len(sources):
             raise ValueError(

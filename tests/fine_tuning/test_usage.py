@@ -12,7 +12,7 @@ from sklearn.datasets import make_classification
 from toys import body
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
-from sklearn_transfer.fine_tuning.parameters import USED_BY
+from sklearn_transfer.fine_tuning.usage import USED_BY
 from sklearn_transfer.training.policies import Contrastive
 
 CHANGED = {

@@ -1,42 +1,40 @@
-"""The protocol of inputs: everything that a fit asks of one kind of X."""
+"""The protocol between a fit and its inputs: kinds of X, representations, the configuration."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from ...training.batches import Inputs
-from ...training.policies import Adaptation
+from ..training.batches import Inputs
+from ..training.policies import Adaptation, Frozen
+from .parameters import Parameters
 
-if TYPE_CHECKING:
-    from ..config import Configuration
-    from ..parameters import Parameters
+# A mini-batch holds this share of the samples, within bounds.
+_BATCHES_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH = 16, 8, 128
 
 
 class Features(Protocol):
-    """Inputs of a net that are learned from X.
+    """Inputs of a net that are learned from X."""
 
-    Attributes
-    ----------
-    coverage : float or None
-        Share of the tokens of the training texts that the pretrained model reads.
-    """
-
-    coverage: float | None
+    @property
+    def coverage(self) -> float | None:
+        """Share of the tokens of the training texts that the pretrained model reads."""
 
     def fit_transform(
-        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
+        self, X: Any, /, membership: csr_array | None, sample_weight: NDArray[np.floating]
     ) -> Inputs:
         """Learn from the training samples, and return their inputs."""
 
-    def transform(self, X: Any) -> Inputs:
+    def transform(self, X: Any, /) -> Inputs:
         """Inputs of samples."""
 
 
@@ -92,22 +90,26 @@ class Kind(ABC):
 
     Attributes
     ----------
-    name : str
     optimizer : str
         ``optimizer="auto"`` of mini-batch training.
     max_epochs : int
         ``max_epochs="auto"`` of mini-batch training.
     lr_factor : float
         Learning rate of the pretrained layers, where `embedding_lr` is None, relative to `lr`.
+    has_pretrained : bool
+        Whether there is a pretrained model.
+    has_layers : bool
+        Whether policies can tell layers of the pretrained model apart.
     has_tables : bool
         Whether word vectors are among the sources.
     """
 
-    name: ClassVar[Literal["features", "arrays", "sentences", "words"]]
     optimizer: ClassVar[str] = "adam"
     max_epochs: ClassVar[int] = 20
     lr_factor: ClassVar[float] = 1.0
-    has_tables = False
+    has_pretrained: ClassVar[bool] = True
+    has_layers: ClassVar[bool] = False
+    has_tables: bool = False
 
     @classmethod
     @abstractmethod
@@ -136,6 +138,26 @@ class Kind(ABC):
         """Whether the logits of a linear head are linear in everything that is trained."""
 
     @abstractmethod
+    def has_fixed_features(self, config: Configuration) -> bool:
+        """Whether the head reads features that mini-batch training does not change."""
+
+    def splits_words(self, config: Configuration) -> bool:
+        """Whether texts are split into words."""
+        return False
+
+    def truncates(self, config: Configuration) -> bool:
+        """Whether long texts are truncated."""
+        return self.splits_words(config)
+
+    def has_token_weights(self, config: Configuration) -> bool:
+        """Whether tokens have weights of their own, in a linear model."""
+        return False
+
+    def reads_sequences(self, config: Configuration) -> bool:
+        """Whether word vectors are trained in mini-batches."""
+        return False
+
+    @abstractmethod
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
@@ -158,3 +180,63 @@ class Kind(ABC):
     @abstractmethod
     def represent(self, config: Configuration) -> Representation:
         """Representation of X under a configuration; nothing is learned yet."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Resolved parameters of a fit.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    kind : Kind
+        The kind of X.
+    policy : Adaptation
+    is_convex : bool
+        Whether a solver of scikit-learn fits a linear model; else a net is trained in mini-batches.
+    optimizer : str or class
+        Of mini-batch training.
+    loss : str
+        Of the convex solver.
+    criterion : nn.Module
+        Loss per sample.
+    hidden : tuple of int
+        Units of the hidden layers.
+    device : torch.device
+    l2_sp : float
+    pretrained_scale : float or "auto"
+    max_epochs : int
+    encoder_lr : float or None
+        Learning rate of the pretrained layers; None is `lr`.
+    seed : int
+    has_validation : bool
+        Whether validation samples are given.
+    """
+
+    parameters: Parameters
+    kind: Kind
+    policy: Adaptation
+    is_convex: bool
+    optimizer: Any
+    loss: str
+    criterion: nn.Module
+    hidden: tuple[int, ...]
+    device: torch.device
+    l2_sp: float
+    pretrained_scale: float | Literal["auto"]
+    max_epochs: int
+    encoder_lr: float | None
+    seed: int
+    has_validation: bool = False
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the pretrained model stays as it is while the head is trained."""
+        return isinstance(self.policy, Frozen)
+
+    def batch_size(self, n_samples: int) -> int:
+        """Samples of a mini-batch."""
+        size = self.parameters.batch_size
+        if size != "auto":
+            return size
+        return min(max(n_samples // _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
