@@ -1,4 +1,4 @@
-"""Optimizers: truncated Newton for linear models, Adam that moves only the rows of a batch."""
+"""Optimizers by name, and operations on their gradients and state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .row_adam import RowAdam
+from .row_adam import RowAdam, coalesce
 
 # The line search accepts a step that gains this share of what its slope promises (Armijo).
 _SUFFICIENT = 1e-4
@@ -349,18 +349,18 @@ def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
-    """Shorten the gradients, taken as one vector, to a length (Pascanu et al. 2013).
+    """Scale the gradients, as one vector, to a maximum norm (Pascanu et al. 2013).
 
     Parameters
     ----------
     parameters : iterable of Tensor
         Their gradients may be sparse.
     max_norm : float
-        Shorter ones stay.
+        Gradients of a smaller norm are left as they are.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     # Rows that occur twice in a sparse gradient count as their sum.
-    values = [g.coalesce().values() if g.is_sparse else g for g in gradients]
+    values = [coalesce(g).values() if g.is_sparse else g for g in gradients]
     if values:
         norm = torch.stack([value.norm() for value in values]).norm()
         scale = (max_norm / norm.clamp_min(1e-12)).clamp_max(1)
@@ -369,13 +369,13 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
-    """Let an optimizer go on with a parameter that has more rows.
+    """Replace a parameter of an optimizer by one with more rows.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     old, new : Tensor
-        `new` begins with the rows of `old`; the state of the others is zero.
+        `new` begins with the rows of `old`; the state of the other rows is zero.
     """
     for group in optimizer.param_groups:
         group["params"] = [new if param is old else param for param in group["params"]]
