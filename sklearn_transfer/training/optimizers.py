@@ -23,18 +23,18 @@ def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
-    """Scale the gradients, taken as one vector, to a maximum norm (Pascanu et al. 2013).
+    """Scale the gradients, as one vector, to a maximum norm (Pascanu et al. 2013).
 
     Parameters
     ----------
     parameters : iterable of Tensor
         Their gradients may be sparse.
     max_norm : float
-        Shorter gradients are not changed.
+        Gradients of a smaller norm are left as they are.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     # Rows that occur twice in a sparse gradient count as their sum.
-    values = [g.coalesce().values() if g.is_sparse else g for g in gradients]
+    values = [coalesce(g).values() if g.is_sparse else g for g in gradients]
     if values:
         norm = torch.stack([value.norm() for value in values]).norm()
         scale = (max_norm / norm.clamp_min(1e-12)).clamp_max(1)
@@ -43,7 +43,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
-    """Let an optimizer continue with a parameter that has more rows.
+    """Replace a parameter of an optimizer by one with more rows.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -68,10 +69,12 @@ class RowAdam(torch.optim.Optimizer):
             self._update_rows(param.detach(), coalesce(grad), state, group)
             return
         state["step"] += 1
-        first, second = _shares(state["step"].item(), group)
+        first, second = ((1 - b) / (1 - b ** state["step"].item()) for b in group["betas"])
         mean = state["mean"].lerp_(grad, first)
         square = state["square"].lerp_(grad * grad, second)
-        param.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-group["lr"])
+        # Half precision has no 1e-8.
+        scale = square.sqrt().to(torch.promote_types(square.dtype, torch.float32))
+        param.addcdiv_(mean, scale.add_(group["eps"]), value=-group["lr"])
 
     def _update_rows(
         self, param: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[str, Any]
@@ -79,9 +82,9 @@ class RowAdam(torch.optim.Optimizer):
         rows, values = grad.indices()[0], grad.values()
         count = state["count"].index_select(0, rows).add_(1)
         state["count"].index_copy_(0, rows, count)
-        shares = [share.to(values.dtype) for share in _shares(count.double(), group)]
-        size = len(rows) if rows.is_cuda else _BLOCK // param[0].numel()
-        blocks = (tensor.split(max(size, 1)) for tensor in (rows, values, *shares))
+        shares = [_shares(count, beta).to(values.dtype) for beta in group["betas"]]
+        size = len(rows) if rows.is_cuda else _BLOCK // max(param.shape[1:].numel(), 1)
+        blocks = (torch.split(part, max(size, 1)) for part in (rows, values, *shares))
         for block, of_block, first, second in zip(*blocks, strict=True):
             mean = state["mean"].index_select(0, block).lerp_(of_block, first)
             _write(state["mean"], block, mean)
@@ -100,13 +103,13 @@ def _write(table: Tensor, rows: Tensor, values: Tensor) -> None:
 
 
 def coalesce(gradient: Tensor) -> Tensor:
-    """A sparse gradient in which each row occurs once; sorted only if it has to be."""
+    """Merge equal rows of a sparse gradient, which is sorted only if its rows are not."""
     rows = gradient._indices()[0]  # noqa: SLF001 (torch has no public access before sorting)
     if not gradient.is_coalesced() and bool((rows[1:] > rows[:-1]).all()):
         gradient._coalesced_(True)  # noqa: FBT003 (backward does not keep the mark)
     return gradient.coalesce()
 
 
-def _shares(count: Any, group: dict[str, Any]) -> list[Any]:
-    """The share of the gradient in each bias-corrected moment after `count` steps."""
-    return [(1 - beta) / (1 - beta**count) for beta in group["betas"]]
+def _shares(count: Tensor, beta: float) -> Tensor:
+    """``(1 - beta) / (1 - beta**count)``, accurate in float32 for a beta near 1."""
+    return (beta - 1) / torch.expm1(count * (math.log(beta) if beta else -math.inf))

@@ -302,6 +302,21 @@ def test_a_row_of_every_batch_moves_as_in_torchs_adam(settings: dict[str, Any]) 
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_rows_are_updated_as_few(dtype: torch.dtype) -> None:
+    start = torch.linspace(-1, 1, 90_000, dtype=dtype).reshape(30_000, 3)
+    tables = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizers = RowAdam(tables[:1], lr=0.1), torch.optim.Adam(tables[1:], lr=0.1)
+    for _ in range(3):
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            optimizer.zero_grad()
+            F.embedding(
+                torch.arange(30_000), table, sparse=table is tables[0]
+            ).sin().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(*tables)
+
+
 def test_a_row_moves_as_if_only_its_batches_were_there() -> None:
     ids = batches(every=3)
     own = [batch for batch in ids if (batch == 0).any()]
