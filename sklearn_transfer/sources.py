@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._utils.validation import VectorsEstimator, is_frame, is_pair
+from ._utils.cloning import VectorsEstimator, is_frame, is_pair
+from ._utils.memo import ObjectCache
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
 from .vectors.catalog import locate
 from .vectors.formats.frames import from_frame
 from .vectors.pretrained_vectors import PretrainedVectors
-from .vectors.storage.opening import Opened
 
 # gensim objects that were wrapped before, with what tells whether they have changed since: the
 # number of words and the matrix (not its id, which the next matrix may have).
 _wrapped: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
 
 # Models of sentence-transformers that were wrapped before, by what tells whether they have changed.
-_models: Opened[ContextualModel] = Opened(n_recent=2)
+_models: ObjectCache[ContextualModel] = ObjectCache(n_recent=2)
 
 # What sources come to.
 Source = PretrainedVectors | ContextualModel

@@ -44,7 +44,7 @@ from tiny_files import (
     save_tree,
 )
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 

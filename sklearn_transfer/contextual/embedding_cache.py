@@ -18,8 +18,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .._utils.validation import levels_to_caller
-from ..vectors.storage.files import written_whole
+from .._utils.atomic import write_atomically
+from .._utils.errors import levels_to_caller
 
 # A text's features, float32, shape (dim,).
 Row = NDArray[np.float32]
@@ -297,7 +297,7 @@ def _write(folder: Path, part: int, made: Mapping[bytes, Row]) -> None:
     np.save(buffer, table)
     content = buffer.getvalue()
     digest = _digest(content)
-    with written_whole(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
+    with write_atomically(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
         file.write(content + digest)
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.devices import resolve_device
-from .._utils.validation import VectorFormatError, check_texts
+from .._utils.errors import VectorFormatError
+from .._utils.texts import check_texts
+from ..vectors import hub
 from ..vectors.catalog import locate
 from ..vectors.pretrained_vectors import PretrainedVectors
-from ..vectors.storage import hub
 from ..vectors.storage.cache import ENCODINGS, find_root
 from .distillation import Lexicon
 from .embedding_cache import Encodings, EncodingsInfo
@@ -310,7 +311,7 @@ class ContextualModel:
             lexicon = Lexicon.of_words(words)
             matrix = self.encode(lexicon.words)
         table = lexicon.table(matrix, n_components)
-        return PretrainedVectors._wrap(table, name=f"distilled from {self._name}")
+        return PretrainedVectors.from_table(table, name=f"distilled from {self._name}")
 
     def cache_info(self) -> EncodingsInfo:
         """What is kept of the texts that this process has encoded, and how often it was of use.

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu, lacks_memory
-from .._utils.validation import VectorFormatError, import_optional, levels_to_caller
-from ..vectors.storage.opening import Opened
+from .._utils.errors import VectorFormatError, levels_to_caller
+from .._utils.memo import ObjectCache
+from .._utils.optional import import_optional
 from .embedding_cache import Encodings
 from .sequences import Sequences, batches_by_length
 
@@ -152,7 +153,7 @@ class OpenModel:
             )
 
 
-_opened: Opened[OpenModel] = Opened(n_recent=2)
+_opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
 
 
 def open_model(

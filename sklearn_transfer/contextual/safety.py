@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .._utils.validation import VectorFormatError
+from .._utils.errors import VectorFormatError
 
 _OURS = "sentence_transformers."
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .._utils.validation import CloneSharesPretrained, draw_seed
+from .._utils.cloning import CloneSharesPretrained
+from .._utils.random import draw_seed
 from ..contextual.safety import is_library_model
 from ..models.readers import check_reader
 from ..sources import is_contextual

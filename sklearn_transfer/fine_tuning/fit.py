@@ -17,11 +17,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._utils.validation import (
-    check_texts,
-    levels_to_caller,
-    looks_like_texts,
-)
+from .._utils.errors import levels_to_caller
+from .._utils.texts import check_texts, looks_like_texts
 from ..contextual.model import ContextualModel
 from ..contextual.sequences import Sequences
 from ..models.linear import LinearBag, make_linear_bag

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
 from ..contextual.runtime import CPU_TOKENS, inputs_of
 from ..contextual.sequences import Sequences, batches_by_length

@@ -15,7 +15,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 
 from .._utils.devices import device_or_cpu, lacks_memory
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from ..models.network import Network
 from ..models.sentence_encoder import SentenceEncoder
 from ..text.design import Design, dense_design

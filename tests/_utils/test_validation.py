@@ -12,14 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import Ridge
 
 from sklearn_transfer import MissingDependencyError
-from sklearn_transfer._utils.validation import (
-    CloneSharesPretrained,
-    VectorsEstimator,
-    check_texts,
-    draw_seed,
-    import_optional,
-    looks_like_texts,
-)
+from sklearn_transfer._utils.cloning import CloneSharesPretrained, VectorsEstimator
+from sklearn_transfer._utils.optional import import_optional
+from sklearn_transfer._utils.random import draw_seed
+from sklearn_transfer._utils.texts import check_texts, looks_like_texts
 
 TEXTS = ["one", "two"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_files import check_well_formed
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors, _opened
 from sklearn_transfer.vectors.table.table import Table

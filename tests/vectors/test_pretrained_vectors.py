@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors, VectorFormatError
 from sklearn_transfer.vectors.table.table import Table
-from sklearn_transfer.vectors.table.unknown import hashed_vectors
+from sklearn_transfer.vectors.table.oov import hashed_vectors
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]
 # Known, known in lower case, unknown, odd, and repeated.

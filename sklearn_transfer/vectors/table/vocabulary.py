@@ -1,30 +1,30 @@
-"""The words of a table: a sequence of distinct strings that is looked up by arrays.
+"""The words of a table: a sequence of distinct strings with look-up of many words at once.
 
-A Python ``dict`` of millions of words is built and held by every process. Here the words are
-four NumPy arrays, so they are saved, memory-mapped and shared as the matrix is, and thousands of
-words are looked up in a handful of array operations.
+A Python ``dict`` of millions of words takes time and memory in every process. Here the words are
+four NumPy arrays, which are saved, memory-mapped and shared like the matrix. A few array operations
+look up thousands of words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Words hold whatever the file held; "surrogatepass" lets every Python string make the round trip.
+# With "surrogatepass" every Python string can be encoded and decoded.
 _ENCODING = ("utf-8", "surrogatepass")
 
-# An odd multiplier (Knuth's 64-bit LCG): its powers never vanish modulo 2**64.
+# Odd (from Knuth's 64-bit LCG), so that its powers never vanish modulo 2**64.
 _MULTIPLIER = np.uint64(6364136223846793005)
 
 Words = Iterable[str]
 
 
 def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Encode strings as one byte array and the offsets between them.
+    """Encode strings as one byte array and offsets.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     Returns
     -------
     text : ndarray of uint8, shape (n_bytes,)
-        UTF-8 of all words, one after the other.
+        The concatenated words in UTF-8.
     offsets : ndarray of int64, shape (n_words + 1,)
         Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``.
     """
@@ -44,7 +44,7 @@ def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of many slices of one array, one slice after the other.
+    """Return the positions of many slices of one array, concatenated.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDAr
 def character_ngrams(
     text: NDArray[np.uint8], offsets: NDArray[np.int64], min_n: int, max_n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The character n-grams of packed words, as slices of their bytes.
+    """Find the character n-grams of packed words, as slices of their bytes.
 
     Parameters
     ----------
     text : ndarray of uint8, shape (n_bytes,)
     offsets : ndarray of int64, shape (n_words + 1,)
-        Words as :func:`pack` gives them.
+        Words in the form of :func:`pack`.
     min_n, max_n : int
         Lengths in characters (code points).
 
@@ -78,7 +78,7 @@ def character_ngrams(
     start, stop : ndarray of int64, shape (n_ngrams,)
         Each n-gram is ``text[start:stop]``.
     word : ndarray of int64, shape (n_ngrams,)
-        The word that it is in.
+        Position of the word of each n-gram.
     """
     # In UTF-8 a character begins at every byte that is not 10xxxxxx.
     begins = np.flatnonzero((text & 0xC0) != 0x80)
@@ -89,7 +89,7 @@ def character_ngrams(
     starts, stops, words = [], [], []
     for n in range(min_n, max_n + 1):
         fits = here + n <= end
-        if not fits.any():  # nor will longer ones, whatever a damaged file gives as max_n
+        if not fits.any():  # nor do longer ones; a damaged file may give any max_n
             break
         starts.append(begins[fits])
         stops.append(bounds[here[fits] + n])
@@ -102,14 +102,14 @@ def character_ngrams(
 def pack_slices(
     text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Slices ``text[start:stop]`` as :func:`pack` gives words."""
+    """Return slices ``text[start:stop]`` in the form of :func:`pack`."""
     offsets = np.zeros(len(start) + 1, dtype=np.int64)
     np.cumsum(stop - start, out=offsets[1:])
     return text[ragged_arange(start, stop - start)], offsets
 
 
 def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hash every word: ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, from one running sum."""
+    """Hash each word as ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, by one cumulative sum."""
     lengths = np.diff(offsets)
     powers = np.full(int(lengths.max(initial=0)) + 1, _MULTIPLIER, dtype=np.uint64)
     np.cumprod(powers, out=powers)
@@ -120,12 +120,12 @@ def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.u
 
 
 def word_hashes(words: Words) -> NDArray[np.uint64]:
-    """A 64-bit hash of each word, the same in every process, shape (n_words,)."""
+    """Return a 64-bit hash of each word, the same in every process: shape (n_words,)."""
     return _hashes(*pack(words))
 
 
 def as_list_of_words(words: Sequence[str]) -> list[str]:
-    """A list of what must be strings in some order; refuses anything else by a `TypeError`."""
+    """Return words as a list; raise `TypeError` unless they are strings in a fixed order."""
     if isinstance(words, str | set | frozenset):
         raise TypeError(
             f"words must be a sequence of str, in order, such as a list; got "
@@ -139,7 +139,7 @@ def as_list_of_words(words: Sequence[str]) -> list[str]:
 
 
 class Vocabulary(Sequence[str]):
-    """Distinct words, in order, with look-up by array.
+    """Distinct words, in order, with look-up of many words at once.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ class Vocabulary(Sequence[str]):
 
     Notes
     -----
-    A look-up hashes the queries with array operations, finds the hashes by binary search in the
-    sorted hashes of the words, and compares the bytes, so that a collision costs time and never a
-    wrong row. The index (12 bytes a word) is built on the first look-up and is not pickled.
+    A look-up hashes the queries with array operations, finds the hashes by binary search among the
+    sorted hashes of the words, and compares the bytes. A collision therefore costs time, but never
+    gives a wrong row. The index (12 bytes per word) is built at the first look-up and not pickled.
 
     Examples
     --------
@@ -174,23 +174,14 @@ class Vocabulary(Sequence[str]):
     _order: NDArray[np.int32] | None
 
     def __init__(self, words: Words) -> None:
-        self._set(*pack(words))
-        repeated = ~self._first_of_each()
+        self.__setstate__(pack(words))
+        repeated = ~self.is_first()
         if repeated.any():
             word = self[int(np.flatnonzero(repeated)[0])]
             raise ValueError(
                 f"The words of a table must be distinct: {word!r} occurs more than once "
                 f"({int(repeated.sum())} repeated in all)."
             )
-
-    def _set(
-        self,
-        text: NDArray[np.uint8],
-        offsets: NDArray[np.int64],
-        hashes: NDArray[np.uint64] | None = None,
-        order: NDArray[np.int32] | None = None,
-    ) -> None:
-        self._text, self._offsets, self._hashes, self._order = text, offsets, hashes, order
 
     @classmethod
     def from_arrays(
@@ -200,19 +191,19 @@ class Vocabulary(Sequence[str]):
         hashes: NDArray[np.uint64] | None = None,
         order: NDArray[np.int32] | None = None,
     ) -> Vocabulary:
-        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped; nothing is checked."""
+        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped, without any check."""
         vocabulary = cls.__new__(cls)
-        vocabulary._set(text, offsets, hashes, order)
+        vocabulary.__setstate__((text, offsets, hashes, order))
         return vocabulary
 
     @classmethod
     def from_encoded(cls, texts: Iterable[bytes], lengths: Sequence[int]) -> Vocabulary:
-        """Cut words out of valid UTF-8; whether they are distinct is not checked.
+        """Build a vocabulary from valid UTF-8, without checking that words are distinct.
 
         Parameters
         ----------
         texts : iterable of bytes
-            All words, one after the other, in any number of pieces.
+            The concatenated words, in any number of pieces.
         lengths : sequence of int, length n_words
             The length of each word in bytes.
 
@@ -226,7 +217,7 @@ class Vocabulary(Sequence[str]):
 
     @classmethod
     def distinct(cls, words: Words) -> tuple[Vocabulary, NDArray[np.bool_]]:
-        """Keep the first of each word.
+        """Build a vocabulary of words that may be repeated.
 
         Parameters
         ----------
@@ -235,30 +226,30 @@ class Vocabulary(Sequence[str]):
         Returns
         -------
         vocabulary : Vocabulary
-        kept : ndarray of bool, shape (n_words_given,)
-            Which of the given words are in the vocabulary.
+        kept : ndarray of bool, shape (n_given,)
+            True for the first occurrence of each word.
         """
         everything = words if isinstance(words, cls) else cls.from_arrays(*pack(words))
-        kept = everything._first_of_each()
+        kept = everything.is_first()
         return (everything if kept.all() else everything.take(np.flatnonzero(kept))), kept
 
     @classmethod
     def unique(
         cls, text: NDArray[np.uint8], offsets: NDArray[np.int64]
     ) -> tuple[Vocabulary, NDArray[np.int64]]:
-        """Find the distinct ones among packed words, and where each word is among them.
+        """Find the distinct words among packed words, and the position of each word among them.
 
         Parameters
         ----------
         text : ndarray of uint8, shape (n_bytes,)
         offsets : ndarray of int64, shape (n_words + 1,)
-            Words as :func:`pack` gives them.
+            Words in the form of :func:`pack`.
 
         Returns
         -------
         vocabulary : Vocabulary
             In the order of first occurrence.
-        inverse : ndarray of int64, shape (n_words_given,)
+        inverse : ndarray of int64, shape (n_given,)
         """
         everything = cls.from_arrays(text, offsets)
         first = everything.find_packed(text, offsets)
@@ -266,25 +257,25 @@ class Vocabulary(Sequence[str]):
         return everything.take(np.flatnonzero(kept)), (np.cumsum(kept) - 1)[first]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The arrays of the vocabulary and its index, under the names of `from_arrays`."""
+        """Return the arrays of the vocabulary and its index, by the names of `from_arrays`."""
         hashes, order = self._index()
         return {"text": self._text, "offsets": self._offsets, "hashes": hashes, "order": order}
 
     def _index(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        """Sorted hashes, shape (n_words,), and the word that each belongs to."""
+        """Return the sorted hashes, shape (n_words,), and the position of the word of each."""
         if self._hashes is None or self._order is None:
             hashes = _hashes(self._text, self._offsets)
-            # Stable, so that among equal words the first comes first.
+            # A stable sort keeps the first of equal words first.
             order = np.argsort(hashes, kind="stable")
             self._order = order.astype(np.int32)
             self._hashes = hashes[order]
         return self._hashes, self._order
 
-    def _first_of_each(self) -> NDArray[np.bool_]:
-        """Whether no earlier word equals this one, shape (n_words,)."""
-        found = self.find_packed(self._text, self._offsets)
-        first: NDArray[np.bool_] = found == np.arange(len(self))
-        return first
+    def is_first(self) -> NDArray[np.bool_]:
+        """Return True for each word that equals no earlier one, shape (n_words,)."""
+        position = self.find_packed(self._text, self._offsets)
+        is_first: NDArray[np.bool_] = position == np.arange(len(self))
+        return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
         """Look up many words.
@@ -293,38 +284,38 @@ class Vocabulary(Sequence[str]):
         ----------
         words : sequence of str, length n
         fold_case : bool, default=False
-            Look for a word that is not there in its lower-cased form.
+            Look for the lower-cased form of words that are not there.
 
         Returns
         -------
         ndarray of int64, shape (n,)
-            The position of each word; -1 where it is not in the vocabulary.
+            The position of each word; -1 for a word that is not in the vocabulary.
         """
         if not len(words) or not len(self):
             return np.full(len(words), -1, dtype=np.int64)
-        found = self.find_packed(*pack(words))
+        position = self.find_packed(*pack(words))
         if fold_case:
-            missing = np.flatnonzero(found < 0)
-            found[missing] = self.find([words[i].lower() for i in missing.tolist()])
-        return found
+            missing = np.flatnonzero(position < 0)
+            position[missing] = self.find([words[i].lower() for i in missing.tolist()])
+        return position
 
     def find_packed(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Look up many words that are packed as :func:`pack` does; -1 where one is not there."""
+        """Look up many words in the form of :func:`pack`; -1 for a word that is not there."""
         hashes, order = self._index()
         wanted = _hashes(text, offsets)
-        found = np.full(len(wanted), -1, dtype=np.int64)
+        position = np.full(len(wanted), -1, dtype=np.int64)
         slot = np.searchsorted(hashes, wanted)
-        open_ = np.arange(len(wanted))
-        while len(open_):
-            # Words whose hash is not (or no longer) the wanted one are absent.
+        pending = np.arange(len(wanted))
+        while len(pending):
+            # A word is absent if no further hash equals its own.
             inside = slot < len(hashes)
-            inside[inside] = hashes[slot[inside]] == wanted[open_[inside]]
-            open_, slot = open_[inside], slot[inside]
+            inside[inside] = hashes[slot[inside]] == wanted[pending[inside]]
+            pending, slot = pending[inside], slot[inside]
             candidate = order[slot].astype(np.int64)
-            same = self._equal(candidate, text, offsets, open_)
-            found[open_[same]] = candidate[same]
-            open_, slot = open_[~same], slot[~same] + 1
-        return found
+            same = self._equal(candidate, text, offsets, pending)
+            position[pending[same]] = candidate[same]
+            pending, slot = pending[~same], slot[~same] + 1
+        return position
 
     def _equal(
         self,
@@ -333,7 +324,7 @@ class Vocabulary(Sequence[str]):
         offsets: NDArray[np.int64],
         theirs: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
-        """Whether own word ``mine[i]`` equals packed word ``theirs[i]``, shape (n,)."""
+        """Return True if own word ``mine[i]`` equals packed word ``theirs[i]``, shape (n,)."""
         start, length = offsets[theirs], offsets[theirs + 1] - offsets[theirs]
         my_start = np.asarray(self._offsets[mine])
         same: NDArray[np.bool_] = self._offsets[mine + 1] - my_start == length
@@ -345,12 +336,12 @@ class Vocabulary(Sequence[str]):
         return same
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:
-        """The vocabulary of some of the words, in the order given; `rows` are distinct."""
+        """Return the vocabulary of the words at some distinct positions, in their order."""
         start, stop = self._offsets[:-1][rows], self._offsets[1:][rows]
         return Vocabulary.from_arrays(*pack_slices(self._text, start, stop))
 
     def extended(self, words: Words) -> Vocabulary:
-        """These words and then `words`, which are distinct and not among these; unchecked."""
+        """Append other words, without checking that all are distinct."""
         text, offsets = pack(words)
         return Vocabulary.from_arrays(
             np.concatenate([self._text, text]),
@@ -380,7 +371,7 @@ class Vocabulary(Sequence[str]):
         return isinstance(word, str) and bool(self.find([word])[0] >= 0)
 
     def index(self, word: object, start: int = 0, stop: int | None = None) -> int:
-        """Position of a word; ValueError if it is not there."""
+        """Return the position of a word; raise ValueError if it is not there."""
         position = int(self.find([word])[0]) if isinstance(word, str) else -1
         if position not in range(*slice(start, stop).indices(len(self))):
             raise ValueError(f"{word!r} is not in the vocabulary")
@@ -392,5 +383,5 @@ class Vocabulary(Sequence[str]):
     def __getstate__(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         return np.asarray(self._text), np.asarray(self._offsets)
 
-    def __setstate__(self, state: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> None:
-        self._set(*state)
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._text, self._offsets, self._hashes, self._order = (*state, None, None)[:4]

@@ -8,7 +8,7 @@ import pytest
 from gensim.models.fasttext import load_facebook_vectors
 from gensim.test.utils import datapath
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import fasttext, formats
 from sklearn_transfer.vectors.table.table import Reading
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mutants import EDITS, mutate
 from tiny_files import FORMATS
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 

@@ -10,7 +10,7 @@ import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 from gensim.test.utils import datapath
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.formats.gensim_files import from_keyed_vectors, to_gensim
 from sklearn_transfer.vectors.table.table import Table

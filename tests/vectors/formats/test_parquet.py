@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from sklearn_transfer import PretrainedVectors, VectorFormatError, cache_info
-from sklearn_transfer._utils.validation import MissingDependencyError
+from sklearn_transfer._utils.errors import MissingDependencyError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.storage import conversions
 from sklearn_transfer.vectors.table.table import Table

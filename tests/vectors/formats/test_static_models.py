@@ -37,7 +37,7 @@ from sklearn_transfer import (
     PretrainedVectors,
     cache_info,
 )
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.storage import conversions
 

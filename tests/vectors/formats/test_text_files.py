@@ -9,7 +9,7 @@ from gensim.models import KeyedVectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats, text_files
 from sklearn_transfer.vectors.table.table import Reading, Table
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary

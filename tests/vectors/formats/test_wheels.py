@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import MissingDependencyError, VectorFormatError
+from sklearn_transfer._utils.errors import MissingDependencyError, VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 

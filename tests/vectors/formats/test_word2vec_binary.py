@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats, word2vec_binary
 from sklearn_transfer.vectors.table.table import Reading, Table
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary

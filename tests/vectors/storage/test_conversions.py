@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer import cache_info, clear_cache
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats, text_files
 from sklearn_transfer.vectors.storage import cache, conversions, folder
 from sklearn_transfer.vectors.table.table import Table

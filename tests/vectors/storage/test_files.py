@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.storage import files
 from sklearn_transfer.vectors.storage.files import compression, content_size

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.storage import folder
 from sklearn_transfer.vectors.table.table import Reading, Table
-from sklearn_transfer.vectors.table.unknown import Subwords
+from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 

@@ -21,7 +21,7 @@ from sklearn_transfer import (
     load_pretrained,
 )
 from sklearn_transfer.vectors.catalog import locate
-from sklearn_transfer.vectors.storage import hub
+from sklearn_transfer.vectors import hub
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 _real = huggingface_hub.snapshot_download

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.storage import mapping
 from sklearn_transfer.vectors.storage.mapping import map_array, take_rows
 from sklearn_transfer.vectors.table.table import Table

@@ -13,7 +13,7 @@ import pytest
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors
 from sklearn_transfer.vectors.pretrained_vectors import _opened
 from sklearn_transfer.vectors.table.table import Table
-from sklearn_transfer.vectors.table.unknown import Subwords
+from sklearn_transfer.vectors.table.oov import Subwords
 
 
 def change(file: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_pickle_whose_file_is_put_back_opens(text_file: Path) -> None:
 
 def test_the_pickle_of_a_table_in_memory_holds_all_of_it(tiny: Table) -> None:
     ngrams = Subwords(np.ones((3, 4), dtype=np.float32), 2, 3)
-    vectors = PretrainedVectors._wrap(Table(tiny.words, tiny.matrix, ngrams), name="tiny")
+    vectors = PretrainedVectors.from_table(Table(tiny.words, tiny.matrix, ngrams), name="tiny")
     again = pickle.loads(pickle.dumps(vectors))
     assert repr(again) == repr(vectors)
     assert list(again.words) == list(vectors.words)

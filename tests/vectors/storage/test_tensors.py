@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("safetensors", reason="the extra static")
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.storage.tensors import read_tensors, write_tensors
 
 ARRAYS = {

@@ -76,7 +76,7 @@ def test_reduce_counts_every_word_of_a_shared_row(scaled: bool) -> None:
     matrix = rng.normal(size=(4, 3)).astype(np.float32)
     table = Table(Vocabulary("abcdefg"), matrix, rows=rows, scales=scales)
     expected = naive_components(table.vectors(slice(None)), 2)
-    reduced = PretrainedVectors._wrap(table).reduce(2)
+    reduced = PretrainedVectors.from_table(table).reduce(2)
     np.testing.assert_allclose(np.abs(reduced[list("abcdefg")]), np.abs(expected), atol=1e-5)
     assert (reduced.rows is None) == scaled
 

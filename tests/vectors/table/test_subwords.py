@@ -19,7 +19,7 @@ from sklearn_transfer.vectors.table import subwords
 from sklearn_transfer.vectors.table.subwords import Fit, fit_subwords
 from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
-from sklearn_transfer.vectors.table.unknown import Subwords
+from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 UNKNOWN = ["cats", "猫猫", "naïveté", "\ud800x", "", "x" * 300]
@@ -210,7 +210,7 @@ def test_a_table_with_a_tokenizer_needs_no_model(tiny: Table, fits: list[Table])
             return map(list, texts)
 
     table = Table(tiny.words, tiny.matrix, tokenizer=Letters("{}"))
-    index, found = PretrainedVectors._wrap(table).look_up(["zz", "猫z"], oov="subword")
+    index, found = PretrainedVectors.from_table(table).look_up(["zz", "猫z"], oov="subword")
     assert index.tolist() == [-1, 0]
     np.testing.assert_array_equal(found, tiny.matrix[8:9])
     assert fits == []
