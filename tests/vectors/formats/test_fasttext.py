@@ -184,7 +184,7 @@ def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
 def test_the_first_version_is_recognised_and_damage_named(tmp_path: Path) -> None:
     content = Path(datapath("non_ascii_fasttext.bin")).read_bytes()
     (tmp_path / "t").write_bytes(content[:-1])
-    assert formats.kind(tmp_path / "t") == "fasttext"
+    assert formats.detect_format(tmp_path / "t") == "fasttext"
     with pytest.raises(VectorFormatError, match=r"t, byte [0-9]+: expected a matrix of 2 columns"):
         formats.read(tmp_path / "t")
     for position, value in [(0, 0), (24, 9), (32, -1), (56, -1)]:

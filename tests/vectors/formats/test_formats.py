@@ -40,14 +40,14 @@ def copy(source: Path, target: Path) -> Path:
 def test_the_kind_is_recognised_by_content_whatever_the_name(
     data: Path, tmp_path: Path, file: str, kind: str
 ) -> None:
-    assert formats.kind(data / file) == kind
-    assert formats.kind(copy(data / file, tmp_path / "vectors.other")) == kind
+    assert formats.detect_format(data / file) == kind
+    assert formats.detect_format(copy(data / file, tmp_path / "vectors.other")) == kind
 
 
 @pytest.mark.parametrize("file", ["word2vec.txt", "word2vec.bin", "glove.txt"])
 def test_gzip_is_looked_into(data: Path, tmp_path: Path, tiny: Table, file: str) -> None:
     (tmp_path / "t").write_bytes(gzip.compress((data / file).read_bytes()))
-    assert formats.kind(tmp_path / "t") == KINDS[file]
+    assert formats.detect_format(tmp_path / "t") == KINDS[file]
     np.testing.assert_array_equal(formats.read(tmp_path / "t").matrix, tiny.matrix)
 
 
@@ -67,7 +67,7 @@ def test_every_format_gives_back_what_was_written(
     path = tmp_path / f"t{suffix}"
     formats.write(tiny, path, format)
     table = formats.read(path, allow_pickle=True)
-    assert formats.kind(path) == format
+    assert formats.detect_format(path) == format
     assert list(table.words) == list(tiny.words)
     assert table.matrix.tobytes() == tiny.matrix.tobytes()
     assert list(tmp_path.iterdir()) == [path]
@@ -115,7 +115,7 @@ def test_a_limit_that_is_not_positive_is_an_error(data: Path, limit: int) -> Non
         formats.read(data / "glove.txt", limit=limit)
 
 
-@pytest.mark.parametrize("function", [formats.kind, formats.read, formats.fingerprint])
+@pytest.mark.parametrize("function", [formats.detect_format, formats.read, formats.fingerprint])
 def test_a_missing_file_is_named(tmp_path: Path, function) -> None:
     with pytest.raises(FileNotFoundError, match=r"No pretrained vectors at '.*nothing.txt'"):
         function(tmp_path / "nothing.txt")
@@ -217,7 +217,7 @@ def test_what_is_no_file_within_a_folder_is_refused_and_not_waited_for(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows asks for rights to make links")
-@pytest.mark.parametrize("function", [formats.kind, formats.read, formats.fingerprint])
+@pytest.mark.parametrize("function", [formats.detect_format, formats.read, formats.fingerprint])
 def test_a_link_to_itself_is_refused(tmp_path: Path, function) -> None:
     put_loop(tmp_path / "t")
     with pytest.raises(VectorFormatError, match="t: the symbolic link leads in a circle"):
@@ -249,7 +249,7 @@ def test_a_table_stays_when_another_takes_the_place_of_its_file(
 def test_a_file_that_changes_after_its_format_was_recognised_is_a_table_or_an_error(
     data: Path, tmp_path: Path, tiny: Table, monkeypatch, file: str, other: str
 ) -> None:
-    path, kind = copy(data / file, tmp_path / "t"), formats.kind
+    path, kind = copy(data / file, tmp_path / "t"), formats.detect_format
 
     def kind_before_a_change(path: Path) -> str:
         found = kind(path)

@@ -45,7 +45,7 @@ def test_every_format_is_fuzzed(tmp_path: Path) -> None:
     kinds = set()
     for i, make in enumerate(FORMATS.values()):
         (tmp_path / str(i)).mkdir()
-        kinds.add(formats.kind(make(tmp_path / str(i))))
+        kinds.add(formats.detect_format(make(tmp_path / str(i))))
     assert kinds == set(formats._READERS)
 
 

@@ -49,7 +49,7 @@ def test_a_pickle_is_not_opened_unless_asked_for(data: Path, file: str) -> None:
 @pytest.mark.parametrize("protocol", range(2, 6))
 def test_a_trap_does_not_spring(tmp_path: Path, protocol: int) -> None:
     (tmp_path / "t.kv").write_bytes(pickle.dumps(Trap(), protocol=protocol))
-    assert formats.kind(tmp_path / "t.kv") == "gensim"
+    assert formats.detect_format(tmp_path / "t.kv") == "gensim"
     formats.fingerprint(tmp_path / "t.kv")
     with pytest.raises(VectorFormatError, match="runs whatever its author put inside"):
         formats.read(tmp_path / "t.kv")

@@ -35,7 +35,7 @@ def lists(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
 
 def check(path: Path, tiny: Table) -> None:
     table = formats.read(path)
-    assert formats.kind(path) == "parquet"
+    assert formats.detect_format(path) == "parquet"
     assert list(table.words) == list(tiny.words)
     assert table.matrix.dtype == np.float32
     np.testing.assert_array_equal(table.matrix, tiny.matrix)

@@ -64,7 +64,7 @@ def test_words_share_rows(package: Path, tiny: Table, row_of: dict[str, int]) ->
 
 @pytest.mark.parametrize("inner", [".", "xx_tiny_md-1.0", "xx_tiny_md-1.0/vocab"])
 def test_a_package_a_pipeline_and_a_vocab_are_one_table(package: Path, inner: str) -> None:
-    assert formats.kind(package / inner) == "spacy"
+    assert formats.detect_format(package / inner) == "spacy"
     assert list(formats.read(package / inner).words) == list(formats.read(package).words)
     assert formats.fingerprint(package / inner) == formats.fingerprint(package)
 

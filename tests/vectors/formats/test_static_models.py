@@ -186,20 +186,20 @@ def test_a_model_of_sentence_transformers_is_found_by_its_modules(
     save_model(tmp_path / path, word_level(), {"embedding.weight": matrix})
     more = [("Normalize", "1_Normalize")] if normalize else []
     save_modules(tmp_path, ("StaticEmbedding", path), *more)
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     np.testing.assert_array_equal(PretrainedVectors.load(tmp_path).matrix, matrix)
 
 
 def test_the_subfolder_is_found_without_modules(tmp_path: Path) -> None:
     save_model(tmp_path / "0_StaticEmbedding", word_level(), {"embedding.weight": numbers(8, 3)})
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert len(PretrainedVectors.load(tmp_path)) == 8
 
 
 def test_a_model2vec_folder_is_one_with_the_modules_that_it_is_saved_with(tmp_path: Path) -> None:
     save_model(tmp_path, word_level(), config={"normalize": True})
     save_modules(tmp_path, ("StaticEmbedding", "."), ("Normalize", "1_Normalize"))
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == {"[UNK]"}
 
 
@@ -208,7 +208,7 @@ def test_wordllama_is_read_from_its_package_and_from_an_unpacked_wheel(
     tmp_path: Path, root: str
 ) -> None:
     _wordllama(tmp_path / root)
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == frozenset()
 
 

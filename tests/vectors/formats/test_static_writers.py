@@ -61,7 +61,7 @@ def test_words_come_back_with_a_zero_row_for_the_unknown(
     words = words.astype(dtype)
     words.write(tmp_path / "t", format=format)
     back = PretrainedVectors.load(tmp_path / "t")
-    assert formats.kind(tmp_path / "t") == "static"
+    assert formats.detect_format(tmp_path / "t") == "static"
     assert list(back.words) == [*WORDS, "[UNK]"]
     assert back.matrix.dtype == (dtype if format == "model2vec" else "float32")
     np.testing.assert_array_equal(back[WORDS], words[WORDS])

@@ -73,13 +73,13 @@ def test_opening_again_makes_a_table_the_last_to_go(text_file: Path) -> None:
 
 def test_a_table_that_somebody_holds_is_found_again(text_file: Path) -> None:
     held = PretrainedVectors.load(text_file)
-    _opened.let_go()
+    clear_cache()
     assert PretrainedVectors.load(text_file) is held
 
 
 def test_a_table_that_nobody_holds_is_let_go(text_file: Path) -> None:
     table = ref(PretrainedVectors.load(text_file))
-    _opened.let_go()
+    clear_cache()
     gc.collect()
     assert table() is None
     assert str(text_file) not in _opened
