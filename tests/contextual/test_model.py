@@ -26,7 +26,6 @@ from sklearn_transfer import (
     clear_cache,
     load_pretrained,
 )
-from sklearn_transfer.contextual import runtime
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ Reader = IO[bytes]
 
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
-_PROGRESS_DELAY = 2.0  # seconds without a progress bar
 _MAX_ARRAY_HEADER = 1000  # bytes, of a .npy file
 
 # Errors of the libraries on damaged data. RuntimeError: an encrypted member of an archive, or an
@@ -220,8 +219,8 @@ def content_size(path: Path) -> int:
 
 
 @contextmanager
-def show_progress(file: Reader, path: Path, size: int) -> Iterator[Reader]:
-    """Show a progress bar on stderr once reading a file has taken two seconds.
+def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) -> Iterator[Reader]:
+    """Show a progress bar on stderr while a file is read slowly.
 
     Parameters
     ----------
@@ -231,6 +230,8 @@ def show_progress(file: Reader, path: Path, size: int) -> Iterator[Reader]:
         Its name is shown before the bar.
     size : int
         Number of bytes in the file.
+    delay : float, default=2.0
+        Seconds before the bar is shown.
 
     Yields
     ------
@@ -240,7 +241,7 @@ def show_progress(file: Reader, path: Path, size: int) -> Iterator[Reader]:
     from tqdm import tqdm
 
     with tqdm.wrapattr(
-        file, "read", total=size, desc=path.name, delay=_PROGRESS_DELAY, leave=False, disable=None
+        file, "read", total=size, desc=path.name, delay=delay, leave=False, disable=None
     ) as reading:
         yield reading
 

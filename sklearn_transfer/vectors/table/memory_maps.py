@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Releasing a page and reading it again takes some microseconds.
-_MIN_RELEASED = 256 << 20  # bytes
 _ROWS = 8  # between two releases; each may bring a folio of 2 MB into the process
 
 
-def take_rows(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+def take_rows(
+    array: NDArray[Any], rows: NDArray[np.integer], *, min_released: int = 256 << 20
+) -> NDArray[Any]:
     """Take rows of a matrix; pages of a large read-only memory map are released at once.
 
     Linux maps a neighbourhood of each page that is touched, as far as the page cache holds it.
@@ -23,12 +23,15 @@ def take_rows(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
     ----------
     array : ndarray, shape (n, dim)
     rows : ndarray of int, shape (n_rows,)
+    min_released : int, default=268_435_456
+        Size in bytes from which a matrix is large. Releasing a page and reading it again takes some
+        microseconds.
 
     Returns
     -------
     ndarray, shape (n_rows, dim)
     """
-    mapping = _find_mmap(array) if array.nbytes >= _MIN_RELEASED else None
+    mapping = _find_mmap(array) if array.nbytes >= min_released else None
     if mapping is None:
         return np.asarray(array[rows])
     taken = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)

@@ -88,8 +88,6 @@ def test_a_file_that_may_still_change_is_not_remembered(file: Path, cache_folder
 
 
 @pytest.mark.usefixtures("later")
-def test_without_a_cache_the_process_remembers(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_cache_the_process_remembers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE", "")
     assert fingerprint_files([file]) == fingerprint_files([file])

@@ -36,7 +36,7 @@ def test_subset_of_texts_is_their_words_as_they_stand_and_in_lower_case() -> Non
 
 @pytest.mark.parametrize("given", [{}, {"words": ["a"], "texts": ["a"]}])
 def test_subset_needs_words_or_texts(vectors: PretrainedVectors, given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="needs either words or texts, and not both"):
+    with pytest.raises(ValueError, match="needs either words or texts, got both or neither"):
         vectors.subset(**given)
 
 
