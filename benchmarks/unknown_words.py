@@ -32,8 +32,8 @@ from sklearn_transfer import (
     PretrainedVectors,
     load_pretrained,
 )
-from sklearn_transfer.vectors.table.subwords import fit_subwords
-from sklearn_transfer.vectors.table.unknown import hashed_vectors
+from sklearn_transfer.vectors.table.oov import hashed_vectors
+from sklearn_transfer.vectors.table.subword_fit import fit_subwords
 
 from .data import load_20newsgroups
 from .measure import in_fresh_process, margin, markdown_table, progress

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
-from ._utils.validation import MissingDependencyError, VectorFormatError
+from ._utils.errors import MissingDependencyError, VectorFormatError
 from .contextual.model import ContextualModel
 from .sources import load_pretrained
 from .vectors.pretrained_vectors import PretrainedVectors

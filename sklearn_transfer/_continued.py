@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._utils.validation import VectorsEstimator, check_texts, draw_seed
+from ._utils.cloning import VectorsEstimator
+from ._utils.random import draw_seed
+from ._utils.texts import check_texts
 from .sources import load_pretrained
 from .text.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
 from .vectors.continuation import Continuation, continue_training

@@ -16,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ._utils.validation import CloneSharesPretrained
+from ._utils.cloning import CloneSharesPretrained
 from .fine_tuning.config import find_seed, resolve
 from .fine_tuning.fit import Fit, Fitted, LabelledSamples
 from .fine_tuning.inputs import find_kind

@@ -13,7 +13,8 @@ from sklearn.utils import gen_even_slices
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._utils.validation import CloneSharesPretrained, check_texts
+from ._utils.cloning import CloneSharesPretrained
+from ._utils.texts import check_texts
 from .sources import are_several, load_sources
 from .text.pooled_features import PooledFeatures
 from .text.pooling import check_poolings

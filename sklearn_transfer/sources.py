@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._utils.validation import VectorsEstimator, is_frame, is_pair
+from ._utils.cloning import VectorsEstimator, is_frame, is_pair
+from ._utils.memo import register_memo
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
 from .vectors.formats.frames import from_frame
@@ -27,6 +28,7 @@ _of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKey
 _of_pairs: WeakValueDictionary[Hashable, PretrainedVectors] = WeakValueDictionary()
 
 
+@register_memo
 def clear() -> None:
     """Forget the objects in memory that have been resolved."""
     _of_gensim.clear()

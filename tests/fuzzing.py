@@ -44,7 +44,7 @@ from tiny_files import (
     save_tree,
 )
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 
@@ -98,7 +98,7 @@ def _time_limit() -> Iterator[None]:
 
 def _records(path: Path, table: Table) -> dict[str, bytes]:
     """What a word and its vector are in a file of lines or of binary rows."""
-    kind, content = formats.kind(path), naive.content_of(path) if path.is_file() else b""
+    kind, content = formats.detect_format(path), naive.content_of(path) if path.is_file() else b""
     records: dict[str, bytes] = {}
     if kind in ("word2vec-text", "glove"):
         for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n")[kind != "glove" :]:
@@ -180,7 +180,7 @@ class Fuzzer:
         return table, any(WARNINGS[0] in text for text in texts)
 
     def _check(self, table: Table, path: Path, *, mmap: bool, repeated: bool) -> None:
-        kind = formats.kind(path)
+        kind = formats.detect_format(path)
         mapped = kind == "folder" and mmap  # its matrix is checked where it is read
         if not mapped:
             check_well_formed(table)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from spacy_toys import key
 
-from sklearn_transfer.vectors.formats.spacy_files import _NUMBERED
+from sklearn_transfer.vectors.formats.spacy_files import NUMBERED
 
 Rows = list[tuple[str, np.ndarray]]
 
@@ -191,7 +191,7 @@ def read_spacy(path: Path, _: int) -> Rows:
         at += 1 + width
     row_of = dict(zip(numbers[::2], numbers[1::2], strict=True))
     strings = json.loads((path / "strings.json").read_bytes())
-    numbered = {number: word for word, number in _NUMBERED.items() if number in row_of}
+    numbered = {number: word for word, number in NUMBERED.items() if number in row_of}
     others = [word for word in reversed(strings) if word not in numbered.values()]
     word_of = {key(word): word for word in others} | numbered
     return [(word_of[k], matrix[row]) for k, row in row_of.items() if k in word_of]

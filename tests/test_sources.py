@@ -21,7 +21,7 @@ from sklearn_transfer import (
     VectorFormatError,
     load_pretrained,
 )
-from sklearn_transfer._utils.validation import VectorsEstimator
+from sklearn_transfer._utils.cloning import VectorsEstimator
 from sklearn_transfer.sources import are_several, find_input_kind, load_sources
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]

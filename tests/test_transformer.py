@@ -14,8 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors
+from sklearn_transfer.vectors.table.oov import Subwords, hashed_vectors
 from sklearn_transfer.vectors.table.table import Table
-from sklearn_transfer.vectors.table.unknown import Subwords, hashed_vectors
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 TRAIN = [
@@ -37,7 +37,7 @@ def make_vectors(words):
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((len(words), 6)).astype(np.float32)
     ngrams = Subwords(rng.standard_normal((20, 6)).astype(np.float32), 2, 3)
-    return PretrainedVectors._wrap(Table(Vocabulary(words), matrix, ngrams))
+    return PretrainedVectors.from_table(Table(Vocabulary(words), matrix, ngrams))
 
 
 UNCASED = make_vectors(WORDS)

@@ -19,9 +19,9 @@ from spacy_toys import key, write_vocab
 
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.compression import quantise
+from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
-from sklearn_transfer.vectors.table.unknown import Subwords
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 DATA = Path(__file__).parent / "data"

@@ -1,1 +1,1 @@
-"""Helpers without a domain of their own: errors, validation, devices."""
+"""Helpers without a domain: errors, hashing, atomic writing, memos, validation of texts."""

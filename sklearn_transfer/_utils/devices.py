@@ -1,4 +1,4 @@
-"""Where computing happens: the CPU or an accelerator, and what its memory cannot hold."""
+"""Devices: the CPU or an accelerator, and errors for lack of memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def resolve_device(device: str) -> str:
-    """The device of a name.
+    """Return the torch device of a name.
 
     Parameters
     ----------
     device : str
-        "auto" is CUDA, else MPS, else the CPU.
+        "auto" is CUDA if available, else MPS, else the CPU.
 
     Returns
     -------
@@ -21,9 +21,9 @@ def resolve_device(device: str) -> str:
     Raises
     ------
     ValueError
-        If the name is unknown, or the device is not there.
+        If the name is unknown or the device is not available.
     """
-    torch = importlib.import_module("torch")  # not where only words are embedded
+    torch = importlib.import_module("torch")  # word vectors need no torch
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -39,7 +39,7 @@ def resolve_device(device: str) -> str:
 
 
 def device_or_cpu(device: Any) -> str:
-    """The name of a device or, where it is not there, "cpu"."""
+    """Return the name of a device, or "cpu" if the device is not available."""
     try:
         return resolve_device(str(device))
     except ValueError:
@@ -47,7 +47,7 @@ def device_or_cpu(device: Any) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, of any device."""
+    """Return True for an out-of-memory error of any device."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(
         sign in text for sign in ("out of memory", "not enough memory", "can't allocate memory")

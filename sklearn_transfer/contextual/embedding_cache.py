@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import warnings
@@ -18,8 +17,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .._utils.validation import levels_to_caller
-from ..vectors.storage.files import written_whole
+from .._utils.atomic import write_atomically
+from .._utils.errors import levels_to_caller
+from .._utils.hashing import hash_content
 
 Row = NDArray[np.float32]  # the features of a text, shape (dim,)
 # Computes the features of texts, float32, shape (n_texts, dim).
@@ -264,7 +264,7 @@ class _File:
 
 
 def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_KEY).digest()
+    return bytes.fromhex(hash_content(content))
 
 
 def _write(folder: Path, part: int, rows: Mapping[bytes, Row]) -> None:
@@ -277,7 +277,7 @@ def _write(folder: Path, part: int, rows: Mapping[bytes, Row]) -> None:
     np.save(buffer, table)
     content = buffer.getvalue()
     digest = _hash(content)
-    with written_whole(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
+    with write_atomically(folder / f"{part}-{digest.hex()}{_SUFFIX}") as file:
         file.write(content + digest)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
-from .._utils.validation import check_texts
+from .._utils.texts import check_texts
+from ..vectors import hub
 from ..vectors.catalog import locate
 from ..vectors.pretrained_vectors import PretrainedVectors
-from ..vectors.storage import hub
 from .distillation import DistilledWords
 from .embedding_cache import EmbeddingCacheInfo
 from .opening import copy_to_cpu, open_folder, wrap_library_model
@@ -269,7 +269,7 @@ class ContextualModel:
             matrix = self.encode(distilled.words)
         table = distilled.make_table(matrix, n_components)
         name = f"distilled from {self._name}"
-        return PretrainedVectors._wrap(table, name=name)  # noqa: SLF001 (the next room)
+        return PretrainedVectors.from_table(table, name=name)  # noqa: SLF001 (the next room)
 
     def cache_info(self) -> EmbeddingCacheInfo:
         """Describe the features of texts that are kept, and their use.

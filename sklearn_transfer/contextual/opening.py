@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .._utils.devices import resolve_device
-from .._utils.validation import VectorFormatError, import_optional
-from ..vectors.storage.opening import Opened
+from .._utils.errors import VectorFormatError
+from .._utils.hashing import Content, hash_stream
+from .._utils.memo import ObjectCache
+from .._utils.optional import import_optional
 from .runtime import OpenModel
 from .safety import check_folder, hash_files
 from .settings import Settings
@@ -22,12 +23,7 @@ from .settings import Settings
 _EXTRA = "contextual"
 
 # Folders by path, content and settings; opened models by identity and the state of their weights.
-_opened: Opened[OpenModel] = Opened(n_recent=2)
-
-
-def clear() -> None:
-    """Release opened models that nobody uses."""
-    _opened.let_go()
+_opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
 
 
 def open_folder(path: Path, settings: Settings, *, expected: str | None = None) -> OpenModel:
@@ -94,16 +90,18 @@ def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
 
 
 def _hash_library(library: Any) -> str:
-    digest = hashlib.blake2b(repr(library).encode(), digest_size=16)
+    return hash_stream(_describe_library(library))
+
+
+def _describe_library(library: Any) -> Iterator[Content]:
+    yield repr(library)
     for name, tensor in sorted(library.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
+        yield name
+        yield tensor.detach().cpu().float().numpy()
     backend = getattr(library.tokenizer, "backend_tokenizer", None)
     if backend is not None:
         # Truncation and padding are settings of the last call.
-        content = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
-        digest.update(json.dumps(content).encode())
-    return digest.hexdigest()
+        yield json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None})
 
 
 def copy_to_cpu(library: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import warnings
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .._utils.devices import lacks_memory
-from .._utils.validation import VectorFormatError, levels_to_caller
+from .._utils.errors import VectorFormatError, levels_to_caller
+from .._utils.hashing import hash_content
 from .embedding_cache import EmbeddingCache
 from .sequences import Sequences, batches_by_length
 from .settings import Settings
@@ -94,7 +94,7 @@ class OpenModel:
         key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
         folder = settings.cache_folder
         if folder is not None:
-            folder /= hashlib.blake2b(json.dumps(key).encode(), digest_size=16).hexdigest()
+            folder /= hash_content(json.dumps(key))
         return self._shared_cache((*key, settings.memory, folder), settings.memory, folder)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .._utils.validation import VectorFormatError
+from .._utils.errors import VectorFormatError
+from .._utils.hashing import hash_content
+from ..vectors.storage.files import read_json
+from ..vectors.storage.fingerprints import fingerprint_files
 
 _OURS = "sentence_transformers."
 
@@ -23,7 +25,6 @@ _STATIC = ("StaticEmbedding", "model2vec")
 _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "kernel_config")
 
 # Hashes of files by path, size, time and inode: a model is opened again for every fit.
-_hashes: dict[tuple[Any, ...], bytes] = {}
 
 
 def is_library_model(source: Any) -> bool:
@@ -41,7 +42,7 @@ def is_contextual_folder(path: Path) -> bool:
         return bool(kind) and not kind.endswith(_STATIC)
     if not (path / _CONFIG).is_file():
         return False
-    config = _read_json(path / _CONFIG)
+    config = read_json(path / _CONFIG)
     named = config.get("model_type") if isinstance(config, dict) else None
     return isinstance(named, str) and named not in _STATIC
 
@@ -97,20 +98,13 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
 
 def hash_files(path: Path, files: Sequence[Path]) -> str:
     """Hash the names and contents of files in a folder; unchanged files are not read again."""
-    whole = hashlib.blake2b(digest_size=16)
-    for file in files:
-        status = file.stat()
-        key = (file, status.st_size, status.st_mtime_ns, status.st_ino)
-        if key not in _hashes:
-            with file.open("rb") as content:
-                _hashes[key] = hashlib.file_digest(content, "blake2b").digest()
-        whole.update(file.relative_to(path).as_posix().encode() + b"\0" + _hashes[key])
-    return whole.hexdigest()
+    names = (file.relative_to(path).as_posix() for file in files)
+    return hash_content(*names, fingerprint_files(files))
 
 
 def _read_modules(path: Path) -> list[tuple[str, str]]:
     """Type and path of each module that ``modules.json`` lists; empty without that file."""
-    content = _read_json(path / _MODULES) if (path / _MODULES).is_file() else []
+    content = read_json(path / _MODULES) if (path / _MODULES).is_file() else []
     modules = [m if isinstance(m, dict) else {} for m in content if isinstance(content, list)]
     return [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
 
@@ -149,7 +143,7 @@ def _find_code(path: Path, folders: Sequence[Path]) -> str:
             return f"{_MODULES}: {kind}"
     for folder in folders:
         for config in sorted(folder.glob("*config*.json")):
-            for name, value in _settings(_read_json(config)):
+            for name, value in _settings(read_json(config)):
                 # An implementation of attention with a slash names a kernel on the hub.
                 fetched = name.endswith("attn_implementation") and "/" in json.dumps(value)
                 if name in _RUNS or fetched:
@@ -164,13 +158,3 @@ def _settings(config: Any) -> Iterator[tuple[str, Any]]:
         yield str(name), value
         if isinstance(value, dict | list):
             yield from _settings(value)
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise VectorFormatError(f"{file}: expected JSON, got: {error}") from error
-    if not isinstance(content, dict | list):
-        raise VectorFormatError(f"{file}: expected a JSON object or list, got {content!r:.40}.")
-    return content

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .._utils.devices import resolve_device
-from .._utils.validation import draw_seed
+from .._utils.random import draw_seed
 from ..models.readers import check_reader
 from ..training.checkpoints import stored_seed
 from ..training.losses import make_criterion

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .._utils.hashing import hash_content
+
 
 def content_keys(X: Any) -> NDArray[np.int64]:
     """Key of each sample: equal for equal samples, in every process; shape (n_samples,)."""
-    digests = b"".join(hashlib.blake2b(part, digest_size=8).digest() for part in _contents(X))
-    return np.frombuffer(digests, dtype=np.int64)
+    return np.fromiter((int(hash_content(part)[:15], 16) for part in _contents(X)), np.int64)
 
 
 def _contents(X: Any) -> Iterator[bytes]:
@@ -31,17 +31,9 @@ def _contents(X: Any) -> Iterator[bytes]:
     return (columns[a:b].tobytes() + matrix.data[a:b].tobytes() for a, b in bounds)
 
 
-def digest(*parts: bytes) -> str:
-    """Digest of byte strings, as text."""
-    whole = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        whole.update(part)
-    return whole.hexdigest()
-
-
 def digest_module(module: nn.Module) -> str:
     """Digest of the parameters and buffers of a module."""
-    return digest(
+    return hash_content(
         *(
             name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
             for name, tensor in module.state_dict().items()

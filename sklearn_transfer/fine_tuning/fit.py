@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
+from .._utils.hashing import hash_content
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
@@ -28,7 +29,7 @@ from ..training.seeds import seeded
 from ..training.settings import TrainingSettings
 from ..training.setup import build_net
 from .calibration import left_out_logits
-from .fingerprints import content_keys, describe, digest, digest_module
+from .fingerprints import content_keys, describe, digest_module
 from .protocol import Configuration, Kind, Representation
 from .splits import take
 from .targets import Target, Task
@@ -257,9 +258,9 @@ class Fit:
         settings |= {
             "adaptation": describe(self.config.policy),  # "auto" may choose another one
             "seed": str(self.config.seed),
-            "the data": digest(
+            "the data": hash_content(
                 *(
-                    array.tobytes()
+                    array
                     for part in parts
                     for array in (content_keys(part.X), part.target, part.weight)
                 )

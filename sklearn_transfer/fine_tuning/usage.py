@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from ..training.policies import Contrastive, Full, LinearProbing
 from .protocol import Configuration
 

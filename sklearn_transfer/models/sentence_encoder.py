@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
 from ..contextual.runtime import CPU_TOKENS, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length

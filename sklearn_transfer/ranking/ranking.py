@@ -18,7 +18,10 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from .._transformer import PretrainedEmbeddingTransformer
-from .._utils.validation import VectorsEstimator, draw_seed, import_optional, looks_like_texts
+from .._utils.cloning import VectorsEstimator
+from .._utils.optional import import_optional
+from .._utils.random import draw_seed
+from .._utils.texts import looks_like_texts
 from ..contextual.safety import is_library_model
 from ..fine_tuning.inputs.arrays import Arrays
 from ..fine_tuning.inputs.module_features import encode_inputs

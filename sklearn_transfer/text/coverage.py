@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.memo import register_memo
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
@@ -301,6 +302,7 @@ def _new_tokenizer(
 _shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
 
 
+@register_memo
 def clear_token_cache() -> None:
     """Forget all texts that this process has split."""
     _shared_tokenizer.cache_clear()

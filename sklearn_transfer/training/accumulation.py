@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._utils.devices import lacks_memory
-from .._utils.validation import levels_to_caller
+from .._utils.errors import levels_to_caller
 from .batches import Batch
 
 

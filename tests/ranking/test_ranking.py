@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn_transfer._utils.validation
 import torch
 from gensim.models import KeyedVectors
 from scipy.sparse import csr_array
@@ -17,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-import sklearn_transfer._utils.validation
 from sklearn_transfer import (
     ContinuedVectors,
     MissingDependencyError,

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_files import check_well_formed
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer import clear_cache
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
-from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors, _opened
+from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.table.table import Table
 
-N_MUTANTS = 500
+N_MUTANTS = 100  # `python -m benchmarks fuzz` reads 20,000 of each format
 MEMORY = 16 << 20  # bytes: blocks and buffers, but nothing as large as a damaged header may claim
 
 
 def mutants(content: bytes) -> Iterator[bytes]:
-    """The same 500 damaged versions of a file in every run."""
+    """The same damaged versions of a file in every run."""
     rng = random.Random(0)
     size = len(content)
     for _ in range(N_MUTANTS):
@@ -77,9 +80,9 @@ def survive(tmp_path: Path) -> Callable[..., list[Table]]:
 @pytest.fixture(autouse=True)
 def nothing_open() -> Iterator[None]:
     """Each test begins and ends without tables that were opened before."""
-    _opened.let_go()
+    clear_cache()
     yield
-    _opened.let_go()
+    clear_cache()
 
 
 @pytest.fixture
@@ -102,3 +105,23 @@ def folder(vectors: PretrainedVectors, tmp_path: Path) -> Path:
 @pytest.fixture
 def text_file(tmp_path: Path, data: Path) -> Path:
     return Path(shutil.copy(data / "word2vec.txt", tmp_path / "vectors.txt"))
+
+
+@pytest.fixture(scope="session")
+def wide_files(tiny: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files of more than 4 MB, which are converted: 12 words in 100,000 dimensions."""
+    folder = tmp_path_factory.mktemp("wide")
+    wide = Table(tiny.words, np.tile(tiny.matrix, (1, 25_000)))
+    formats.write(wide, folder / "word2vec.bin", "word2vec-binary")
+    wide = Table(tiny.words, wide.matrix[:, :40_000])
+    for name, format in {"word2vec.txt": "word2vec-text", "glove.txt": "glove"}.items():
+        formats.write(wide, folder / name, format)
+    assert all(file.stat().st_size > 4 << 20 for file in folder.iterdir())
+    return folder
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it ten seconds later, when a change of a file shows in its times."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 10)

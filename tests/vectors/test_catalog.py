@@ -30,7 +30,7 @@ def gensim_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(catalog._PACKAGED, NAME, ("package_that_is_nowhere", "data", "glove"))
+    monkeypatch.setitem(catalog.PACKAGED, NAME, ("package_that_is_nowhere", "data", "glove"))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def wheel(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(data / "wheel", package / "data")
     (package / "__init__.py").write_text("raise SystemExit('the package has run')")
     monkeypatch.syspath_prepend(package.parent)
-    monkeypatch.setitem(catalog._PACKAGED, NAME, (package.name, "data", "glove"))
+    monkeypatch.setitem(catalog.PACKAGED, NAME, (package.name, "data", "glove"))
     return package
 
 
@@ -144,10 +144,10 @@ def test_without_the_wheel_the_extra_and_all_places_are_named(
 def test_a_package_that_no_extra_brings_is_named_as_it_is_installed(
     gensim_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    package, folder, extra = catalog._PACKAGED[name]
+    package, folder, extra = catalog.PACKAGED[name]
     assert extra is None
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(catalog._PACKAGED, name, ("package_that_is_nowhere", folder, extra))
+    monkeypatch.setitem(catalog.PACKAGED, name, ("package_that_is_nowhere", folder, extra))
     with pytest.raises(MissingDependencyError) as caught:
         locate(name)
     assert str(caught.value) == (
@@ -159,7 +159,7 @@ def test_a_package_that_no_extra_brings_is_named_as_it_is_installed(
     (tmp_path / "site" / f"{package}_that_must_not_run" / "__init__.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(tmp_path / "site")
     place = (f"{package}_that_must_not_run", folder, extra)
-    monkeypatch.setitem(catalog._PACKAGED, name, place)
+    monkeypatch.setitem(catalog.PACKAGED, name, place)
     assert locate(name) == tmp_path / "site" / f"{package}_that_must_not_run" / folder
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors, VectorFormatError
+from sklearn_transfer.vectors.table.oov import hashed_vectors
 from sklearn_transfer.vectors.table.table import Table
-from sklearn_transfer.vectors.table.unknown import hashed_vectors
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]
 # Known, known in lower case, unknown, odd, and repeated.
@@ -160,7 +160,7 @@ def test_the_first_five_missing_words_are_named(vectors: PretrainedVectors) -> N
 
 @pytest.mark.parametrize("index", [0, ("cat", "sat"), slice(2), None])
 def test_what_is_no_word_is_no_index(vectors: PretrainedVectors, index: object) -> None:
-    with pytest.raises(KeyError, match="is no word: index by a str, or a list of str"):
+    with pytest.raises(KeyError, match="is no word: index by a str or a list of str"):
         vectors[index]  # type: ignore[index]
 
 
@@ -317,8 +317,8 @@ def test_a_limit_without_words_is_refused(text_file: Path, limit: int) -> None:
 def test_a_pickle_is_refused_with_the_reason_and_the_cures(data: Path) -> None:
     with pytest.raises(
         VectorFormatError,
-        match=r"gensim.kv is a gensim file, which is a pickle: opening it runs whatever its author "
-        r"put inside.*allow_pickle=True.*PretrainedVectors.save",
+        match=r"gensim.kv is a gensim file, which is a pickle: opening it runs any code that its "
+        r"author put inside.*allow_pickle=True.*PretrainedVectors.save",
     ):
         PretrainedVectors.load(data / "gensim.kv")
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from ..._utils.validation import looks_like_texts
+from ..._utils.texts import looks_like_texts
 from ...models.layers import Layer
 from ...text.design import Design, dense_design
 from ...training.policies import Adaptation, check_policy

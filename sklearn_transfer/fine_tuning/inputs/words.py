@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
-from ..._utils.validation import VectorsEstimator, check_texts, looks_like_texts
+from ..._utils.cloning import VectorsEstimator
+from ..._utils.texts import check_texts, looks_like_texts
 from ...contextual.model import ContextualModel
 from ...sources import Source, find_tables, load_sources
 from ...training.policies import Adaptation, Frozen, Full

@@ -1,4 +1,4 @@
-"""Which format a file has, and who reads and writes it: one table for each."""
+"""The table of formats: recognised by content, read and written."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..._utils.validation import VectorFormatError
+from ..._utils.errors import VectorFormatError
 from ..storage import folder
-from ..storage.conversions import read_converted
-from ..storage.files import check_readable, digest_files, open_member, opened
+from ..storage.converted_tables import read_converted
+from ..storage.files import check_readable, open_decompressed, open_regular
+from ..storage.fingerprints import fingerprint_files
 from ..table.table import Reading, Table
 from . import (
     fasttext,
@@ -24,7 +25,7 @@ from . import (
     word2vec_binary,
 )
 
-_READERS: dict[str, Callable[[Path, Reading], Table]] = {
+READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "folder": folder.read,
     "kumo": wheels.read,
     "spacy": spacy_files.read,
@@ -37,15 +38,15 @@ _READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "parquet": parquet.read,
 }
 
-# The files of a table that a folder holds; none where it holds no such.
+# Of the formats that are folders: a function that lists the files, none in other folders.
 _FOLDERS: dict[str, Callable[[Path], list[Path]]] = {
-    "folder": folder.files,
-    "kumo": wheels.files,
-    "spacy": spacy_files.files,
-    "static": static_models.files,
+    "folder": folder.list_files,
+    "kumo": wheels.list_files,
+    "spacy": spacy_files.list_files,
+    "static": static_models.list_files,
 }
 
-_WRITERS: dict[str, Callable[[Table, Path], None]] = {
+WRITERS: dict[str, Callable[[Table, Path], None]] = {
     "folder": folder.write,
     "word2vec-text": text_files.write_word2vec,
     "word2vec-binary": word2vec_binary.write,
@@ -56,7 +57,7 @@ _WRITERS: dict[str, Callable[[Table, Path], None]] = {
     "sentence-transformers": static_writers.write_sentence_transformers,
 }
 
-_SAMPLE = 1 << 16
+_SAMPLE = 1 << 16  # bytes
 
 # A pickle of protocol 2 to 5 begins with these two bytes.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -69,17 +70,17 @@ def read(
     mmap: bool = True,
     limit: int | None = None,
 ) -> Table:
-    """Read vectors from a file or folder of any known format.
+    """Read vectors from a file or folder of any format in the table.
 
     Parameters
     ----------
     path : str or path
     allow_pickle : bool, default=False
-        Open gensim's own files, which are pickles and run whatever their author put inside.
+        Open gensim's own files. They are pickles, which run any code that their author put inside.
     mmap : bool, default=True
-        Map the matrix into memory where the format allows it.
+        Map the matrix into memory if the format allows it.
     limit : int, default=None
-        Only the first words, at most so many.
+        Maximum number of words, the first ones.
 
     Returns
     -------
@@ -90,52 +91,52 @@ def read(
     FileNotFoundError
         If nothing is there.
     VectorFormatError
-        If it is damaged, of no known format, or a pickle without `allow_pickle`.
+        If it is damaged, of another format, or a pickle without `allow_pickle`.
     ValueError
         If `limit` is not positive.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be a positive number of words or None, got {limit}.")
     path = Path(path)
-    found, options = kind(path), Reading(allow_pickle, mmap, limit)
-    files = _files(path, found)
-    # Our folder is mapped as it is, and so are the arrays beside a gensim file. A pickle is refused
-    # or opened before anything else.
-    if found == "folder" or (found == "gensim" and (len(files) > 1 or not allow_pickle)):
-        return _READERS[found](path, options)
-    return read_converted(files, options, partial(_READERS[found], path))
+    format, options = detect_format(path), Reading(allow_pickle, mmap, limit)
+    files = _list_files(path, format)
+    # Our folder is mapped, and so are the arrays next to a gensim file. The reader rejects pickles
+    # without permission.
+    if format == "folder" or (format == "gensim" and (len(files) > 1 or not allow_pickle)):
+        return READERS[format](path, options)
+    return read_converted(files, options, partial(READERS[format], path))
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
-    """Write vectors; what was at the path before stays there until all is written.
+    """Write vectors. An existing file or folder is replaced when everything is written.
 
     Parameters
     ----------
     table : Table
     path : str or path
-        With the suffix ``.gz`` the text and binary formats are compressed.
+        With the suffix ``.gz`` the text and binary formats are compressed by gzip.
     format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", \
 "model2vec", "sentence-transformers"}
-        Only ``"folder"`` keeps n-gram rows; it and ``"model2vec"`` keep float16, int8, shared rows
-        and factors, ``"parquet"`` float16.
+        Only ``"folder"`` keeps n-gram rows. It and ``"model2vec"`` keep float16, int8, shared rows
+        and factors; ``"parquet"`` keeps float16. Otherwise vectors become float32.
 
     Raises
     ------
     ValueError
-        If the format is unknown, or cannot hold a word of the table.
+        If the format is unknown, or cannot hold a word of the table. Nothing is written then.
     MissingDependencyError
         If the format needs a library that is not installed.
     FileExistsError
-        If a folder is to be written over something that is not ours.
+        If the format is a folder and `path` holds anything that this package did not write.
     """
-    if format not in _WRITERS:
-        known = ", ".join(map(repr, _WRITERS))
-        raise ValueError(f"format must be one of {known}, got {format!r}.")
-    _WRITERS[format](table, Path(path))
+    if format not in WRITERS:
+        formats = ", ".join(map(repr, WRITERS))
+        raise ValueError(f"format must be one of {formats}, got {format!r}.")
+    WRITERS[format](table, Path(path))
 
 
-def kind(path: str | os.PathLike[str]) -> str:
-    """Recognise the format by the content.
+def detect_format(path: str | os.PathLike[str]) -> str:
+    """Detect the format by the content.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def kind(path: str | os.PathLike[str]) -> str:
             f"{static_models.WEIGHTS} and {static_models.TOKENIZER}, with *_emb.npy and "
             f"*_index.parquet, or with one spaCy pipeline inside (vocab/vectors, vocab/key2row)."
         )
-    with opened(path) as file:
+    with open_decompressed(path) as file:
         sample = file.read(_SAMPLE)
     if sample.startswith(fasttext.MAGIC):
         return "fasttext"
@@ -174,22 +175,22 @@ def kind(path: str | os.PathLike[str]) -> str:
         return "gensim"
     lines = sample.split(b"\n", 3)
     if text_files.HEADER.fullmatch(lines[0].removeprefix(text_files.BOM)):
-        # In a binary file rows do not end in written numbers, but nearly always hold odd bytes.
-        if any(map(text_files.n_values, lines[1:3])) or _is_text(sample):
+        # Rows of a binary file do not end in numbers, and nearly always hold no valid text.
+        if any(map(text_files.count_values, lines[1:3])) or _is_text(sample):
             return "word2vec-text"
         return "word2vec-binary"
-    if max(map(text_files.n_values, lines)) >= text_files.MIN_GLOVE_DIM:
+    if max(map(text_files.count_values, lines)) >= text_files.MIN_GLOVE_DIM:
         return "glove"
     if fasttext.is_first_version(sample):
         return "fasttext"
     raise VectorFormatError(
-        f"{path}: no format that this package knows ({', '.join(_READERS)}); it begins with "
+        f"{path}: expected one of the formats {', '.join(READERS)}, found a file that begins with "
         f"{sample[:40]!r}."
     )
 
 
 def _is_text(sample: bytes) -> bool:
-    """Whether this is UTF-8, perhaps cut off at the end, without control characters."""
+    """Return True for UTF-8 without control characters, which may be cut off at the end."""
     try:
         text = sample.decode()
     except UnicodeDecodeError as error:
@@ -200,7 +201,7 @@ def _is_text(sample: bytes) -> bool:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Tell whether vectors are the same as before, without reading all of them.
+    """Hash the whole content of vectors.
 
     Parameters
     ----------
@@ -209,8 +210,8 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     Returns
     -------
     str
-        32 hexadecimal digits: BLAKE2b of the size and of 64 blocks of 4 kB, evenly spaced, of each
-        file; for our own folder, of its metadata, which hold digests of the whole content.
+        32 hexadecimal digits. A folder of ours is hashed by its metadata, which hold digests of all
+        other files.
 
     Raises
     ------
@@ -220,19 +221,18 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
         If the format is unknown.
     """
     path = Path(path)
-    found = kind(path)
-    return digest_files(_files(path, found))
+    return fingerprint_files(_list_files(path, detect_format(path)))
 
 
-def _files(path: Path, found: str) -> list[Path]:
-    """What belongs to the vectors at a path, all regular files, in a fixed order."""
+def _list_files(path: Path, format: str) -> list[Path]:
+    """Return all files of the vectors at a path, which are regular files, in a fixed order."""
     if path.is_dir():
-        files = _FOLDERS[found](path)
+        files = _FOLDERS[format](path)
         for file in files:
-            with open_member(file):
+            with open_regular(file):
                 pass
         return files
-    if found == "gensim":
-        beside = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
-        return [path, *sorted(file for file in beside if file.is_file())]
+    if format == "gensim":
+        others = (file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}."))
+        return [path, *sorted(file for file in others if file.is_file())]
     return [path]

@@ -1,4 +1,4 @@
-"""Vectors in a Parquet file: a column of words, and one of lists or many of numbers."""
+"""Vectors in a Parquet file: a column of words, and one column of lists or many of numbers."""
 
 from __future__ import annotations
 
@@ -10,51 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError, import_optional
-from ..storage.files import compression, temporary_folder
+from ..._utils.atomic import temporary_folder
+from ..._utils.errors import VectorFormatError
+from ..._utils.optional import import_optional
+from ..storage.files import check_not_compressed
 from ..table.table import Matrix, Reading, Table
 from ..table.vocabulary import Vocabulary
 from .text_files import check_words
 
 MAGIC = b"PAR1"
 
-_ROWS = 1 << 14  # that become arrays, or a row group, at once
+_ROWS = 1 << 14  # per batch and per row group
 _BUFFER = 1 << 20  # bytes of a column that are read at once
-# What pandas makes of an index that is not the words.
+# Columns that pandas makes of an index.
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Read a table, a batch of rows at a time.
+    """Read a table, one batch of rows at a time.
 
-    Parameters
-    ----------
-    path : Path
-        With one column of strings, and either one of lists of floats, all of one length, or
-        nothing but columns of numbers, which are the dimensions in order.
-    options : Reading
-        The file is compressed, so that it is copied into memory whatever `mmap` says.
-
-    Returns
-    -------
-    Table
-        Float16 where the file holds such, else float32.
-
-    Raises
-    ------
-    VectorFormatError
-        If the file is damaged, has other columns, or lacks a word or a number.
-    MissingDependencyError
-        If pyarrow, of the extra ``parquet``, is not installed.
+    The file has one column of strings, and either one column of lists of numbers, all of one
+    length, or only columns of numbers, the dimensions in order. Float16 stays float16, all other
+    numbers become float32.
     """
-    how = compression(path)
-    if how is not None:
-        raise VectorFormatError(
-            f"{path}: expected a Parquet file as it stands, because it is read from its end; found "
-            f"it inside {how}. Decompress it first."
-        )
+    check_not_compressed(path, "Parquet file, which is read from its end")
     arrow = _import(path.name)
-    # As much as the lists and strings of the metadata may claim: what the file could hold.
+    # Lists and strings in the metadata cannot be longer than the file.
     limit = min(path.stat().st_size, 2**31 - 1)
     try:
         file = arrow.parquet.ParquetFile(
@@ -104,7 +85,7 @@ def _read_batches(path: Path, file: Any, limit: int | None) -> Table:
             )
         start, stop = stop, stop + len(vectors)
         if stop > len(matrix):
-            # What is announced may be a lie, so that the matrix grows by what has come.
+            # The announced number may be damaged, so the matrix grows with the rows.
             size = max(stop, min(wanted, 2 * len(matrix)))
             matrix.resize((size, matrix.shape[1]), refcheck=False)
         matrix[start:stop] = vectors
@@ -126,7 +107,7 @@ def _batches(path: Path, file: Any) -> Iterator[Any]:
 
 
 def _choose_columns(path: Path, schema: Any) -> tuple[int, list[int]]:
-    """The place of the words, and of the lists (one) or numbers."""
+    """Return the index of the column of words, and those of the lists (one) or numbers."""
     types = _import(path.name).types
     columns = list(enumerate(zip(schema.names, schema.types, strict=True)))
 
@@ -155,15 +136,15 @@ def _choose_columns(path: Path, schema: Any) -> tuple[int, list[int]]:
         found = ", ".join(f"{name}: {kind}" for _, (name, kind) in columns[:8])
         more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
         raise VectorFormatError(
-            f"{path}: expected one column of strings, the words, and beside it either one of lists "
-            f"of numbers or only columns of numbers; found {found or 'no columns'}{more}. Leave "
-            f"out the others."
+            f"{path}: expected one column of strings, the words, and next to it either one of "
+            f"lists of numbers or only columns of numbers, found {found or 'no columns'}{more}. "
+            f"Leave out the others."
         )
     return words[0], [i for i, _ in kept]
 
 
 def _vectors(path: Path, batch: Any, numbers: list[int]) -> Matrix:
-    """The vectors of a batch, shape (n_rows, dim)."""
+    """Return the vectors of a batch, shape (n_rows, dim)."""
     columns = [batch.column(i) for i in numbers]
     if hasattr(columns[0].type, "value_type"):
         return _from_lists(path, columns[0])
@@ -209,21 +190,21 @@ def _values(path: Path, column: Any) -> NDArray[np.float32] | NDArray[np.float16
         raise VectorFormatError(f"{path}: expected numbers, found nulls among them.")
     values = column.to_numpy(zero_copy_only=True)
     with np.errstate(over="ignore"):  # from_rows finds what is not finite
-        found: NDArray[Any] = values.astype(
+        numbers: NDArray[Any] = values.astype(
             np.float16 if values.dtype == np.float16 else np.float32, copy=False
         )
-    return found
+    return numbers
 
 
 def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A column of strings as :func:`pack` gives words: its Arrow buffers, which are not copied.
+    """Return a column of strings in the form of :func:`pack`, without copying its Arrow buffers.
 
     Parameters
     ----------
     path : Path
         The file, for the messages.
     column : pyarrow Array, length n
-        Of strings, perhaps dictionary-encoded.
+        Strings, possibly dictionary-encoded.
 
     Returns
     -------
@@ -233,7 +214,7 @@ def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[
     Raises
     ------
     VectorFormatError
-        If one is null, or is not UTF-8.
+        If a string is null or not UTF-8.
     """
     if column.null_count:
         raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")
@@ -250,21 +231,7 @@ def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[
 
 
 def write(table: Table, path: Path) -> None:
-    """Write a Parquet file of two columns, ``word`` and ``vector``, compressed by zstd.
-
-    Parameters
-    ----------
-    table : Table
-        Its n-gram rows are left out. Float16 stays so, all else becomes float32.
-    path : Path
-
-    Raises
-    ------
-    ValueError
-        If a word contains a lone surrogate; nothing is written then.
-    MissingDependencyError
-        If pyarrow, of the extra ``parquet``, is not installed.
-    """
+    """Write the columns ``word`` and ``vector``, a list of float32 or float16, with zstd."""
     arrow = _import(path.name)
     check_words(table.words, b"", "Parquet")
     half = table.matrix.dtype == np.float16 and table.scales is None
@@ -276,7 +243,7 @@ def write(table: Table, path: Path) -> None:
         ]
     )
     with temporary_folder(path) as folder:
-        # Nothing is repeated among the numbers, so that a dictionary of them is of no use.
+        # Numbers do not repeat, so that a dictionary of them does not help.
         with arrow.parquet.ParquetWriter(
             folder / "content", schema, compression="zstd", use_dictionary=False
         ) as file:

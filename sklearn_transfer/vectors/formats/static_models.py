@@ -1,20 +1,19 @@
-"""Static models: one vector a token, and a tokenizer; of Model2Vec and sentence-transformers.
+"""Static models: a tokenizer and one vector per token, by Model2Vec and sentence-transformers.
 
-- Model2Vec: a folder of ``model.safetensors`` with ``embeddings`` (and ``weights``, a factor a
-  token; ``mapping``, the row of each token), ``tokenizer.json`` and ``config.json``. What the
-  tokenizer does not know is left out of a text.
-- sentence-transformers' ``StaticEmbedding``: ``embedding.weight`` in place of ``embeddings``,
-  alone or as the first module that ``modules.json`` names. What is not known counts, by the row of
-  the token that stands for it.
+- Model2Vec: a folder of ``model.safetensors`` with the tensor ``embeddings`` (and ``weights``, a
+  factor per token; ``mapping``, the row of each token), ``tokenizer.json`` and ``config.json``.
+  Unknown tokens are left out of a text.
+- ``StaticEmbedding`` of sentence-transformers: the tensor ``embedding.weight`` instead of
+  ``embeddings``, alone or as the first module in ``modules.json``. Unknown tokens count, with the
+  row of the token for unknown text.
 - wordllama: the same tensor in ``weights/``, the tokenizer in ``tokenizers/``.
 
-That a model normalises what it gives (``normalize`` of Model2Vec, a module ``Normalize``) is
-left to those who pool: ``PretrainedEmbeddingTransformer(norm="l2")`` does.
+Normalisation of the output (``normalize`` of Model2Vec, a module ``Normalize``) is not read: use
+``PretrainedEmbeddingTransformer(norm="l2")``.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,47 +21,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError
-from ..storage.files import open_member
+from ..._utils.errors import VectorFormatError
+from ..storage.files import open_regular, read_json
 from ..storage.tensors import Tensor, read_tensors
-from ..table.table import Matrix, Reading, Table
+from ..table.table import Matrix, Reading, Table, as_float_matrix
 from ..table.tokenizer import TableTokenizer
 
 WEIGHTS, TOKENIZER, MODULES = "model.safetensors", "tokenizer.json", "modules.json"
 CONFIGS = ("config.json", "config_sentence_transformers.json")
 SUBFOLDER = "0_StaticEmbedding"
-KINDS = ("model2vec", "sentence-transformers", "wordllama")
-# The tensor that tells whose model it is.
+# The tensor by which a model's library is recognised.
 TENSORS = {"model2vec": "embeddings", "sentence-transformers": "embedding.weight"}
 
 _MATRICES = {"F64", "F32", "F16", "BF16", "I8"}
-_LONGEST = 255  # bytes of a name, in most file systems
+_LONGEST_NAME = 255  # bytes, in most file systems
 _PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl")
 
 
 @dataclass(frozen=True)
 class StaticFiles:
-    """What a static model consists of.
+    """The files of a static model.
 
     Attributes
     ----------
     weights, tokenizer : Path
     about : tuple of Path
-        What else belongs to it.
+        Its configuration.
     """
 
     weights: Path
     tokenizer: Path
     about: tuple[Path, ...] = ()
 
-    @property
-    def all(self) -> list[Path]:
-        """All of them, in a fixed order."""
-        return [self.weights, self.tokenizer, *self.about]
 
-
-def find(path: Path) -> StaticFiles | None:
-    """Look for a static model in a folder.
+def find_files(path: Path) -> StaticFiles | None:
+    """Find the files of a static model in a folder.
 
     Parameters
     ----------
@@ -71,7 +64,7 @@ def find(path: Path) -> StaticFiles | None:
     Returns
     -------
     StaticFiles or None
-        None if nothing of it looks like one.
+        None if no file looks like a part of one.
 
     Raises
     ------
@@ -81,7 +74,7 @@ def find(path: Path) -> StaticFiles | None:
     modules = path / MODULES
     inner = path
     if modules.exists():
-        inner = path / _subfolder(modules)
+        inner = path / _read_subfolder(modules)
     elif not (path / WEIGHTS).exists() and (path / SUBFOLDER).is_dir():
         inner = path / SUBFOLDER
     weights, tokenizer = inner / WEIGHTS, inner / TOKENIZER
@@ -89,12 +82,11 @@ def find(path: Path) -> StaticFiles | None:
         for name in _PICKLES:
             if (inner / name).exists():
                 raise VectorFormatError(
-                    f"{inner / name}: a pickle, which runs whatever its author put inside, and is "
-                    f"not opened. Expected {WEIGHTS}: save the model again with the library that "
-                    f"it comes from."
+                    f"{inner / name}: a pickle, which can run any code, is not opened. Expected "
+                    f"{WEIGHTS}: save the model again with the library that it comes from."
                 )
         if inner == path and not modules.exists():
-            return _in_wordllama(path)
+            return _find_in_wordllama(path)
     for file in (weights, tokenizer):
         if not file.is_file():
             raise VectorFormatError(
@@ -105,22 +97,22 @@ def find(path: Path) -> StaticFiles | None:
     return StaticFiles(weights, tokenizer, tuple(file for file in about if file.is_file()))
 
 
-def _subfolder(modules: Path) -> PurePosixPath:
-    """Where the only module lies that has vectors."""
-    found = _read_json(modules)
+def _read_subfolder(modules: Path) -> PurePosixPath:
+    """Read the folder of the only module that has vectors."""
+    entries = read_json(modules)
     try:
-        kinds = [str(module["type"]).rpartition(".")[2] for module in found]
-        subfolder = PurePosixPath(str(found[0]["path"]))
+        kinds = [str(module["type"]).rpartition(".")[2] for module in entries]
+        subfolder = PurePosixPath(str(entries[0]["path"]))
     except (TypeError, KeyError, IndexError):
         raise VectorFormatError(
             f"{modules}: expected a list of modules, each with a type and a path."
         ) from None
     if kinds[0] != "StaticEmbedding" or not set(kinds[1:]) <= {"Normalize"}:
         raise VectorFormatError(
-            f"{modules}: expected the module StaticEmbedding, and none behind it but Normalize; "
+            f"{modules}: expected the module StaticEmbedding, followed only by Normalize, "
             f"found {', '.join(kinds)}. Only static models are tables of vectors."
         )
-    if len(str(subfolder).encode(errors="replace")) > _LONGEST:
+    if len(str(subfolder).encode(errors="replace")) > _LONGEST_NAME:
         raise VectorFormatError(
             f"{modules}: expected the path of a folder, found {subfolder!s:.60}..."
         )
@@ -129,16 +121,8 @@ def _subfolder(modules: Path) -> PurePosixPath:
     return subfolder
 
 
-def _read_json(file: Path) -> Any:
-    try:
-        with open_member(file) as content:
-            return json.loads(content.read())
-    except (OSError, ValueError, RecursionError) as error:
-        raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
-
-
-def _in_wordllama(path: Path) -> StaticFiles | None:
-    """The package wordllama, or a folder that its wheel was unpacked into."""
+def _find_in_wordllama(path: Path) -> StaticFiles | None:
+    """Find the files of the package wordllama, or of its unpacked wheel."""
     for root in (path, path / "wordllama"):
         weights = sorted((root / "weights").glob("*.safetensors"))
         tokenizers = sorted((root / "tokenizers").glob("*.json"))
@@ -148,19 +132,19 @@ def _in_wordllama(path: Path) -> StaticFiles | None:
             names = ", ".join(file.name for file in (*weights, *tokenizers))
             raise VectorFormatError(
                 f"{root}: expected one file of weights and one tokenizer, found {names}. Copy the "
-                f"two that you want into a folder, as {WEIGHTS} and {TOKENIZER}."
+                f"right two into a folder, as {WEIGHTS} and {TOKENIZER}."
             )
         return StaticFiles(weights[0], tokenizers[0])
     return None
 
 
-def files(path: Path) -> list[Path]:
-    """The files of a static model in a folder; empty unless something of it looks like one."""
-    found = find(path)
-    return [] if found is None else found.all
+def list_files(path: Path) -> list[Path]:
+    """Return all files of a static model in a folder; an empty list if there is none."""
+    files = find_files(path)
+    return [] if files is None else [files.weights, files.tokenizer, *files.about]
 
 
-def _whose(path: Path, tensors: dict[str, Tensor]) -> str:
+def _find_library(path: Path, tensors: dict[str, Tensor]) -> str:
     for name, tensor in TENSORS.items():
         if tensor in tensors:
             return name
@@ -171,100 +155,71 @@ def _whose(path: Path, tensors: dict[str, Tensor]) -> str:
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Read a static model.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    options : Reading
-        The matrix can be mapped, unless it is of bfloat16 or float64.
-
-    Returns
-    -------
-    Table
-        Of the tokens, in the order of their ids, with the tokenizer.
-
-    Raises
-    ------
-    VectorFormatError
-        If a file is damaged, or they do not belong together.
-    MissingDependencyError
-        If ``safetensors`` or ``tokenizers``, of the extra ``static``, is not installed.
-    """
-    files = find(path)
+    """Read a static model: a table of its tokens, in the order of their ids, with the tokenizer."""
+    files = find_files(path)
     if files is None:
         raise VectorFormatError(f"{path}: expected a static model, found none.")
     tensors = read_tensors(files.weights)
-    whose = _whose(files.weights, tensors)
-    matrix = _read_matrix(tensors[TENSORS[whose]], options)
+    library = _find_library(files.weights, tensors)
+    matrix = _read_matrix(tensors[TENSORS[library]])
     tokenizer = _read_tokenizer(files.tokenizer)
     names = tokenizer.check(files.tokenizer)
     ids = np.fromiter(names, np.int64, len(names))
     rows = scales = None
-    if whose == "model2vec":
+    if library == "model2vec":
         unknown = tokenizer.unknown
         tokenizer = tokenizer.skipping([] if unknown is None else [unknown])
         if (mapping := tensors.get("mapping")) is not None:
-            rows = _a_token(mapping, "iu", ids)
+            rows = _read_per_token(mapping, "iu", ids)
         if (weights := tensors.get("weights")) is not None:
             with np.errstate(over="ignore"):
-                scales = _a_token(weights, "f", ids).astype(np.float32)
+                scales = _read_per_token(weights, "f", ids).astype(np.float32)
     if rows is None:
         if ids[-1] >= len(matrix):
             raise VectorFormatError(
-                f"{files.weights}: expected a row for each token of {files.tokenizer.name}, the "
-                f"last of which has the id {ids[-1]}; found {len(matrix)} rows."
+                f"{files.weights}: expected a row for each token of {files.tokenizer.name}, whose "
+                f"largest id is {ids[-1]}, found {len(matrix)} rows."
             )
-        if ids[-1] < len(ids):  # no gaps; there may be rows behind the last token
+        if ids[-1] < len(ids):  # no gaps; there may be rows after the last token
             matrix = matrix[: len(ids)]
         else:
             rows = ids
-    if rows is not None:
-        if not 0 <= int(rows.min()) <= int(rows.max()) < len(matrix):
-            raise VectorFormatError(
-                f"{files.weights}: expected rows from 0 to {len(matrix) - 1} in the tensor "
-                f"'mapping', found {rows.min()} to {rows.max()}."
-            )
-        rows = rows.astype(np.int32)
     return Table.from_rows(
         names.values(), matrix, files.weights, rows=rows, scales=scales, tokenizer=tokenizer
     ).head(options.limit)
 
 
-def _read_matrix(tensor: Tensor, options: Reading) -> Matrix:
+def _read_matrix(tensor: Tensor) -> Matrix:
     if tensor.dtype not in _MATRICES or len(tensor.shape) != 2:
         raise VectorFormatError(
             f"{tensor.path}: expected a matrix of {', '.join(sorted(_MATRICES))} as the tensor "
             f"{tensor.name!r}, found {tensor.dtype} of shape {tensor.shape}."
         )
-    matrix = tensor.load(mmap=options.mmap)
-    if matrix.dtype == np.float64:
-        with np.errstate(over="ignore"):  # what becomes infinite is refused with the rest
-            matrix = matrix.astype(np.float32)
-    return matrix
+    matrix = tensor.to_numpy()
+    return matrix if matrix.dtype == np.int8 else as_float_matrix(matrix, tensor.path)
 
 
-def _a_token(tensor: Tensor, kinds: str, ids: NDArray[np.int64]) -> NDArray[Any]:
-    """The values of a tensor that has one for each token, shape (n_tokens,)."""
+def _read_per_token(tensor: Tensor, kinds: str, ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the values of a tensor for each token, shape (n_tokens,)."""
     if len(tensor.shape) != 1 or tensor.shape[0] <= ids[-1]:
         raise VectorFormatError(
             f"{tensor.path}: expected a value for each of the ids up to {ids[-1]} in the tensor "
             f"{tensor.name!r}, found shape {tensor.shape}."
         )
-    values = tensor.load()
+    values = tensor.to_numpy()
     if values.dtype.kind not in kinds:
-        wanted = "floats" if kinds == "f" else "integers"
+        expected = "floats" if kinds == "f" else "integers"
         raise VectorFormatError(
-            f"{tensor.path}: expected {wanted} in the tensor {tensor.name!r}, found {tensor.dtype}."
+            f"{tensor.path}: expected {expected} in the tensor {tensor.name!r}, found "
+            f"{tensor.dtype}."
         )
-    found: NDArray[Any] = values[ids]
-    return found
+    per_token: NDArray[Any] = values[ids]
+    return per_token
 
 
 def _read_tokenizer(file: Path) -> TableTokenizer:
     try:
-        with open_member(file) as content:
+        with open_regular(file) as content:
             return TableTokenizer(content.read().decode())
     except UnicodeDecodeError as error:
         raise VectorFormatError(f"{file}: no tokenizer.json: {error}") from error

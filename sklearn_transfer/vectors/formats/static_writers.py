@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..._utils.validation import import_optional
-from ..storage.files import written_folder
+from ..._utils.atomic import replace_folder
+from ..._utils.optional import import_optional
 from ..storage.tensors import write_tensors
 from ..table.table import Table
 from ..table.tokenizer import TableTokenizer
 from .static_models import CONFIGS, MODULES, SUBFOLDER, TENSORS, TOKENIZER, WEIGHTS
 from .text_files import check_words
 
-# The characters of the default token pattern `\w+`: what Python takes for letters and digits.
+# The characters of the default token pattern `\w+`: letters and digits of Python.
 _WORD = r"[\p{L}\p{N}_]+"
 _UNKNOWN = "[UNK]"
 _BLOCK = 1 << 14  # rows at a time
 
 _MODEL2VEC_CONFIG, _SENTENCE_TRANSFORMERS_CONFIG = CONFIGS
-# By this entry of the configuration a folder is known as one that may be replaced.
+# Entry of the configuration of a folder that may be replaced.
 _OURS = {"written_by": "sklearn_transfer"}
 _STATIC_EMBEDDING = "sentence_transformers.models.StaticEmbedding"
 
@@ -34,95 +33,63 @@ _STATIC_EMBEDDING = "sentence_transformers.models.StaticEmbedding"
 def write_model2vec(table: Table, path: Path) -> None:
     """Write a folder for ``model2vec.StaticModel.from_pretrained``.
 
-    Parameters
-    ----------
-    table : Table
-        Shared rows become the tensor ``mapping``, factors ``weights``. N-gram rows are left out.
-    path : Path
-
-    Raises
-    ------
-    FileExistsError
-        If a file, or a folder that this package did not write, is there.
-    ValueError
-        If a table without a tokenizer has no words, or one with a lone surrogate.
-    MissingDependencyError
-        If ``safetensors`` or ``tokenizers``, of the extra ``static``, is not installed.
-
-    Notes
-    -----
-    model2vec leaves out what the tokenizer does not know, also where the table has a vector for it,
-    and nothing else: a token that the tokenizer has and the table has not, as in a subset, counts
-    there as a vector of zeros.
+    Shared rows become the tensor ``mapping``, factors the tensor ``weights``. model2vec leaves out
+    text that the tokenizer does not know, even if the table has a vector for it. A token that the
+    tokenizer has and the table lacks, as in a subset, counts as a vector of zeros.
     """
     tokenizer, position = _tokens(table)
     arrays = _arrays(table, position)
     config: dict[str, Any] = {
         "normalize": False,
-        # Else it reads no more than 512 tokens of a text.
-        "max_length": None,
+        "max_length": None,  # else it reads at most 512 tokens of a text
         "embedding_dtype": arrays["embeddings"].dtype.name,
     }
     if "mapping" in arrays:
         config["vocabulary_quantization"] = len(arrays["embeddings"])
-    with _written(path, _MODEL2VEC_CONFIG, config, module=".") as new:
-        write_tensors(new / WEIGHTS, arrays)
-        (new / TOKENIZER).write_bytes(tokenizer.content.encode())
+    with _replace_model(path, _MODEL2VEC_CONFIG, config, module=".") as new:
+        _write_parts(new, arrays, tokenizer)
 
 
 def write_sentence_transformers(table: Table, path: Path) -> None:
-    """Write a folder for ``sentence_transformers.SentenceTransformer``.
+    """Write a folder for ``sentence_transformers.SentenceTransformer``: one float32 row per token.
 
-    Parameters
-    ----------
-    table : Table
-        It becomes one float32 row a token. N-gram rows are left out.
-    path : Path
-
-    Raises
-    ------
-    FileExistsError
-        If a file, or a folder that this package did not write, is there.
-    ValueError
-        If a table without a tokenizer has no words, or one with a lone surrogate.
-    MissingDependencyError
-        If ``safetensors`` or ``tokenizers``, of the extra ``static``, is not installed.
-
-    Notes
-    -----
-    sentence-transformers leaves no token out of the mean: one without a vector, or that the table
-    leaves out, counts as zeros, so that features of texts with such tokens differ in length, and
-    not in direction.
+    sentence-transformers includes all tokens in the mean: a token without a vector, or that the
+    table skips, counts as zeros. Features of texts with such tokens differ in length, but not in
+    direction.
     """
     tokenizer, position = _tokens(table)
     skipped = [id_ for id_, token in tokenizer.names.items() if token in tokenizer.skipped]
     position[skipped] = -1
     config: dict[str, Any] = {"model_type": "SentenceTransformer", "prompts": {}}
-    with _written(path, _SENTENCE_TRANSFORMERS_CONFIG, config, module=SUBFOLDER) as new:
+    matrix = _spread(table.vectors, position, table.dim, np.float32)
+    with _replace_model(path, _SENTENCE_TRANSFORMERS_CONFIG, config, module=SUBFOLDER) as new:
         inner = new / SUBFOLDER
         inner.mkdir()
-        matrix = _spread(table.vectors, position, table.dim, np.float32)
-        write_tensors(inner / WEIGHTS, {TENSORS["sentence-transformers"]: matrix})
-        (inner / TOKENIZER).write_bytes(tokenizer.content.encode())
+        _write_parts(inner, {TENSORS["sentence-transformers"]: matrix}, tokenizer)
+
+
+def _write_parts(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], tokenizer: TableTokenizer
+) -> None:
+    write_tensors(folder / WEIGHTS, arrays)
+    (folder / TOKENIZER).write_bytes(tokenizer.content.encode())
 
 
 @contextmanager
-def _written(path: Path, name: str, config: Mapping[str, Any], *, module: str) -> Iterator[Path]:
-    """A new folder with its configuration, that takes its place when the body has succeeded."""
+def _replace_model(
+    path: Path, name: str, config: Mapping[str, Any], *, module: str
+) -> Iterator[Path]:
+    """Create a folder and its configuration, which replace `path` only if the body succeeds."""
     names = (name, MODULES, WEIGHTS, TOKENIZER, SUBFOLDER)
     modules = [{"idx": 0, "name": "0", "path": module, "type": _STATIC_EMBEDDING}]
-    with written_folder(path, names, lambda folder: _is_ours(folder, name)) as new:
+    with replace_folder(path, names, lambda folder: _is_ours(folder, name)) as new:
         yield new
         for file, content in ((name, {**config, **_OURS}), (MODULES, modules)):
             (new / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        for found in new.rglob("*"):
-            if found.is_file():
-                with found.open("rb+") as content_file:
-                    os.fsync(content_file.fileno())
 
 
 def _is_ours(path: Path, name: str) -> bool:
-    """Whether the configuration of a folder says that this package wrote it."""
+    """Return True if the configuration of a folder says that this package wrote it."""
     try:
         return bool(json.loads((path / name).read_bytes()).items() >= _OURS.items())
     except (OSError, ValueError, AttributeError, RecursionError):
@@ -130,7 +97,7 @@ def _is_ours(path: Path, name: str) -> bool:
 
 
 def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:
-    """The tokenizer, and for each of its ids the word of the table, or -1: shape (n_ids,)."""
+    """Return the tokenizer, and the position of each id's word or -1: shape (n_ids,)."""
     tokenizer = table.tokenizer
     if tokenizer is None:
         check_words(table.words, b"", "static model")
@@ -143,7 +110,7 @@ def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:
 
 
 def _word_tokenizer(table: Table) -> TableTokenizer:
-    """A tokenizer of whole words, as the estimators split by default; the last id is unknown."""
+    """Make a tokenizer that splits as the estimators do by default; its last id is unknown text."""
     library = import_optional("tokenizers", extra="static", purpose="Writing tokenizer.json")
     unknown = _UNKNOWN
     while unknown in table.words:
@@ -152,7 +119,7 @@ def _word_tokenizer(table: Table) -> TableTokenizer:
     tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token=unknown))
     if not table.cased:
         tokenizer.normalizer = library.normalizers.Lowercase()
-    # Inverted, it removes what is not matched.
+    # Inverted, it removes everything that does not match.
     tokenizer.pre_tokenizer = library.pre_tokenizers.Split(
         library.Regex(_WORD), "removed", invert=True
     )
@@ -160,12 +127,12 @@ def _word_tokenizer(table: Table) -> TableTokenizer:
 
 
 def _arrays(table: Table, position: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The tensors of a Model2Vec file, a token as :func:`_tokens` gives them."""
+    """Return the tensors of a Model2Vec file, one row per id."""
     name = TENSORS["model2vec"]
     matrix, rows, scales = table.matrix, table.rows, table.scales
     if (rows is None and scales is None) or not len(matrix):
         return {name: _spread(matrix.__getitem__, position, table.dim, matrix.dtype)}
-    # A token without a vector has the factor 0, whatever its row.
+    # A token without a vector has the factor 0, and any row.
     known = position >= 0
     weights = np.zeros(len(position), dtype=np.float32)
     weights[known] = 1 if scales is None else scales[position[known]]
@@ -183,7 +150,7 @@ def _spread(
     dim: int,
     dtype: DTypeLike,
 ) -> NDArray[Any]:
-    """What `take` gives for the word of each token, zeros where it has none."""
+    """Return the rows that `take` returns for the word of each token, zeros without a word."""
     spread = np.zeros((len(position), dim), dtype=dtype)
     for start in range(0, len(position), _BLOCK):
         known = start + np.flatnonzero(position[start : start + _BLOCK] >= 0)

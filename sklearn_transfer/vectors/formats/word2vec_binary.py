@@ -8,68 +8,43 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError
-from ..storage.files import Reader, content_size, opened, shown, written_whole
+from ..._utils.atomic import write_atomically
+from ..._utils.errors import VectorFormatError
+from ..storage.files import Reader, content_size, open_decompressed, show_progress
 from ..table.table import Reading, Table
 from ..table.vocabulary import Vocabulary
-from .text_files import HEADER, check_words
+from .text_files import check_words, read_header
 
-_BLOCK = 1 << 18  # bytes: what was read is copied on while the processor still holds it
-_HEADER_BYTES = 100
-_MAX_WORD = 1 << 20  # bytes; what is longer is no word but a damaged file
+_BLOCK = 1 << 18  # bytes: a block is copied while it is still in the processor's cache
+_MAX_WORD = 1 << 20  # bytes; a longer word means a damaged file
 _FLOAT = np.dtype("<f4")
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Read word2vec binary, with or without the newline that the C program puts after each row.
-
-    Parameters
-    ----------
-    path : Path
-        May be gzip.
-    options : Reading
-        Rows lie between words, so that they are copied into memory whatever `mmap` says.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    VectorFormatError
-        If the file is cut off, longer than its header says, or a word is not UTF-8.
-    """
-    with opened(path) as file:
-        header = HEADER.fullmatch(file.readline(_HEADER_BYTES).removesuffix(b"\n"))
-        if header is None:
-            raise VectorFormatError(f"{path}, line 1: expected 'n_words dim'.")
-        n_words, dim = int(header[1]), int(header[2])
-        size, row_size = content_size(path), dim * _FLOAT.itemsize
-        if not n_words or not dim or n_words * (row_size + 1) > size:
-            raise VectorFormatError(
-                f"{path}, line 1: the header announces {n_words} words of {dim} dimensions, which "
-                f"does not fit a file of {size} bytes."
-            )
+    """Read word2vec binary, with or without the newline that the C program puts after each row."""
+    with open_decompressed(path) as file:
+        size = content_size(path)
+        n_words, dim = read_header(path, file, size, bytes_per_value=_FLOAT.itemsize)
         wanted = min(n_words, options.limit or n_words)
         matrix = np.empty((wanted, dim), dtype=_FLOAT)
         texts: list[bytes] = []
         lengths: list[int] = []
-        with shown(file, path, size) as reading:
-            for words in _rows(path, reading, matrix, exactly=wanted == n_words):
+        with show_progress(file, path, size) as reading:
+            for words in _read_rows(path, reading, matrix, exactly=wanted == n_words):
                 texts.append(b"".join(words))
                 lengths.extend(map(len, words))
     vocabulary = Vocabulary.from_encoded(texts, lengths)
     return Table.from_rows(vocabulary, matrix.astype(np.float32, copy=False), path)
 
 
-def _rows(
+def _read_rows(
     path: Path, file: Reader, matrix: NDArray[np.float32], *, exactly: bool
 ) -> Iterator[list[bytes]]:
-    """The words of the first rows, by blocks; the values go to the rows of the matrix."""
+    """Yield the words of the first rows, block by block, and copy the values into the matrix."""
     n_rows, row_size = len(matrix), matrix.strides[0]
     values = matrix.reshape(-1).view(np.uint8).data
     buffer, start, row = b"", 0, 0
-    newline: int | None = None  # bytes after each row; the first row tells
+    newline: int | None = None  # bytes after each row; None before the first row
     while row < n_rows:
         block = file.read(_BLOCK + row_size)
         buffer, start = buffer[start:] + block, 0
@@ -78,7 +53,7 @@ def _rows(
         while row + len(words) < n_rows:
             space = buffer.find(b" ", start, start + _MAX_WORD)
             end = space + 1 + row_size
-            # The byte after a row is looked at, too, unless the file ends there.
+            # The byte after a row is needed, too, unless the file ends there.
             if space < 0 or end > len(buffer) or (end == len(buffer) and block):
                 break
             after = buffer[end : end + 1]
@@ -96,19 +71,19 @@ def _rows(
         if not words and (not block or len(buffer) - start >= _MAX_WORD + row_size):
             raise VectorFormatError(
                 f"{path}, row {row + 1} of {n_rows}: expected a word, a space and {row_size} bytes "
-                f"of values, found {len(buffer) - start} bytes without them."
+                f"of values, found {len(buffer) - start} bytes."
             )
         _check_words(path, words, row)
         yield words
         row += len(words)
     if exactly and (start < len(buffer) or file.read(1)):
         raise VectorFormatError(
-            f"{path}, line 1: the header announces {n_rows} words, the file goes on after them."
+            f"{path}, line 1: the header announces {n_rows} words, the file holds more."
         )
 
 
 def _check_words(path: Path, words: list[bytes], first_row: int) -> None:
-    """Refuse words that can only come from a damaged file."""
+    """Raise an error for words that can only come from a damaged file."""
     try:
         if b"\0" not in b"\n".join(words) and b"\n" not in b"".join(words):
             b"\n".join(words).decode()
@@ -123,23 +98,10 @@ def _check_words(path: Path, words: list[bytes], first_row: int) -> None:
 
 
 def write(table: Table, path: Path) -> None:
-    """Write word2vec binary, with a newline after each row as the C program does.
-
-    Parameters
-    ----------
-    table : Table
-        Its n-gram rows are left out; float16 values become float32.
-    path : Path
-        Compressed where it ends in ``.gz``.
-
-    Raises
-    ------
-    ValueError
-        If a word contains a space, a newline or a NUL character; nothing is written then.
-    """
+    """Write word2vec binary, with a newline after each row as the C program does."""
     check_words(table.words, b" \n\0", "word2vec binary")
     step = 10_000
-    with written_whole(path) as file:
+    with write_atomically(path) as file:
         file.write(b"%d %d\n" % (len(table.words), table.dim))
         for start in range(0, len(table.words), step):
             values = np.ascontiguousarray(table.vectors(slice(start, start + step)), dtype=_FLOAT)

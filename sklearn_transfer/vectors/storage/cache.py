@@ -1,8 +1,9 @@
-"""The cache on disk: what is slow to make is made once, and mapped from then on.
+"""The cache folder: content that is slow to make is made once, and mapped from then on.
 
-An entry is a folder in our own format, called by a digest of what it was made from. There are two
-kinds: tables that were converted from a slow format, and n-gram models that were fitted to tables.
-The features that contextual models have given lie beside them; `encodings` writes and reads those.
+An entry is a folder in our own format; its name is a hash of everything that it was made from.
+There are two kinds: tables converted from a slow format, and n-gram models fitted to tables. The
+cache folder also holds fingerprints of files, and the features that contextual models computed,
+which `contextual.embedding_cache` reads and writes.
 """
 
 from __future__ import annotations
@@ -17,35 +18,38 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from ..._utils.validation import VectorFormatError
+from ..._utils.errors import VectorFormatError
+from ..._utils.memo import clear_memos
 from ..table.table import Reading, Table
 from . import folder
 
 VARIABLE = "SKLEARN_TRANSFER_CACHE"
 
-# The numbers grow whenever another table or model comes to be made of the same content.
-TABLES, KNOWN, MODELS, ENCODINGS = "tables-1", "known-1", "subwords-1", "encodings-1"
-_PARTS = (TABLES, KNOWN, MODELS, ENCODINGS)
+# The numbers grow whenever the same content gives another table or model.
+TABLES, FINGERPRINTS = "tables-1", "fingerprints-1"
+MODELS, ENCODINGS = "subwords-1", "encodings-1"
+_PARTS = (TABLES, FINGERPRINTS, MODELS, ENCODINGS)
 
-# Longer than any conversion takes: then a lock is taken for broken.
-_PATIENCE = 3600.0  # seconds
+# Longer than any conversion takes; afterwards a lock counts as broken.
+_LOCK_TIMEOUT = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What the cache of converted tables, fitted n-gram models and encoded texts holds.
+    """Content of the cache of converted tables, fitted n-gram models and encoded texts.
 
     Attributes
     ----------
     folder : Path or None
-        None where there is no cache.
+        None if the cache is switched off.
     n_tables : int
+        Number of converted tables.
     n_bytes : int
-        Of all that is in it.
+        Size of the whole cache.
     n_models : int, default=0
-        The n-gram models that were fitted to tables for ``oov="subword"``.
+        Number of n-gram models that were fitted to tables for ``oov="subword"``.
     n_encoders : int, default=0
-        Contextual models, by their settings, of which features of texts are kept.
+        Number of contextual models, by their settings, whose features of texts are kept.
     """
 
     folder: Path | None
@@ -56,13 +60,14 @@ class CacheInfo:
 
 
 def cache_info() -> CacheInfo:
-    """Where converted vector tables, fitted models and encoded texts are kept, and how large.
+    """Return the folder, the content and the size of the cache.
 
-    Vectors that come in a slow format are converted once into a form that opens memory-mapped in
-    milliseconds, and so is the n-gram model that ``oov="subword"`` fits to vectors without n-grams.
-    The features of texts are kept for a :class:`ContextualModel` with ``cache="disk"``.
-    They lie in the platform's cache folder, or where the environment variable
-    ``SKLEARN_TRANSFER_CACHE`` points; empty, it switches the cache off.
+    Vectors in a slow format are converted once into a form that opens memory-mapped in
+    milliseconds. The n-gram model that ``oov="subword"`` fits to vectors without n-grams is kept
+    the same way, and so are the features of texts for a :class:`ContextualModel` with
+    ``cache="disk"``. The cache is in the platform's cache folder, or in the folder that the
+    environment variable ``SKLEARN_TRANSFER_CACHE`` names; if the variable is empty, the cache is
+    switched off.
 
     Returns
     -------
@@ -93,13 +98,17 @@ def cache_info() -> CacheInfo:
 
 
 def clear_cache() -> None:
-    """Remove all converted tables, fitted models and encoded texts; what is open stays usable.
+    """Remove everything from the cache, on disk and in this process.
+
+    The process releases the models and vectors that nobody uses any more. Those in use stay
+    usable.
 
     Raises
     ------
     OSError
-        If something cannot be removed.
+        If a file cannot be removed.
     """
+    clear_memos()
     root = find_root()
     for part in _PARTS:
         if root is not None and (root / part).exists():
@@ -107,11 +116,15 @@ def clear_cache() -> None:
 
 
 def find_root() -> Path | None:
-    """The folder of the cache, which need not exist; None where it is switched off."""
+    """Return the cache folder, which need not exist; None if the cache is switched off."""
     chosen = os.environ.get(VARIABLE)
     if chosen == "":
         return None
-    return Path(chosen).expanduser() if chosen else user_cache_path("sklearn_transfer", False)
+    return (
+        Path(chosen).expanduser()
+        if chosen
+        else user_cache_path("sklearn_transfer", appauthor=False)
+    )
 
 
 def open_or_make(
@@ -122,32 +135,32 @@ def open_or_make(
     warn: Callable[[Exception], None],
     is_current: Callable[[], bool] = lambda: True,
 ) -> Table:
-    """Open an entry, which one process makes where there is none while others wait for it.
+    """Open an entry; if there is none, one process makes it while others wait.
 
     Parameters
     ----------
     entry : Path
-        Called by all that decides what `make` gives.
+        Its name is a hash of everything that determines the result of `make`.
     options : Reading
-        How the entry is opened.
+        Options for opening the entry.
     make : callable
-        Gives the table that is to be kept.
+        Returns the table to keep.
     warn : callable
-        Says that the entry cannot be kept, and why.
+        Called with the error if the entry cannot be kept.
     is_current : callable, default=lambda: True
-        Asked once all is written; what was made is not kept where it says no.
+        Called after everything is written; if it returns False, the entry is not kept.
 
     Returns
     -------
     Table
-        Memory-mapped where `options` allow it; the one that `make` gave where it cannot be kept.
+        Memory-mapped if `options` allow it; the result of `make` if the entry cannot be kept.
     """
     try:
         try:
             return folder.read(entry, options)
-        except VectorFormatError:  # not there, or damaged
+        except VectorFormatError:  # missing or damaged
             entry.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock"), timeout=_PATIENCE):
+        with FileLock(entry.with_suffix(".lock"), timeout=_LOCK_TIMEOUT):
             try:  # another process may have been faster
                 return folder.read(entry, options)
             except VectorFormatError:
@@ -164,7 +177,7 @@ def _make(
     warn: Callable[[Exception], None],
     is_current: Callable[[], bool],
 ) -> Table:
-    """Make an entry; what an earlier attempt left is removed."""
+    """Make an entry, after removing the remains of earlier attempts."""
     for remains in (entry, *entry.parent.glob(f".*{entry.name}.*")):
         shutil.rmtree(remains, ignore_errors=True)
     table = make()
@@ -175,7 +188,7 @@ def _make(
         shutil.rmtree(draft, ignore_errors=True)
         warn(error)
         return table
-    # What it was made from may be mapped, so that it is read until here.
+    # The source may be mapped and is then read until here.
     if not is_current():
         shutil.rmtree(draft, ignore_errors=True)
         return table

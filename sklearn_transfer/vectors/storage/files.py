@@ -1,50 +1,52 @@
-"""Files that are read whole or not at all, and written whole or not at all."""
+"""Files to read: regular, compressed, JSON, and memory-mapped arrays."""
 
 from __future__ import annotations
 
 import bz2
 import errno
 import gzip
-import hashlib
+import json
 import os
-import shutil
 import stat
 import struct
-import tempfile
+import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError
+from ..._utils.errors import VectorFormatError
 
 Reader = IO[bytes]
-Writer = BufferedWriter | gzip.GzipFile
 
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
 
-_PATIENCE = 2.0  # seconds without a progress bar
-# What of a file tells whether it is the same: so many blocks, in bytes.
-_N_BLOCKS, _BLOCK = 64, 4096
+_MAX_ARRAY_HEADER = 1000  # bytes, of a .npy file
 
-# What the libraries raise on damaged data. RuntimeError: an encrypted member of an archive, or a
-# method of compression that is not known.
+# Errors of the libraries on damaged data. RuntimeError: an encrypted member of an archive, or an
+# unknown compression method.
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
 
+# Errors of numpy.load on a damaged header.
+_DAMAGED_HEADER = (
+    *(ValueError, TypeError, SyntaxError, EOFError, OverflowError),
+    *(RecursionError, tokenize.TokenError),
+)
 
-# Nothing is there, or no file; the last is what a socket answers.
+# Errors of os.open for a missing file, a folder, a circular link and a socket.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
 
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def check_readable(path: Path) -> None:
-    """Refuse what is not there, and what is neither a folder nor a regular file (it may block).
+    """Raise an error unless a path is a folder or a regular file that is not empty.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def check_readable(path: Path) -> None:
     FileNotFoundError
         If nothing is there.
     VectorFormatError
-        If it is a socket, a device or a named pipe, a link in a circle, or an empty file.
+        If it is a socket, a device, a named pipe, a circular link or an empty file.
     """
     try:
         status = path.stat()
@@ -66,7 +68,7 @@ def check_readable(path: Path) -> None:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise VectorFormatError(f"{path}: the symbolic link leads in a circle.") from None
+        raise VectorFormatError(f"{path}: the symbolic link is circular.") from None
     if stat.S_ISDIR(status.st_mode):
         return
     if not stat.S_ISREG(status.st_mode):
@@ -76,8 +78,8 @@ def check_readable(path: Path) -> None:
 
 
 @contextmanager
-def open_member(file: Path) -> Iterator[Reader]:
-    """Open a file of a folder of vectors for reading, if it is a regular file.
+def open_regular(file: Path) -> Iterator[Reader]:
+    """Open a regular file for reading.
 
     Parameters
     ----------
@@ -90,13 +92,13 @@ def open_member(file: Path) -> Iterator[Reader]:
     Raises
     ------
     VectorFormatError
-        If nothing is there, or a folder, a socket, a device or a named pipe.
+        If nothing is there, or it is a folder, a socket, a device or a named pipe.
     """
     try:
-        # A named pipe without a writer would be waited for.
-        descriptor = os.open(file, os.O_RDONLY | _AT_ONCE)
+        # Without the flag, a named pipe without a writer blocks.
+        descriptor = os.open(file, os.O_RDONLY | _NON_BLOCKING)
     except OSError as error:
-        if error.errno not in _NO_FILE:  # too many are open, or no memory is left
+        if error.errno not in _NO_FILE:  # too many open files, no memory
             raise
         raise VectorFormatError(f"{file}: cannot be opened: {error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -106,8 +108,8 @@ def open_member(file: Path) -> Iterator[Reader]:
         yield content
 
 
-def compression(path: Path) -> str | None:
-    """How a file is compressed, by its content and not its name.
+def detect_compression(path: Path) -> str | None:
+    """Return the compression of a file, detected by its content.
 
     Parameters
     ----------
@@ -119,12 +121,21 @@ def compression(path: Path) -> str | None:
     """
     with path.open("rb") as file:
         start = file.read(4)
-    return next((how for how, magic in _MAGIC.items() if start.startswith(magic)), None)
+    return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def check_not_compressed(path: Path, format: str) -> None:
+    """Raise an error for a compressed file of a format that is read in place."""
+    compression = detect_compression(path)
+    if compression is not None:
+        raise VectorFormatError(
+            f"{path}: found {compression} data, expected a {format}. Decompress it first."
+        )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Reader]:
-    """Open a file for reading, decompressing it if it is compressed.
+def open_decompressed(path: Path) -> Iterator[Reader]:
+    """Open a file for reading, and decompress it if it is compressed.
 
     Parameters
     ----------
@@ -140,49 +151,49 @@ def opened(path: Path) -> Iterator[Reader]:
     VectorFormatError
         In the body, if the compressed data are damaged or end too early.
     """
-    how = compression(path)
-    if how is None:
+    kind = detect_compression(path)
+    if kind is None:
         with path.open("rb") as file:
             yield file
         return
     try:
-        with _decompressed(path, how) as content:
+        with _decompress(path, kind) as content:
             yield content
     except (*_DAMAGED, OSError) as error:
-        # Those of the libraries themselves have no number; archives send them to odd places.
+        # Errors of the libraries have no number; damaged archives lead to invalid positions.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise VectorFormatError(
-            f"{path}: the {how} data are damaged or cut off: {error}"
+            f"{path}: the {kind} data are damaged or cut off: {error}"
         ) from error
 
 
-def _decompressed(path: Path, how: str) -> Any:
-    if how == "zip":
+def _decompress(path: Path, kind: str) -> Any:
+    if kind == "zip":
         return _open_only_member(path)
-    return (gzip.open if how == "gzip" else bz2.open)(path)
+    return (gzip.open if kind == "gzip" else bz2.open)(path)
 
 
 @contextmanager
 def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(path) as archive:
-        # Not is_dir(): an entry may be without a name.
+        # Not is_dir(), which fails for an entry without a name.
         names = [entry.filename for entry in archive.infolist() if entry.filename[-1:] != "/"]
         if len(names) != 1:
             raise VectorFormatError(
                 f"{path}: expected a zip archive of one file, found {len(names)}: "
-                f"{', '.join(names[:5])}. Extract the one that you want."
+                f"{', '.join(names[:5])}. Extract the right one."
             )
         try:
             file = archive.open(names[0])
-        except UnicodeDecodeError as error:  # the name, once more, before the content
+        except UnicodeDecodeError as error:  # in the second copy of the name
             raise zipfile.BadZipFile(str(error)) from error
         with file:
             yield file
 
 
 def content_size(path: Path) -> int:
-    """Number of bytes in a file, after decompression.
+    """Return the number of bytes in a file after decompression.
 
     Parameters
     ----------
@@ -191,151 +202,93 @@ def content_size(path: Path) -> int:
     Returns
     -------
     int
-        A compressed file is decompressed for it: what it says of its size may be a lie.
+        A compressed file is decompressed to count them, because its header may be damaged.
 
     Raises
     ------
     VectorFormatError
         If the compressed data are damaged or end too early.
     """
-    if compression(path) is None:
+    if detect_compression(path) is None:
         return path.stat().st_size
     size = 0
-    with opened(path) as file:
+    with open_decompressed(path) as file:
         while block := file.read(1 << 20):
             size += len(block)
     return size
 
 
-def digest_files(paths: Iterable[Path]) -> str:
-    """Tell whether files are the same as before, without reading all of them.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Regular files, in a fixed order.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits: BLAKE2b of the size and of 64 blocks of 4 kB, evenly spaced, of each.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        size = path.stat().st_size
-        digest.update(b"%d " % size)
-        with path.open("rb") as content:
-            for start in np.linspace(0, max(size - _BLOCK, 0), _N_BLOCKS, dtype=np.int64).tolist():
-                content.seek(start)
-                digest.update(content.read(_BLOCK))
-    return digest.hexdigest()
-
-
 @contextmanager
-def shown(file: Reader, path: Path, size: int) -> Iterator[Reader]:
-    """Show on stderr how far a file has been read, once that has taken two seconds.
+def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) -> Iterator[Reader]:
+    """Show a progress bar on stderr while a file is read slowly.
 
     Parameters
     ----------
     file : binary file
-        Read in blocks; lines are not counted.
+        Only its method `read` advances the bar.
     path : Path
-        Whose name stands before the bar.
+        Its name is shown before the bar.
     size : int
-        Bytes that the file holds.
+        Number of bytes in the file.
+    delay : float, default=2.0
+        Seconds before the bar is shown.
 
     Yields
     ------
     binary file
-        The same. The bar goes when the body ends; there is none where stderr is no terminal.
+        The bar is removed when the body ends. Without a terminal there is none.
     """
     from tqdm import tqdm
 
     with tqdm.wrapattr(
-        file, "read", total=size, desc=path.name, delay=_PATIENCE, leave=False, disable=None
+        file, "read", total=size, desc=path.name, delay=delay, leave=False, disable=None
     ) as reading:
         yield reading
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Writer]:
-    """Open a file that takes its place only when the body has succeeded.
-
-    Parameters
-    ----------
-    path : Path
-        Compressed where it ends in ``.gz``.
-
-    Yields
-    ------
-    binary file
-    """
-    with temporary_folder(path) as folder:
-        with (folder / "content").open("wb") as raw:
-            if path.suffix == ".gz":
-                # No name and no time inside: the same table gives the same bytes.
-                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
-                    yield file
-            else:
-                yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        (folder / "content").replace(path)
-
-
-@contextmanager
-def temporary_folder(path: Path) -> Iterator[Path]:
-    """A folder beside `path`, so that what is made in it can be renamed; removed in the end."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write {str(path)!r}: there is no folder {path.parent}.")
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+def read_json(file: Path) -> Any:
+    """Read a JSON file; raise `VectorFormatError` if it is missing or damaged."""
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with open_regular(file) as content:
+            return json.loads(content.read())
+    except (ValueError, RecursionError) as error:
+        raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
 
 
-@contextmanager
-def written_folder(
-    path: Path, names: Collection[str], is_ours: Callable[[Path], bool]
-) -> Iterator[Path]:
-    """A new folder that takes the place of `path` only when the body has succeeded.
+def map_array(file: Path) -> NDArray[Any]:
+    """Memory-map an array that ``numpy.save`` wrote.
 
     Parameters
     ----------
-    path : Path
-        A folder that is there is removed in the end, if it is one of ours.
-    names : collection of str
-        All that such a folder may hold.
-    is_ours : callable
-        Tells whether a folder that holds nothing else is one of ours.
+    file : Path
 
-    Yields
-    ------
-    Path
+    Returns
+    -------
+    ndarray of numbers
+        Read-only.
 
     Raises
     ------
-    FileExistsError
-        If a file, or a folder with anything else, is there; before the body.
+    VectorFormatError
+        If it is missing or no regular file, is no array of numbers, or does not have the size that
+        its header announces.
     """
-    path = path.resolve()
-    if path.exists():
-        found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
-        if found and not (path.is_dir() and found <= set(names) and is_ours(path)):
-            raise FileExistsError(
-                f"{path} holds something else than what this package wrote; it is not "
-                f"overwritten. Choose a new folder, or remove it yourself."
-            )
-    with temporary_folder(path) as temporary:
-        new, old = temporary / "new", temporary / "old"
-        new.mkdir()
-        yield new
-        if path.exists():
-            path.rename(old)
-        try:
-            new.rename(path)
-        except BaseException:
-            if old.exists():
-                old.rename(path)
-            raise
+    with open_regular(file) as content:
+        start = content.read(6)
+    if start != b"\x93NUMPY":
+        raise VectorFormatError(f"{file}: expected a NumPy array, found {start!r}.")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of Python on a damaged header
+            array = np.load(file, "r", allow_pickle=False, max_header_size=_MAX_ARRAY_HEADER)
+    except _DAMAGED_HEADER as error:
+        raise VectorFormatError(f"{file}: cannot be opened as a NumPy array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise VectorFormatError(f"{file}: expected an array of numbers, found {array.dtype}.")
+    expected, size = array.offset + array.nbytes, file.stat().st_size
+    if expected != size:
+        raise VectorFormatError(
+            f"{file}: cannot be opened: the header announces an array of shape {array.shape}, "
+            f"which makes {expected} bytes, found {size}."
+        )
+    # A plain array on the same memory: slices of memmap are slower.
+    return np.asarray(array)

@@ -1,14 +1,13 @@
 """Our own folder: NumPy arrays that open memory-mapped in milliseconds.
 
-``vectors.json`` says what the folder holds, with a digest of every array and of itself. The arrays
-of the vocabulary are small and checked at every opening; the matrix, where it is read anyway.
+``vectors.json`` describes the content and holds a digest of every array and of itself. The arrays
+of the vocabulary are small and are checked at every opening, the matrix only when it is read into
+memory.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,27 +16,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError
-from ..table.table import Reading, Table, check_finite
+from ..._utils.atomic import replace_folder
+from ..._utils.errors import VectorFormatError
+from ..._utils.hashing import hash_content
+from ..table.oov import Subwords
+from ..table.table import Reading, Table, check_finite, check_rows
 from ..table.tokenizer import TableTokenizer
-from ..table.unknown import Subwords
 from ..table.vocabulary import Vocabulary
-from .files import open_member, written_folder
-from .mapping import map_array
+from .files import map_array, read_json
 
 METADATA = "vectors.json"
 _FORMAT, _VERSION = "sklearn_transfer.vectors", 2
-_INDEX = ("text", "offsets", "hashes", "order")
+_INDEX = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 _OPTIONAL = {"rows": "<i4", "scales": "<f4"}
-_MATRICES = ("matrix", "subwords")
 _TOKENIZER = "tokenizer.json"
-_NAMES = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in (*_INDEX, *_OPTIONAL, *_MATRICES))}
-_DTYPES = ("<f4", "<f2", "|i1")
-_INDEX_DTYPES = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
+_ARRAYS = (*_INDEX, *_OPTIONAL, "matrix", "subwords")
+_NAMES = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in _ARRAYS)}
+_DTYPES = ("<f4", "<f2", "|i1")  # of the matrix
 
 
-def files(path: Path) -> list[Path]:
-    """The file that tells whether a folder has changed: it holds digests of the others."""
+def list_files(path: Path) -> list[Path]:
+    """Return the metadata file of a folder of ours, which holds digests of all others, if any."""
     return [path / METADATA] if (path / METADATA).exists() else []
 
 
@@ -48,8 +47,8 @@ def read(path: Path, options: Reading) -> Table:
     ----------
     path : Path
     options : Reading
-        With ``mmap=False`` the arrays are read into memory, and the matrix is checked against its
-        digest.
+        With ``mmap=False`` the arrays are read into memory, and all are checked against their
+        digests.
 
     Returns
     -------
@@ -74,57 +73,59 @@ def read(path: Path, options: Reading) -> Table:
             f"{path / METADATA}: expected a dtype of {', '.join(map(repr, _DTYPES))}, n_words >= 0 "
             f"and dim >= 1, found {dtype!r}, {n_words} and {dim}."
         )
-    shapes = {"offsets": (n_words + 1,), "hashes": (n_words,), "order": (n_words,)}
-    arrays = {
-        name: _load(path, name, _INDEX_DTYPES[name], shapes.get(name, (None,))) for name in _INDEX
+    types = {**_INDEX, **_OPTIONAL, "matrix": dtype, "subwords": "<f4"}
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "text": (None,),
+        "offsets": (n_words + 1,),
+        "matrix": (None if "rows" in digests else n_words, dim),
+        "subwords": (None, dim),
     }
-    for name, kind in _OPTIONAL.items():
-        if name in digests:
-            arrays[name] = _load(path, name, kind, (n_words,))
-    small = list(arrays)
-    arrays["matrix"] = _load(path, "matrix", dtype, (None if "rows" in digests else n_words, dim))
-    if "subwords" in digests:
-        arrays["subwords"] = _load(path, "subwords", "<f4", (None, dim))
-    for name in small if options.mmap else arrays:
-        if _digest(arrays[name]) != digests.get(name):
-            raise VectorFormatError(
-                f"{path / name}.npy: the content does not agree with its digest in {METADATA}; the "
-                f"folder is damaged."
-            )
+    needed = {*_INDEX, "matrix", *digests}
+    arrays: dict[str, Any] = {
+        name: _load(path, name, types[name], shapes.get(name, (n_words,)))
+        for name in _ARRAYS
+        if name in needed
+    }
+    for name, array in arrays.items():
+        is_checked = not options.mmap or name not in ("matrix", "subwords")
+        if is_checked and hash_content(array) != digests.get(name):
+            raise _damaged(path / f"{name}.npy")
     if not options.mmap:
         check_finite(arrays["matrix"], path)
     words = Vocabulary.from_arrays(*(arrays[name] for name in _INDEX))
-    subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in digests else None
+    subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in arrays else None
     rows, scales = arrays.get("rows"), arrays.get("scales")
-    if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(arrays["matrix"]):
-        raise VectorFormatError(f"{path / 'rows'}.npy: a row is not in the matrix.")
+    check_rows(rows, len(arrays["matrix"]), path / "rows.npy")
     tokenizer = _read_tokenizer(path, digests) if "tokenizer" in digests else None
-    # A folder is replaced as a whole. If that happened meanwhile, words of the old table may have
-    # come together with vectors of the new one; the metadata hold digests of everything.
+    # A folder is replaced as a whole. If it was replaced meanwhile, words of the old table may have
+    # been combined with vectors of the new one; the metadata hold digests of everything.
     if read_metadata(path) != about:
         raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
     table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
-    return table if options.mmap else _in_memory(table)
+    return table if options.mmap else _copy_to_memory(table)
+
+
+def _damaged(file: Path) -> VectorFormatError:
+    return VectorFormatError(
+        f"{file}: the content does not agree with its digest in {METADATA}; the folder is damaged."
+    )
 
 
 def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
     file = path / _TOKENIZER
+    parts = read_json(file)
     try:
-        with open_member(file) as opened:
-            content, skipped = json.loads(opened.read())
+        content, skipped = parts
         tokenizer = TableTokenizer(str(content), [str(token) for token in skipped])
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise VectorFormatError(f"{file}: cannot be read: {error}") from error
     if tokenizer.digest != digests["tokenizer"]:
-        raise VectorFormatError(
-            f"{file}: the content does not agree with its digest in {METADATA}; the folder is "
-            f"damaged."
-        )
+        raise _damaged(file)
     return tokenizer
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What ``vectors.json`` says, if it is ours and of a version that this package reads.
+    """Read ``vectors.json``.
 
     Parameters
     ----------
@@ -138,14 +139,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises
     ------
     VectorFormatError
-        If it is not.
+        If it is missing, damaged, not ours, or of a version that this package does not read.
     """
     file = path / METADATA
-    try:
-        with open_member(file) as opened:
-            about = json.loads(opened.read().decode())
-    except (ValueError, RecursionError) as error:
-        raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
+    about = read_json(file)
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise VectorFormatError(f"{file}: expected an object with 'format': {_FORMAT!r}.")
     version = about.get("version")
@@ -156,50 +153,46 @@ def read_metadata(path: Path) -> dict[str, Any]:
             f"{file}: the folder has version {version} of the format, this package reads up to "
             f"version {_VERSION}. Upgrade: pip install --upgrade sklearn-transfer."
         )
-    if about.pop("digest", None) != _digest_of(about):
+    if about.pop("digest", None) != _hash_metadata(about):
         raise VectorFormatError(f"{file}: the content does not agree with its own digest.")
     return about
 
 
+def _hash_metadata(about: dict[str, Any]) -> str:
+    return hash_content(json.dumps(about, sort_keys=True))
+
+
 def _load(path: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Open one array, which must have the type and shape that the metadata promise."""
+    """Map an array, and check that its type and shape are those in the metadata."""
     file = path / f"{name}.npy"
     array = map_array(file)
     fits = len(shape) == array.ndim and all(
-        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        expected in (None, n) for expected, n in zip(shape, array.shape, strict=True)
     )
     if not fits or array.dtype.str != dtype or not array.flags.c_contiguous:
         raise VectorFormatError(
             f"{file}: expected {dtype} of shape {shape} in C order, found {array.dtype.str} of "
             f"shape {array.shape}."
         )
-    # The same mapping as a plain array: memmap carries a cost into every slice.
-    return np.asarray(array)
+    return array
 
 
-def _in_memory(table: Table) -> Table:
+def _copy_to_memory(table: Table) -> Table:
     words: Any = {name: array.copy() for name, array in table.words.arrays().items()}
-    subwords = table.subwords
-    if subwords is not None:
-        subwords = Subwords(subwords.matrix.copy(), subwords.min_n, subwords.max_n)
-    copied: Any = {
-        name: None if (array := getattr(table, name)) is None else array.copy()
-        for name in _OPTIONAL
+    parts: dict[str, Any] = {
+        "words": Vocabulary.from_arrays(**words),
+        "matrix": table.matrix.copy(),
     }
-    vocabulary = Vocabulary.from_arrays(**words)
-    return replace(table, words=vocabulary, matrix=table.matrix.copy(), subwords=subwords, **copied)
-
-
-def _digest(array: NDArray[Any]) -> str:
-    return hashlib.blake2b(np.ravel(array).view(np.uint8).data, digest_size=16).hexdigest()
-
-
-def _digest_of(about: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+    for name in _OPTIONAL:
+        array = getattr(table, name)
+        parts[name] = None if array is None else array.copy()
+    if table.subwords is not None:
+        parts["subwords"] = replace(table.subwords, matrix=table.subwords.matrix.copy())
+    return replace(table, **parts)
 
 
 def write(table: Table, path: Path) -> None:
-    """Write the folder; it takes its place in one step, and an earlier one of ours is replaced.
+    """Write the folder; it replaces an earlier one of ours in one step.
 
     Parameters
     ----------
@@ -209,7 +202,7 @@ def write(table: Table, path: Path) -> None:
     Raises
     ------
     FileExistsError
-        If a file, or a folder that holds anything else, is there.
+        If `path` is a file, or a folder that this package did not write.
     """
     arrays: dict[str, NDArray[Any]] = {**table.words.arrays(), "matrix": table.matrix}
     about: dict[str, Any] = {
@@ -219,31 +212,27 @@ def write(table: Table, path: Path) -> None:
         "dim": int(table.matrix.shape[1]),
         "dtype": next(kind for kind in _DTYPES if np.dtype(kind) == table.matrix.dtype),
     }
-    dtypes = {**_INDEX_DTYPES, **_OPTIONAL, "matrix": about["dtype"], "subwords": "<f4"}
+    dtypes = {**_INDEX, **_OPTIONAL, "matrix": about["dtype"], "subwords": "<f4"}
     for name in _OPTIONAL:
         if (array := getattr(table, name)) is not None:
             arrays[name] = array
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with written_folder(path, _NAMES, _has_metadata) as new, ThreadPoolExecutor(1) as thread:
+    with replace_folder(path, _NAMES, _has_metadata) as new, ThreadPoolExecutor(1) as thread:
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
             with (new / f"{name}.npy").open("wb") as file:
-                digest = thread.submit(_digest, array)  # takes as long as writing does
+                digest = thread.submit(hash_content, array)  # takes as long as writing does
                 np.save(file, array, allow_pickle=False)
-                os.fsync(file.fileno())
             digests[name] = digest.result()
         if table.tokenizer is not None:
             digests["tokenizer"] = table.tokenizer.digest
             content = [table.tokenizer.content, sorted(table.tokenizer.skipped)]
-            with (new / _TOKENIZER).open("w", encoding="utf-8") as text:
-                json.dump(content, text)
-                text.flush()
-                os.fsync(text.fileno())
+            (new / _TOKENIZER).write_text(json.dumps(content), encoding="utf-8")
         about["digests"] = digests
-        about["digest"] = _digest_of(about)
+        about["digest"] = _hash_metadata(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Smaller tables: fewer dimensions, smaller numbers, the words of some texts."""
+"""Smaller tables: fewer dimensions, smaller number types, the words of some texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import chain
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .oov import Subwords
 from .table import Table, check_finite
 from .tokenizer import TableTokenizer
-from .unknown import Subwords
 
-_BLOCK = 1 << 14  # rows that become float32 at once
+_BLOCK = 1 << 14  # rows that are converted at once
 _INT8 = 127
-_WORD = re.compile(r"\w+")  # what the estimators take for a word by default
+_WORD = re.compile(r"\w+")  # the default of the estimators
 
 
-def words_of(texts: list[str], tokenizer: TableTokenizer | None) -> list[str]:
-    """The tokens of texts, or their words as they stand and in lower case.
+def find_words(texts: list[str], tokenizer: TableTokenizer | None) -> list[str]:
+    """Find the tokens of texts, or their words and these in lower case.
 
     Parameters
     ----------
@@ -33,24 +33,24 @@ def words_of(texts: list[str], tokenizer: TableTokenizer | None) -> list[str]:
     """
     if tokenizer is not None:
         return list(dict.fromkeys(chain.from_iterable(tokenizer.split_all(texts))))
-    found = dict.fromkeys(chain.from_iterable(map(_WORD.findall, texts)))
-    return [*found, *(word.lower() for word in found)]
+    words = dict.fromkeys(chain.from_iterable(map(_WORD.findall, texts)))
+    return [*words, *(word.lower() for word in words)]
 
 
 def reduce(table: Table, n_components: int, n_removed: int = 0) -> Table:
-    """Project vectors on their principal components, all or all but the first.
+    """Project vectors on their principal components.
 
     Parameters
     ----------
     table : Table
     n_components : int
     n_removed : int, default=0
-        Components that are left out before (Mu & Viswanath 2018, algorithm 1).
+        Number of first components that are removed (Mu & Viswanath 2018, algorithm 1).
 
     Returns
     -------
     Table
-        Of float32, centred. Words that share a row still do, unless the table has factors.
+        Float32, centred. Words still share rows, unless the table has factors.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def reduce(table: Table, n_components: int, n_removed: int = 0) -> Table:
     if not 0 <= n_removed < dim:
         raise ValueError(f"n_removed must lie between 0 and dim - 1 = {dim - 1}, got {n_removed}.")
     if not 1 <= n_components <= dim - n_removed:
-        left = "" if not n_removed else f" - n_removed={n_removed}"
+        removed = "" if not n_removed else f" - n_removed={n_removed}"
         raise ValueError(
-            f"n_components must lie between 1 and dim={dim}{left}, got {n_components}."
+            f"n_components must lie between 1 and dim={dim}{removed}, got {n_components}."
         )
     if table.scales is not None:
         table = table.expanded()
@@ -81,7 +81,7 @@ def reduce(table: Table, n_components: int, n_removed: int = 0) -> Table:
 
 
 def _by_word(table: Table, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each row as often as words have it."""
+    """Return each row times the number of words that have it."""
     if table.rows is None:
         return matrix
     times = np.bincount(table.rows, minlength=len(matrix)).astype(np.float32)
@@ -90,24 +90,24 @@ def _by_word(table: Table, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
-    """The table with a matrix of another type.
+    """Convert the matrix of a table to another type.
 
     Parameters
     ----------
     table : Table
     dtype : {"float32", "float16", "int8"}
     name : str
-        For the message.
+        Name of the table, for the message.
 
     Returns
     -------
     Table
-        The same object if the type is the same.
+        The same object if its matrix has this type.
 
     Raises
     ------
     ValueError
-        If the type is another, or cannot hold a value.
+        If the type is not allowed, or cannot hold a value.
     """
     if np.dtype(dtype) not in (np.float32, np.float16, np.int8):
         raise ValueError(f"dtype must be 'float32', 'float16' or 'int8', got {dtype!r}.")
@@ -124,7 +124,7 @@ def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
 
 
 def quantise(table: Table) -> Table:
-    """The table with int8 rows, and factors that make them what they were, nearly.
+    """Convert the rows of a table to int8, with factors that approximately restore them.
 
     Parameters
     ----------
@@ -133,14 +133,14 @@ def quantise(table: Table) -> Table:
     Returns
     -------
     Table
-        A row is divided by the 127th part of its largest absolute value, and rounded.
+        Each row is divided by 1/127 of its largest absolute value, and rounded.
     """
     matrix = np.empty(table.matrix.shape, dtype=np.int8)
     factors = np.empty(len(matrix), dtype=np.float32)
     for start in range(0, len(matrix), _BLOCK):
         block = slice(start, start + _BLOCK)
         rows = table.matrix[block].astype(np.float32)
-        # A row of zeros, or of numbers too small for the factor to be one, is zero.
+        # A row of zeros, or of numbers that are too small for a factor, becomes zero.
         factors[block] = factor = np.abs(rows).max(axis=1) / np.float32(_INT8)
         scaled = rows / np.where(factor > 0, factor, np.float32(1))[:, None]
         matrix[block] = np.rint(np.clip(scaled, -_INT8, _INT8))

@@ -1,4 +1,4 @@
-"""Words to vectors: those that a table has, those whose pieces it has, and the others."""
+"""Look-up of words: those in a table, those whose sub-word tokens are, and the others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .oov import hashed_vectors
 from .table import Table
 from .tokenizer import TableTokenizer
-from .unknown import Subwords, hashed_vectors
 
 OutOfVocabulary = Literal["ignore", "subword", "hash"]
 
@@ -19,25 +19,25 @@ OutOfVocabulary = Literal["ignore", "subword", "hash"]
 def knows(
     table: Table, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
 ) -> NDArray[np.bool_]:
-    """Whether a table has a vector for a word, or for a piece of it.
+    """Return which words have a vector in a table, or a sub-word token that has one.
 
     Parameters
     ----------
     table : Table
     words : sequence of str, length n
     fold_case : bool, default=False
-        Whether the lower-cased form of a word counts too.
+        Also look for the lower-cased form of a word.
     are_tokens : bool, default=False
-        Whether the table's tokenizer gave the words.
+        The words are tokens of the table's tokenizer.
 
     Returns
     -------
     ndarray of bool, shape (n,)
     """
     if table.tokenizer is not None and not are_tokens:
-        return np.diff(_find_pieces(table, table.tokenizer, words).indptr) > 0
-    known: NDArray[np.bool_] = table.words.find(words, fold_case=fold_case) >= 0
-    return known
+        return np.diff(_find_tokens(table, table.tokenizer, words).indptr) > 0
+    is_known: NDArray[np.bool_] = table.words.find(words, fold_case=fold_case) >= 0
+    return is_known
 
 
 def look_up(
@@ -45,77 +45,69 @@ def look_up(
     words: Sequence[str],
     *,
     fold_case: bool,
-    oov: OutOfVocabulary,
     are_tokens: bool,
-    subwords: Callable[[], Subwords],
+    predict: Callable[[list[str]], NDArray[np.float32]] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The vectors of many words.
+    """Look up the vectors of many words.
 
     Parameters
     ----------
     table : Table
     words : sequence of str, length n
     fold_case : bool
-        Take the lower-cased form of words that the table does not have.
-    oov : {"ignore", "subword", "hash"}
-        What becomes of words that the table does not have.
+        Look for the lower-cased form of words that the table does not have.
     are_tokens : bool
-        The words are what the table's tokenizer gave, and are not split again.
-    subwords : callable
-        Gives the n-gram rows, where they are needed.
+        The words are tokens of the table's tokenizer, and are not split again.
+    predict : callable or None
+        Returns vectors of out-of-vocabulary words, shape (n_unknown, dim). None: they have none.
 
     Returns
     -------
     index : ndarray of int64, shape (n,)
-        The row in `vectors` of each word, -1 where it has none.
-    vectors : ndarray of float32, shape (n_found, dim)
+        The row in `vectors` of each word, -1 for a word without a vector.
+    vectors : ndarray of float32, shape (n_vectors, dim)
     """
     if table.tokenizer is not None and not are_tokens:
-        found, vectors = _mean_of_pieces(table, table.tokenizer, words)
+        is_known, vectors = _mean_of_tokens(table, table.tokenizer, words)
     else:
         position = table.words.find(words, fold_case=fold_case)
-        found = position >= 0
-        vectors = table.vectors(position[found])
-    index = np.where(found, np.cumsum(found) - 1, -1)
-    if oov == "subword" and table.tokenizer is not None and table.subwords is None:
-        oov = "ignore"  # it has split the words into pieces already
-    if oov == "ignore" or found.all():
+        is_known = position >= 0
+        vectors = table.vectors(position[is_known])
+    index = np.where(is_known, np.cumsum(is_known) - 1, -1)
+    if predict is None or is_known.all():
         return index, vectors
-    unknown = np.flatnonzero(~found)
-    strangers = [words[i].lower() if fold_case else words[i] for i in unknown.tolist()]
-    if oov == "hash":
-        more = hashed_vectors(strangers, table.dim, scale=_scale(table))
-    else:
-        more = subwords().vectors(strangers)
+    unknown = np.flatnonzero(~is_known)
+    predicted = predict([words[i].lower() if fold_case else words[i] for i in unknown.tolist()])
     index[unknown] = len(vectors) + np.arange(len(unknown))
-    return index, np.concatenate([vectors, more])
+    return index, np.concatenate([vectors, predicted])
 
 
-def _scale(table: Table) -> float:
-    """Root mean square of the values, of a thousand words."""
+def predict_by_hash(table: Table, words: list[str]) -> NDArray[np.float32]:
+    """Return random vectors of the same scale as those of a table, shape (n, dim)."""
     sample = table.vectors(slice(None, None, max(1, len(table.words) // 1000)))
-    return float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
+    scale = float(np.sqrt(np.mean(sample**2))) if len(sample) else 1.0
+    return hashed_vectors(words, table.dim, scale=scale)
 
 
-def _find_pieces(table: Table, tokenizer: TableTokenizer, words: Sequence[str]) -> csr_array:
-    """The tokens of each word that the table has, in order, as ones: shape (n, n_words)."""
+def _find_tokens(table: Table, tokenizer: TableTokenizer, words: Sequence[str]) -> csr_array:
+    """Return the known tokens of each word, in order, as ones: shape (n, n_words)."""
     split = list(tokenizer.split_all(words))
     lengths = np.fromiter(map(len, split), np.int64, len(split))
-    position = table.words.find([token for tokens in split for token in tokens])
-    known = position >= 0
-    bounds = np.append(0, np.cumsum(known))[np.append(0, np.cumsum(lengths))]
-    once = np.ones(np.count_nonzero(known), dtype=np.float32)
-    return csr_array((once, position[known], bounds), shape=(len(words), len(table.words)))
+    position = table.words.find([token for word in split for token in word])
+    is_known = position >= 0
+    bounds = np.append(0, np.cumsum(is_known))[np.append(0, np.cumsum(lengths))]
+    once = np.ones(np.count_nonzero(is_known), dtype=np.float32)
+    return csr_array((once, position[is_known], bounds), shape=(len(words), len(table.words)))
 
 
-def _mean_of_pieces(
+def _mean_of_tokens(
     table: Table, tokenizer: TableTokenizer, words: Sequence[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Whether the table knows a token of each word, (n,); means of the vectors of such tokens."""
-    pieces = _find_pieces(table, tokenizer, words)
-    lengths = np.diff(pieces.indptr)
-    used, column = np.unique(pieces.indices, return_inverse=True)
-    narrow = csr_array((pieces.data, column, pieces.indptr), shape=(len(words), len(used)))
+    """Return which words have known tokens, shape (n,), and the means of their vectors."""
+    tokens = _find_tokens(table, tokenizer, words)
+    lengths = np.diff(tokens.indptr)
+    used, column = np.unique(tokens.indices, return_inverse=True)
+    narrow = csr_array((tokens.data, column, tokens.indptr), shape=(len(words), len(used)))
     means: NDArray[np.float32] = narrow[lengths > 0] @ table.vectors(used)
     means /= lengths[lengths > 0].astype(np.float32)[:, None]
     return lengths > 0, means

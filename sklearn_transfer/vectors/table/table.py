@@ -1,4 +1,4 @@
-"""What a reader returns and a writer takes: the parts of a vector table, checked."""
+"""The parts of a vector table, which readers return and writers take."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._utils.validation import VectorFormatError, levels_to_caller
-from ..storage.mapping import take_rows
+from ..._utils.errors import VectorFormatError, levels_to_caller
+from .memory_maps import take_rows
+from .oov import Subwords
 from .tokenizer import TableTokenizer
-from .unknown import Subwords
 from .vocabulary import Vocabulary
 
 Matrix = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
 
-_BLOCK = 1 << 14  # rows that become float32 at once
+_BLOCK = 1 << 14  # rows that are converted to float32 at once
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read; a reader heeds what its format has a use for.
+    """Options for reading a file; a reader ignores those without a meaning for its format.
 
     Attributes
     ----------
     allow_pickle : bool, default=False
-        Open pickles, which run whatever their author put inside.
+        Open pickles, which run any code that their author put inside.
     mmap : bool, default=True
-        Map the matrix into memory where the file holds it as it is needed.
+        Map the matrix into memory if the file holds it in the form that is needed.
     limit : int or None, default=None
-        Only the first words, at most so many.
+        Maximum number of words, the first ones.
     """
 
     allow_pickle: bool = False
@@ -42,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Table:
-    """Words and their vectors: that of word ``i`` is ``scales[i] * matrix[rows[i]]``.
+    """Words and their vectors: the vector of word ``i`` is ``scales[i] * matrix[rows[i]]``.
 
     Attributes
     ----------
@@ -52,12 +53,11 @@ class Table:
     subwords : Subwords or None, default=None
         The n-gram rows of a fastText model.
     rows : ndarray of int32, shape (n_words,), or None, default=None
-        The row of each word, where words share rows; None: word ``i`` has row ``i``.
+        The row of each word, if words share rows; None: word ``i`` has row ``i``.
     scales : ndarray of float32, shape (n_words,), or None, default=None
-        What each word's row is multiplied by: the weights of tokens, or what makes int8 values
-        small numbers again; None: 1.
+        Factor of each word's row: the weight of a token, or the scale of int8 values; None: 1.
     tokenizer : TableTokenizer or None, default=None
-        What splits texts into the words, where these are not words but pieces of such.
+        Splits texts into the words, if these are sub-word tokens.
     """
 
     words: Vocabulary
@@ -74,33 +74,33 @@ class Table:
 
     @property
     def cased(self) -> bool:
-        """Whether the words tell upper from lower case, judged by 10,000 of them."""
+        """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """The vectors of some words.
+        """Return the vectors of some words.
 
         Parameters
         ----------
         words : ndarray of int, shape (n,), or slice
-            Their positions.
+            Positions of the words.
 
         Returns
         -------
         ndarray of float32, shape (n, dim)
-            Only these become float32. A slice of a plain float32 table is a view, which may be
-            memory-mapped and read-only.
+            Only these vectors are converted to float32. A slice of a plain float32 table is a view,
+            which may be memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
-        found = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
-        vectors: NDArray[np.float32] = found.astype(np.float32, copy=False)
+        taken = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
+        vectors: NDArray[np.float32] = taken.astype(np.float32, copy=False)
         if self.scales is not None:
             vectors = vectors * self.scales[words][:, None]
         return vectors
 
     def expanded(self) -> Table:
-        """The same with a matrix that holds the vectors themselves, one a word."""
+        """Return an equal table whose matrix holds one vector per word."""
         if self.rows is None and self.scales is None:
             return self
         dtype = np.float16 if self.matrix.dtype == np.float16 else np.float32
@@ -111,32 +111,20 @@ class Table:
         return Table(self.words, matrix, self.subwords, tokenizer=self.tokenizer)
 
     @classmethod
-    def from_rows(
-        cls,
-        words: Iterable[str],
-        matrix: Matrix,
-        path: Path,
-        subwords: Subwords | None = None,
-        *,
-        rows: NDArray[np.int32] | None = None,
-        scales: NDArray[np.float32] | None = None,
-        tokenizer: TableTokenizer | None = None,
-    ) -> Table:
-        """Build a table from what a reader found, where the first of repeated words wins.
+    def from_rows(cls, words: Iterable[str], matrix: Matrix, path: Path, **others: Any) -> Table:
+        """Build a table from the parts that a reader read; of repeated words the first counts.
 
         Parameters
         ----------
         words : iterable of str or Vocabulary, length n
             A vocabulary may hold repeated words.
         matrix : ndarray, shape (n_rows, dim)
-            The rows, in the order of the words unless `rows` says which belongs to which.
+            Rows in the order of the words, unless `rows` is given.
         path : Path
             The file, for the messages.
-        subwords : Subwords or None, default=None
-        rows : ndarray of int32, shape (n,), or None, default=None
-            Within the matrix.
-        scales : ndarray of float32, shape (n,), or None, default=None
-        tokenizer : TableTokenizer or None, default=None
+        **others : dict
+            Other attributes of the table: `subwords`, `rows` (integers of any type, within the
+            matrix), `scales`, `tokenizer`.
 
         Returns
         -------
@@ -145,27 +133,27 @@ class Table:
         Raises
         ------
         VectorFormatError
-            If a value is NaN or infinite, or there are not as many rows as words.
+            If a value is NaN or infinite, or words and rows do not correspond.
 
         Warns
         -----
         UserWarning
             If words are repeated; says how many.
         """
+        table = cls(Vocabulary([]), matrix, **others)
+        rows, scales = table.rows, table.scales
         check_finite(matrix, path)
-        if subwords is not None:
-            check_finite(subwords.matrix, path)
+        if table.subwords is not None:
+            check_finite(table.subwords.matrix, path)
         vocabulary, kept = Vocabulary.distinct(words)
         n_rows = len(matrix if rows is None else rows)
         if len(kept) != n_rows or (scales is not None and len(kept) != len(scales)):
             raise VectorFormatError(
                 f"{path}: expected a row for each word, found {len(kept)} words and {n_rows} rows."
             )
-        if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(matrix):
-            raise VectorFormatError(
-                f"{path}: expected rows from 0 to {len(matrix) - 1}, found {rows.min()} to "
-                f"{rows.max()}."
-            )
+        if rows is not None:
+            check_rows(rows, len(matrix), path)
+            rows = rows.astype(np.int32, copy=False)
         if not kept.all():
             repeated = len(kept) - len(vocabulary)
             warnings.warn(
@@ -177,10 +165,10 @@ class Table:
             scales = None if scales is None else scales[kept]
         if scales is not None:
             _check_products(matrix, rows, scales, path)
-        return cls(vocabulary, matrix, subwords, rows, scales, tokenizer)
+        return replace(table, words=vocabulary, matrix=matrix, rows=rows, scales=scales)
 
     def take(self, words: NDArray[np.integer]) -> Table:
-        """The table of some words by their positions, all different."""
+        """Return the table of some words, by their positions, all different."""
         rows, scales = self.rows, None if self.scales is None else self.scales[words]
         if rows is None:
             matrix = self.matrix[words]
@@ -191,22 +179,22 @@ class Table:
         return replace(self, words=words_taken, matrix=matrix, rows=rows, scales=scales)
 
     def head(self, n_words: int | None) -> Table:
-        """The table of the first `n_words` words; the same table if it has no more."""
+        """Return the table of the first `n_words` words; this table if it has no more."""
         if n_words is None or n_words >= len(self.words):
             return self
         words, scales = self.words.take(np.arange(n_words)), self.scales
         scales = None if scales is None else scales[:n_words]
         matrix, rows = self.matrix, self.rows
         matrix, rows = (matrix[:n_words], None) if rows is None else (matrix, rows[:n_words])
-        return Table(words, matrix, self.subwords, rows, scales, self.tokenizer)
+        return replace(self, words=words, matrix=matrix, rows=rows, scales=scales)
 
 
 def _check_products(
     matrix: Matrix, rows: NDArray[np.int32] | None, scales: NDArray[np.float32], path: Path
 ) -> None:
-    """Refuse factors that are not finite, or make a row too large for float32."""
+    """Raise an error for factors that are not finite, or give values too large for float32."""
     check_finite(scales[:, None], path)
-    # As float64, which no product leaves; the absolute value of int8's -128 is no int8.
+    # In float64, which no product exceeds; the absolute value of int8's -128 is no int8.
     largest = np.maximum(matrix.max(axis=1).astype(float), -matrix.min(axis=1).astype(float))
     products = (largest if rows is None else largest[rows]) * np.abs(scales.astype(float))
     over = np.flatnonzero(products > np.finfo(np.float32).max)
@@ -218,7 +206,7 @@ def _check_products(
 
 
 def check_finite(matrix: Matrix, path: Path | str) -> None:
-    """Refuse NaN and infinite values, naming the first row; looks at 16 MB at a time."""
+    """Raise an error that names the first row with NaN or infinity; reads 16 MB at a time."""
     if matrix.dtype.kind != "f":
         return
     rows = max(1, (4 << 20) // max(1, matrix.shape[1]))
@@ -229,3 +217,41 @@ def check_finite(matrix: Matrix, path: Path | str) -> None:
             raise VectorFormatError(
                 f"{path}: row {row} (counted from 0) holds NaN or infinity; expected finite values."
             )
+
+
+def check_rows(rows: NDArray[np.integer] | None, n_rows: int, path: Path) -> None:
+    """Raise an error unless all rows that words refer to are in a matrix of `n_rows`."""
+    if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < n_rows:
+        raise VectorFormatError(
+            f"{path}: expected rows from 0 to {n_rows - 1}, found {rows.min()} to {rows.max()}."
+        )
+
+
+def as_float_matrix(values: NDArray[Any], path: Path) -> Matrix:
+    """Return a 2-D array of floats as float32 or float16 in C order; copy only if needed.
+
+    Parameters
+    ----------
+    values : ndarray
+    path : Path
+        The file, for the messages.
+
+    Returns
+    -------
+    ndarray of float32 or float16, shape (n_rows, dim)
+
+    Raises
+    ------
+    VectorFormatError
+        If it has another shape or type, or no columns.
+    """
+    if values.ndim != 2 or not values.shape[1] or values.dtype.kind != "f":
+        raise VectorFormatError(
+            f"{path}: expected a matrix of floats, found {values.dtype} of shape {values.shape}."
+        )
+    dtype = values.dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):  # from_rows finds infinite values
+        matrix: Matrix = np.ascontiguousarray(
+            values, dtype if dtype in (np.float32, np.float16) else np.float32
+        )
+    return matrix

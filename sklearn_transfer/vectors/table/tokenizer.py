@@ -1,8 +1,7 @@
-"""The tokenizer of a table whose words are pieces of such: Hugging Face's ``tokenizer.json``."""
+"""Tokenizers of tables whose words are sub-word tokens: ``tokenizer.json`` of Hugging Face."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,15 +10,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ..._utils.validation import VectorFormatError, import_optional
+from ..._utils.errors import VectorFormatError
+from ..._utils.hashing import hash_content
+from ..._utils.optional import import_optional
 
-# Texts that are split at once.
-_BATCH = 1024
+_BATCH = 1024  # texts that are split at once
 
 
 @contextmanager
-def _errors_of_library(what: str) -> Iterator[None]:
-    """Errors of the library: they are bare `Exception`, and its panics not even that."""
+def _catch_library_errors(message: str) -> Iterator[None]:
+    """Turn errors of the library, bare exceptions and panics, into a `VectorFormatError`."""
     try:
         yield
     except ImportError:
@@ -27,7 +27,7 @@ def _errors_of_library(what: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise VectorFormatError(f"{what}: {error}") from error
+        raise VectorFormatError(f"{message}: {error}") from error
 
 
 class TableTokenizer:
@@ -36,21 +36,21 @@ class TableTokenizer:
     Parameters
     ----------
     content : str
-        A ``tokenizer.json``: data, never code.
+        Content of a ``tokenizer.json``, which never holds code.
     skipped : iterable of str, default=()
-        Tokens that are left out, as that for what is unknown.
+        Tokens that are left out, such as the one for unknown text.
 
     Attributes
     ----------
     content : str
     skipped : frozenset of str
     digest : str
-        32 hexadecimal digits: equal where the tokenizers are.
+        32 hexadecimal digits, the same for equal tokenizers.
 
     Notes
     -----
-    The library ``tokenizers`` (extra ``static``) is needed when texts are split. Equal ones compare
-    equal, so that texts are split once for all tables that share a tokenizer.
+    Splitting texts needs the library ``tokenizers`` (extra ``static``). Tokenizers with the same
+    content are equal, so that texts are split once for all tables that share one.
     """
 
     def __init__(self, content: str, skipped: Sequence[str] = ()) -> None:
@@ -58,9 +58,8 @@ class TableTokenizer:
 
     @cached_property
     def digest(self) -> str:
-        """Equal where the tokenizers are."""
-        whole = json.dumps([self.content, sorted(self.skipped)])
-        return hashlib.blake2b(whole.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        """Hash of the content and the skipped tokens."""
+        return hash_content(json.dumps([self.content, sorted(self.skipped)]))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -79,7 +78,7 @@ class TableTokenizer:
         return {id_: token for token, id_ in sorted(vocabulary.items(), key=itemgetter(1))}
 
     def check(self, path: Path) -> dict[int, str]:
-        """The tokens by their ids, in the order of the ids, which may have gaps.
+        """Parse the tokenizer, and return the tokens by their ids, in order. Ids may have gaps.
 
         Parameters
         ----------
@@ -93,11 +92,11 @@ class TableTokenizer:
         Raises
         ------
         VectorFormatError
-            If it is no tokenizer, has no tokens, or tokens that share an id.
+            If it is no tokenizer, has no tokens, or has tokens that share an id.
         MissingDependencyError
             If the library is not installed.
         """
-        with _errors_of_library(f"{path}: no tokenizer.json"):
+        with _catch_library_errors(f"{path}: no tokenizer.json"):
             names = self.names
             n_tokens = self._tokenizer.get_vocab_size(with_added_tokens=True)
         if not names:
@@ -110,23 +109,23 @@ class TableTokenizer:
 
     @property
     def unknown(self) -> str | None:
-        """The token that stands for what the tokenizer does not know."""
+        """The token for unknown text, if there is one."""
         model = self._tokenizer.model
         if hasattr(model, "unk_token"):
             token: str | None = model.unk_token
             return token if self._tokenizer.token_to_id(token or "") is not None else None
-        # The library does not tell that of a Unigram model.
+        # The library does not expose it for a Unigram model.
         return self.names.get(json.loads(self._tokenizer.to_str())["model"].get("unk_id"))
 
     def skipping(self, tokens: Sequence[str]) -> TableTokenizer:
-        """The same tokenizer, which leaves out these tokens; what was made of it is shared."""
+        """Return a tokenizer that leaves out these tokens, and shares the parsed content."""
         other = TableTokenizer(self.content, tokens)
-        made = ("_tokenizer", "names")
-        other.__dict__ |= {name: self.__dict__[name] for name in made if name in self.__dict__}
+        parsed = ("_tokenizer", "names")
+        other.__dict__ |= {name: self.__dict__[name] for name in parsed if name in self.__dict__}
         return other
 
     def split_all(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """The tokens of each text, without special ones.
+        """Split texts into tokens, without special ones.
 
         Parameters
         ----------
@@ -139,19 +138,20 @@ class TableTokenizer:
         Raises
         ------
         VectorFormatError
-            If the tokenizer cannot split a text, as one of words that lacks the token for others.
+            If the tokenizer cannot split a text, for example because it has no token for unknown
+            words.
         """
         names = self.names
         skipped = {id_ for id_, token in names.items() if token in self.skipped}
         for start in range(0, len(texts), _BATCH):
-            # A lone surrogate is no character that the library could be given.
+            # The library accepts no lone surrogates.
             batch = [
                 text.encode(errors="replace").decode() for text in texts[start : start + _BATCH]
             ]
-            with _errors_of_library("The tokenizer of these vectors cannot split a text"):
+            with _catch_library_errors("The tokenizer of these vectors cannot split a text"):
                 encoded = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-            # Not their `tokens`: of some models these are the text, where that is unknown.
-            for ids in (found.ids for found in encoded):
+            # Not their `tokens`: for unknown text some models return the text itself.
+            for ids in (encoding.ids for encoding in encoded):
                 yield [names[id_] for id_ in ids if id_ not in skipped]
 
     def __eq__(self, other: object) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from gensim.models.fasttext import load_facebook_vectors
 from gensim.test.utils import datapath
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import fasttext, formats
 from sklearn_transfer.vectors.table.table import Reading
 
@@ -59,10 +59,15 @@ def test_words_and_unknown_words_equal_those_of_gensim(
     )
 
 
-def test_chunks_of_words_make_no_difference(data: Path, monkeypatch) -> None:
-    whole = formats.read(data / "fasttext.bin").matrix
-    monkeypatch.setattr(fasttext, "_CHUNK", 40)
-    np.testing.assert_array_equal(formats.read(data / "fasttext.bin").matrix, whole)
+def test_words_of_many_ngrams_leave_the_others_as_they_are(data: Path, tmp_path: Path) -> None:
+    content = (data / "fasttext.bin").read_bytes()
+    for word in (b"Paris\0", b"don't\0"):
+        content = content.replace(word, word[:1] * 40_000 + b"\0")
+    (tmp_path / "m").write_bytes(content)
+    before, after = formats.read(data / "fasttext.bin"), formats.read(tmp_path / "m")
+    others = np.array([len(word) < 40_000 for word in after.words])
+    assert np.count_nonzero(~others) == 2
+    np.testing.assert_array_equal(after.matrix[others], before.matrix[others])
 
 
 def test_limit_takes_the_first_words_and_keeps_the_ngrams(data: Path) -> None:
@@ -137,16 +142,15 @@ def test_rows_are_those_of_the_file_that_the_words_were_read_from(
 ) -> None:
     path = tmp_path / "m"
     path.write_bytes((data / "fasttext.bin").read_bytes())
-    expected, read_words = formats.read(path), fasttext._read_words
+    expected, memmap = formats.read(path), np.memmap
 
-    def replace_after(*arguments: object) -> object:
-        found = read_words(*arguments)  # type: ignore[arg-type]
+    def replace_and_map(*arguments: object) -> object:
         content = path.read_bytes()
         path.unlink()
         path.write_bytes(content[:-400] + bytes(400))
-        return found
+        return memmap(*arguments)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(fasttext, "_read_words", replace_after)
+    monkeypatch.setattr(np, "memmap", replace_and_map)
     found = formats.read(path)
     np.testing.assert_array_equal(found.matrix, expected.matrix)
     np.testing.assert_array_equal(found.subwords.matrix, expected.subwords.matrix)
@@ -184,11 +188,11 @@ def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
 def test_the_first_version_is_recognised_and_damage_named(tmp_path: Path) -> None:
     content = Path(datapath("non_ascii_fasttext.bin")).read_bytes()
     (tmp_path / "t").write_bytes(content[:-1])
-    assert formats.kind(tmp_path / "t") == "fasttext"
+    assert formats.detect_format(tmp_path / "t") == "fasttext"
     with pytest.raises(VectorFormatError, match=r"t, byte [0-9]+: expected a matrix of 2 columns"):
         formats.read(tmp_path / "t")
     for position, value in [(0, 0), (24, 9), (32, -1), (56, -1)]:
-        with pytest.raises(VectorFormatError, match="no format that this package knows"):
+        with pytest.raises(VectorFormatError, match="expected one of the formats"):
             formats.read(
                 change(
                     Path(datapath("non_ascii_fasttext.bin")), tmp_path / "t", position, "<i", value

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 from gensim.test.utils import datapath
+from vector_caches import is_mapped
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.formats.gensim_files import from_keyed_vectors, to_gensim
 from sklearn_transfer.vectors.table.table import Table
@@ -40,7 +41,7 @@ class Trap:
 
 @pytest.mark.parametrize("file", ["gensim.kv", "word2vec.model", "fasttext.model"])
 def test_a_pickle_is_not_opened_unless_asked_for(data: Path, file: str) -> None:
-    with pytest.raises(VectorFormatError, match="runs whatever its author put") as caught:
+    with pytest.raises(VectorFormatError, match="runs any code that its author put") as caught:
         formats.read(data / file)
     assert "allow_pickle=True" in str(caught.value)
     assert "save_word2vec_format" in str(caught.value)
@@ -49,9 +50,9 @@ def test_a_pickle_is_not_opened_unless_asked_for(data: Path, file: str) -> None:
 @pytest.mark.parametrize("protocol", range(2, 6))
 def test_a_trap_does_not_spring(tmp_path: Path, protocol: int) -> None:
     (tmp_path / "t.kv").write_bytes(pickle.dumps(Trap(), protocol=protocol))
-    assert formats.kind(tmp_path / "t.kv") == "gensim"
+    assert formats.detect_format(tmp_path / "t.kv") == "gensim"
     formats.fingerprint(tmp_path / "t.kv")
-    with pytest.raises(VectorFormatError, match="runs whatever its author put inside"):
+    with pytest.raises(VectorFormatError, match="runs any code that its author put inside"):
         formats.read(tmp_path / "t.kv")
 
 
@@ -102,7 +103,7 @@ def test_arrays_beside_the_file_are_mapped_unless_asked_not_to(
     save_apart(tmp_path / "t.kv", tiny)
     matrix = formats.read(tmp_path / "t.kv", allow_pickle=True, mmap=mmap).matrix
     np.testing.assert_array_equal(matrix, tiny.matrix)
-    assert isinstance(matrix.base, np.memmap) == mmap
+    assert is_mapped(matrix) == mmap
 
 
 def test_compressed_files_are_read(tmp_path: Path, tiny: Table) -> None:

@@ -29,6 +29,7 @@ from static_toys import (
     word_piece,
 )
 from tokenizers import AddedToken, Tokenizer, models
+from vector_caches import is_mapped
 
 from sklearn_transfer import (
     FineTunedClassifier,
@@ -37,9 +38,8 @@ from sklearn_transfer import (
     PretrainedVectors,
     cache_info,
 )
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
-from sklearn_transfer.vectors.storage import conversions
 
 UNKNOWN = {"WordLevel": 0, "WordPiece": 1, "BPE": 0, "Unigram": 1}
 
@@ -186,20 +186,20 @@ def test_a_model_of_sentence_transformers_is_found_by_its_modules(
     save_model(tmp_path / path, word_level(), {"embedding.weight": matrix})
     more = [("Normalize", "1_Normalize")] if normalize else []
     save_modules(tmp_path, ("StaticEmbedding", path), *more)
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     np.testing.assert_array_equal(PretrainedVectors.load(tmp_path).matrix, matrix)
 
 
 def test_the_subfolder_is_found_without_modules(tmp_path: Path) -> None:
     save_model(tmp_path / "0_StaticEmbedding", word_level(), {"embedding.weight": numbers(8, 3)})
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert len(PretrainedVectors.load(tmp_path)) == 8
 
 
 def test_a_model2vec_folder_is_one_with_the_modules_that_it_is_saved_with(tmp_path: Path) -> None:
     save_model(tmp_path, word_level(), config={"normalize": True})
     save_modules(tmp_path, ("StaticEmbedding", "."), ("Normalize", "1_Normalize"))
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == {"[UNK]"}
 
 
@@ -208,7 +208,7 @@ def test_wordllama_is_read_from_its_package_and_from_an_unpacked_wheel(
     tmp_path: Path, root: str
 ) -> None:
     _wordllama(tmp_path / root)
-    assert formats.kind(tmp_path) == "static"
+    assert formats.detect_format(tmp_path) == "static"
     assert PretrainedVectors.load(tmp_path).tokenizer.skipped == frozenset()
 
 
@@ -280,14 +280,19 @@ def test_our_folder_keeps_all_of_it(tmp_path: Path, case: str) -> None:
 
 
 def test_a_large_model_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversions, "_WORTH", 1)
-    save_model(tmp_path, word_piece(), tensors_of(10, "weights mapping int8"))
-    expected = embed(tmp_path)
+    tensors = tensors_of(10, "weights mapping int8")
+    tensors["embeddings"] = np.tile(tensors["embeddings"], (1, 400_000))
+    save_model(tmp_path, word_piece(), tensors)
+    first, second = formats.read(tmp_path), formats.read(tmp_path)
     assert cache_info().n_tables == 1
-    monkeypatch.setitem(formats._READERS, "model2vec", lambda *_: pytest.fail("read again"))
-    assert formats.read(tmp_path).matrix.dtype == np.int8
-    np.testing.assert_array_equal(embed(tmp_path), expected)
-    assert cache_info().n_tables == 1
+    assert is_mapped(second)
+    monkeypatch.setenv("SKLEARN_TRANSFER_CACHE", "")
+    direct = formats.read(tmp_path)
+    for table in (first, second):
+        assert table.matrix.dtype == np.int8
+        assert table.tokenizer == direct.tokenizer
+        np.testing.assert_array_equal(table.matrix, direct.matrix)
+        np.testing.assert_array_equal(table.scales, direct.scales)
 
 
 # ---- what is refused ----
@@ -347,7 +352,7 @@ def test_damaged_modules_are_an_error(tmp_path: Path, content: bytes) -> None:
         ({"embeddings": numbers(8)}, r"expected a matrix of .* found F32 of shape \(8,\)"),
         ({"embeddings": np.ones((8, 3), dtype=np.int64)}, "expected a matrix of .* found I64"),
         ({"embeddings": np.ones((0, 3), dtype=np.float32)}, "found F32 of shape"),
-        ({"embeddings": numbers(7, 3)}, "expected a row for each token .* id 7; found 7 rows"),
+        ({"embeddings": numbers(7, 3)}, "expected a row for each token .* id is 7, found 7 rows"),
         ({"embeddings": np.full((8, 3), np.nan, dtype=np.float32)}, "row 0 .* holds NaN"),
         ({"embeddings": np.full((8, 3), 1e300)}, "row 0 .* holds NaN or infinity"),
     ],
@@ -366,8 +371,8 @@ def test_tensors_that_are_no_static_model_are_refused(
         ("weights", np.ones((8, 1), dtype=np.float32), r"shape \(8, 1\)"),
         ("weights", np.ones(8, dtype=np.int64), "expected floats .* found I64"),
         ("weights", np.full(8, np.inf), "holds NaN or infinity"),
-        ("mapping", np.full(8, 8), r"rows from 0 to 7 .* found 8 to 8"),
-        ("mapping", np.full(8, -1), r"rows from 0 to 7 .* found -1 to -1"),
+        ("mapping", np.full(8, 8), r"rows from 0 to 7, found 8 to 8"),
+        ("mapping", np.full(8, -1), r"rows from 0 to 7, found -1 to -1"),
         ("mapping", np.full(8, 2**40), "found 1099511627776"),
         ("mapping", np.ones(8), "expected integers .* found F64"),
         ("mapping", np.zeros(3, dtype=np.int32), r"shape \(3,\)"),
@@ -400,7 +405,7 @@ def test_a_tokenizer_without_tokens_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model.safetensors", "expected vectors, found an empty file"),
+        ("model.safetensors", "the file of tensors is damaged or cut off"),
         ("tokenizer.json", "no tokenizer.json"),
     ],
 )

@@ -9,7 +9,7 @@ from gensim.models import KeyedVectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats, text_files
 from sklearn_transfer.vectors.table.table import Reading, Table
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
@@ -63,12 +63,16 @@ def test_equals_what_gensim_reads(data: Path, file: str) -> None:
     np.testing.assert_array_equal(ours.matrix, theirs.vectors)
 
 
-def test_blocks_of_lines_make_no_difference(
-    data: Path, tiny: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(text_files, "_BLOCK", 64)
-    for file in ("word2vec.txt", "word2vec.txt.gz", "glove.txt", "fasttext.vec"):
-        np.testing.assert_array_equal(formats.read(data / file).matrix, tiny.matrix)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("format", READERS)
+def test_a_file_of_many_blocks_is_read(tmp_path: Path, format: str, suffix: str) -> None:
+    matrix = np.random.default_rng(0).standard_normal((10_000, 3)).astype(np.float32)
+    words = [f"w{i}" for i in range(len(matrix))]
+    words[7777:7779] = ["New York", "naïve"] if format == "glove" else ["NewYork", "naïve"]
+    formats.write(Table(Vocabulary(words), matrix), tmp_path / f"t{suffix}", format)
+    table = formats.read(tmp_path / f"t{suffix}")
+    assert list(table.words) == words
+    np.testing.assert_array_equal(table.matrix, matrix)
 
 
 @pytest.mark.parametrize(
@@ -161,11 +165,10 @@ def test_a_damaged_line_is_named(
         READERS["word2vec-text" if header else "glove"](save(tmp_path / "t", text), Reading())
 
 
-def test_a_damaged_line_is_named_in_any_block(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(text_files, "_BLOCK", 1000)
-    lines = [b"word%d 0.5 1.5" % i for i in range(5000)]
-    lines[4321] = b"word4321 0.5"
-    with pytest.raises(VectorFormatError, match="line 4322: expected a word and 2 values"):
+def test_a_damaged_line_is_named_in_any_block(tmp_path: Path) -> None:
+    lines = [b"word%d 0.5 1.5" % i for i in range(50_000)]
+    lines[43_210] = b"word43210 0.5"
+    with pytest.raises(VectorFormatError, match="line 43211: expected a word and 2 values"):
         read(tmp_path / "t", b"\n".join(lines))
 
 
@@ -245,7 +248,7 @@ def test_glove_holds_words_with_single_spaces(tmp_path: Path) -> None:
     ("words", "dim", "message"),
     [
         (["\ufeffa"], 2, "cannot begin with the word"),
-        (["a"], 1, "needs 2 dimensions at least"),
+        (["a"], 1, "needs at least 2 dimensions, got 1"),
         ([], 2, "cannot hold a table without words"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import MissingDependencyError, VectorFormatError
+from sklearn_transfer._utils.errors import MissingDependencyError, VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 
@@ -43,10 +43,14 @@ def test_another_number_of_rows_is_an_error(copied: Path) -> None:
         formats.read(copied)
 
 
-@pytest.mark.parametrize("matrix", [np.zeros(12, dtype=np.float32), np.zeros((12, 4))])
-def test_what_is_no_float32_matrix_is_an_error(copied: Path, matrix: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "matrix", [np.zeros(12, dtype=np.float32), np.zeros((12, 4), dtype=np.int8)]
+)
+def test_another_array_than_a_matrix_of_floats_is_an_error(
+    copied: Path, matrix: np.ndarray
+) -> None:
     np.save(copied / "tiny_emb.npy", matrix)
-    with pytest.raises(VectorFormatError, match=r"tiny_emb.npy: expected a float32 matrix"):
+    with pytest.raises(VectorFormatError, match=r"tiny_emb.npy: expected a matrix of floats"):
         formats.read(copied)
 
 

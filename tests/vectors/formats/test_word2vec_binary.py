@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats, word2vec_binary
 from sklearn_transfer.vectors.table.table import Reading, Table
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
@@ -28,15 +28,17 @@ def test_equals_what_gensim_reads(data: Path, file: str) -> None:
     np.testing.assert_array_equal(ours.matrix, theirs.vectors)
 
 
-@pytest.mark.parametrize("block", [1, 7, 64])
-@pytest.mark.parametrize("file", FILES)
-def test_blocks_make_no_difference(
-    data: Path, tiny: Table, file: str, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(word2vec_binary, "_BLOCK", block)
-    table = formats.read(data / file)
-    assert list(table.words) == list(tiny.words)
-    np.testing.assert_array_equal(table.matrix, tiny.matrix)
+@pytest.mark.parametrize("newline", [b"\n", b""])
+def test_a_file_of_many_blocks_is_read(tmp_path: Path, newline: bytes) -> None:
+    matrix = np.random.default_rng(0).random((40_000, 5), dtype=np.float32)
+    words = [f"w{i}" for i in range(len(matrix))]
+    rows = [
+        b"%b %b%b" % (word.encode(), row.tobytes(), newline)
+        for word, row in zip(words, matrix, strict=True)
+    ]
+    table = read(tmp_path / "t", b"40000 5\n" + b"".join(rows))
+    assert list(table.words) == words
+    np.testing.assert_array_equal(table.matrix, matrix)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -84,7 +86,7 @@ def test_a_row_that_is_cut_off_is_named(tmp_path: Path, data: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (b"11 4", "the header announces 11 words, the file goes on after them"),
+        (b"11 4", "the header announces 11 words, the file holds more"),
         (b"13 4", "row 13 of 13: expected a word"),
         (b"12 3", "row 2: expected a newline after the values|expected a word in UTF-8"),
         (b"0 4", "announces 0 words of 4 dimensions, which does not fit a file"),
@@ -122,13 +124,9 @@ def test_values_that_are_not_finite_are_an_error(tmp_path: Path, tiny: Table) ->
         word2vec_binary.read(tmp_path / "t", Reading())
 
 
-def test_a_file_without_any_space_is_given_up_early(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(word2vec_binary, "_MAX_WORD", 100)
-    monkeypatch.setattr(word2vec_binary, "_BLOCK", 50)
-    with pytest.raises(VectorFormatError, match=r"row 1 of 10: .* found 1[0-9][0-9] bytes without"):
-        read(tmp_path / "t", b"10 4\n" + b"x" * 10_000)
+def test_a_file_without_any_space_is_given_up_early(tmp_path: Path) -> None:
+    with pytest.raises(VectorFormatError, match=r"row 1 of 10: .* found 1[0-9]{6} bytes\."):
+        read(tmp_path / "t", b"10 4\n" + b"x" * (4 << 20))
 
 
 @pytest.mark.parametrize("word", ["New York", "a\nb", "a\0b", "\ud800"])

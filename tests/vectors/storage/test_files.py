@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.storage import files
-from sklearn_transfer.vectors.storage.files import compression, content_size
+from sklearn_transfer.vectors.storage.files import content_size, detect_compression, map_array
 from sklearn_transfer.vectors.table.table import Table
 
 Compress = Callable[[bytes], bytes]
@@ -44,9 +44,9 @@ def test_compressed_files_are_read_whatever_their_name(
 ) -> None:
     path = tmp_path / "vectors"
     path.write_bytes(COMPRESS[how]((data / file).read_bytes()))
-    assert compression(path) == how
+    assert detect_compression(path) == how
     assert content_size(path) == (data / file).stat().st_size
-    assert formats.kind(path) == formats.kind(data / file)
+    assert formats.detect_format(path) == formats.detect_format(data / file)
     np.testing.assert_array_equal(formats.read(path).matrix, tiny.matrix)
 
 
@@ -55,12 +55,14 @@ def test_a_compressed_fasttext_model_is_refused_with_the_cure(
     how: str, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "t").write_bytes(COMPRESS[how]((data / "fasttext.bin").read_bytes()))
-    with pytest.raises(VectorFormatError, match=rf"t: .*found it inside {how}\. Decompress it"):
+    with pytest.raises(
+        VectorFormatError, match=rf"t: found {how} data, expected .*\. Decompress it"
+    ):
         formats.read(tmp_path / "t")
 
 
 def test_what_is_not_compressed_is_opened_as_it_is(data: Path) -> None:
-    assert compression(data / "glove.txt") is None
+    assert detect_compression(data / "glove.txt") is None
     assert content_size(data / "glove.txt") == (data / "glove.txt").stat().st_size
 
 
@@ -156,24 +158,82 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stderr", "patience", "shows"),
+    ("stderr", "delay", "shows"),
     [(Terminal(), 0, True), (Terminal(), 60, False), (io.StringIO(), 0, False)],
     ids=["slow", "fast", "no-terminal"],
 )
-@pytest.mark.parametrize("file", ["word2vec.txt", "word2vec.bin", "glove.txt"])
-def test_progress_is_shown_of_slow_reading_in_a_terminal(
-    data: Path,
-    file: str,
-    stderr: io.StringIO,
-    patience: float,
-    shows: bool,
-    monkeypatch: pytest.MonkeyPatch,
+def test_progress_of_slow_reading_is_shown_in_a_terminal(
+    data: Path, stderr: io.StringIO, delay: float, shows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr)
-    monkeypatch.setattr(files, "_PATIENCE", patience)
-    formats.read(data / file)
+    path = data / "glove.txt"
+    size = path.stat().st_size
+    with path.open("rb") as file, files.show_progress(file, path, size, delay=delay) as reading:
+        assert reading.read() == path.read_bytes()
     written = stderr.getvalue()
-    assert (file in written) == bool(written) == shows
-    assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # wiped in the end
-    stderr.truncate(0)
-    stderr.seek(0)
+    assert ("glove.txt" in written) == bool(written) == shows
+    assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # removed at the end
+
+
+# ---- arrays ----
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", "<f2", "|i1", "<i8", "<u8", ">f8"])
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4), (0, 3)])
+def test_arrays_are_mapped_as_numpy_saved_them(
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, order: str
+) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype, order=order)
+    np.save(tmp_path / "a.npy", array)
+    found = map_array(tmp_path / "a.npy")
+    assert found.dtype.str == dtype
+    assert found.flags.f_contiguous == array.flags.f_contiguous
+    assert not found.flags.writeable
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_arrays_of_every_version_of_numpys_format_are_mapped(
+    tmp_path: Path, version: tuple[int, int]
+) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.arange(6.0).reshape(2, 3), version=version)
+    np.testing.assert_array_equal(map_array(tmp_path / "a.npy"), np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"(3, 4)", b"(1000000000000, 4)", "cannot be opened as a NumPy array: .*"),
+        (b"(3, 4)", b"(4611686018427387904, 4)", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"(3,04)", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"(-3, 4)", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"(3, 5)", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"(3, 3)", "makes [0-9]+ bytes, found [0-9]+"),
+        (b"(3, 4)", b"(" * 400, "cannot be opened as a NumPy array"),
+        (b"'<f4'", b"'<f5'", "cannot be opened as a NumPy array: .*descr"),
+        (b"'<f4'", b"'|O8'", "cannot be opened as a NumPy array: .*"),
+        (b"'<f4'", b"'<U1'", "expected an array of numbers, found <U1"),
+        (b"(3, 4)", b"print", "cannot be opened as a NumPy array"),
+        (b"NUMPY\1\0", b"NUMPY\1\1", "cannot be opened as a NumPy array"),
+        (b"NUMPY", b"NUMPX", "expected a NumPy array, found b"),
+    ],
+)
+def test_the_head_of_an_array_is_checked_before_anything_is_mapped(
+    tmp_path: Path, old: bytes, new: bytes, message: str
+) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((3, 4), dtype=np.float32))
+    content = path.read_bytes()
+    # The head keeps its length: spaces at its end go.
+    content = content.replace(old, new).replace(b" " * max(len(new) - len(old), 0) + b"\n", b"\n")
+    path.write_bytes(content)
+    with pytest.raises(VectorFormatError, match=f"a.npy: .*{message}"):
+        map_array(path)
+
+
+def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a", np.zeros(3))
+    with pytest.raises(VectorFormatError, match=r"a.npz: expected a NumPy array, found"):
+        map_array(tmp_path / "a.npz")

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
+from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer.vectors.storage import folder
+from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Reading, Table
-from sklearn_transfer.vectors.table.unknown import Subwords
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 
@@ -115,7 +116,7 @@ def test_metadata_that_agree_with_their_digest_are_checked_all_the_same(
     saved: Path, change: dict[str, object], message: str
 ) -> None:
     about = {**folder.read_metadata(saved), **change}
-    about["digest"] = folder._digest_of(about)
+    about["digest"] = hash_content(json.dumps(about, sort_keys=True))
     (saved / "vectors.json").write_text(json.dumps(about))
     with pytest.raises(VectorFormatError, match=message):
         folder.read(saved, Reading())

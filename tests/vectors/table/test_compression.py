@@ -36,7 +36,7 @@ def test_subset_of_texts_is_their_words_as_they_stand_and_in_lower_case() -> Non
 
 @pytest.mark.parametrize("given", [{}, {"words": ["a"], "texts": ["a"]}])
 def test_subset_needs_words_or_texts(vectors: PretrainedVectors, given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="needs either words or texts, and not both"):
+    with pytest.raises(ValueError, match="needs either words or texts, got both or neither"):
         vectors.subset(**given)
 
 
@@ -76,7 +76,7 @@ def test_reduce_counts_every_word_of_a_shared_row(scaled: bool) -> None:
     matrix = rng.normal(size=(4, 3)).astype(np.float32)
     table = Table(Vocabulary("abcdefg"), matrix, rows=rows, scales=scales)
     expected = naive_components(table.vectors(slice(None)), 2)
-    reduced = PretrainedVectors._wrap(table).reduce(2)
+    reduced = PretrainedVectors.from_table(table).reduce(2)
     np.testing.assert_allclose(np.abs(reduced[list("abcdefg")]), np.abs(expected), atol=1e-5)
     assert (reduced.rows is None) == scaled
 

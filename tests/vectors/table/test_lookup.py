@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sklearn_transfer import FineTunedClassifier, PretrainedEmbeddingTransformer, PretrainedVectors
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ def rows() -> NDArray[np.float32]:
 @pytest.fixture
 def pieces(rows: NDArray[np.float32]) -> PretrainedVectors:
     tokenizer = TableTokenizer(word_piece(), ["[UNK]"])
-    return PretrainedVectors._wrap(Table(Vocabulary(PIECES), rows, tokenizer=tokenizer))
+    return PretrainedVectors.from_table(Table(Vocabulary(PIECES), rows, tokenizer=tokenizer))
 
 
 def test_the_transformer_splits_as_the_table_does(
@@ -74,7 +74,7 @@ def test_lowercase_true_is_heeded() -> None:
     cased.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = TableTokenizer(cased.to_str())
     matrix = np.eye(2, dtype=np.float32)
-    table = PretrainedVectors._wrap(
+    table = PretrainedVectors.from_table(
         Table(Vocabulary(["Film", "film"]), matrix, tokenizer=tokenizer)
     )
     embed = PretrainedEmbeddingTransformer(table)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.table.compression import quantise
 from sklearn_transfer.vectors.table.table import Table, check_finite
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary

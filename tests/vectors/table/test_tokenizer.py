@@ -12,7 +12,7 @@ from static_toys import TOKENIZERS, word_level, word_piece
 from tokenizers import Tokenizer, models
 
 from sklearn_transfer import MissingDependencyError
-from sklearn_transfer._utils.validation import VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
 
 

@@ -20,8 +20,8 @@ from sklearn_transfer import (
     PretrainedVectors,
     load_pretrained,
 )
+from sklearn_transfer.vectors import hub
 from sklearn_transfer.vectors.catalog import locate
-from sklearn_transfer.vectors.storage import hub
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 _real = huggingface_hub.snapshot_download

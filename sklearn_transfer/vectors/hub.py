@@ -7,18 +7,18 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ..._utils.validation import import_optional
-from ..formats.static_models import MODULES, SUBFOLDER, TOKENIZER, WEIGHTS
-from .folder import METADATA
+from .._utils.optional import import_optional
+from .formats.static_models import MODULES, SUBFOLDER, TOKENIZER, WEIGHTS
+from .storage.folder import METADATA
 
 _PREFIX = "hf://"
 _PART = r"[A-Za-z0-9][\w.-]*"
 _NAME = re.compile(rf"({_PART}/{_PART})(?:@([\w./-]+))?", re.ASCII)
-# Endings of files: a missing one is not asked of the hub, unless it is called by the prefix.
+# Endings of files: a missing file is not looked up in the hub, unless its name has the prefix.
 _FILE = re.compile(r"\.(bin|bz2|gz|json|kv|model|npy|npz|parquet|pkl|safetensors|tsv|txt|vec|zip)")
 
 _FASTTEXT = "model.bin"
-# What this package opens, and nothing else of a repository.
+# The files of a repository that this package opens; no others are downloaded.
 _PATTERNS = [
     METADATA,
     "*.npy",
@@ -28,29 +28,30 @@ _PATTERNS = [
 
 
 class HubName(NamedTuple):
-    """A repository of the hub, and a branch, tag or commit of it (None: the main one)."""
+    """A repository of the hub, and a branch, tag or commit of it (None: the main branch)."""
 
     repository: str
     revision: str | None
 
 
 def parse(source: str) -> HubName | None:
-    """The name that a string is; None if it is none.
+    """Parse a name of the hub.
 
     Parameters
     ----------
     source : str
-        Without the prefix, only ``org/name`` is a name: not what looks like a missing file, by its
-        ending or because there is a folder ``org``.
+        Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder
+        ``org`` make it the path of a missing file.
 
     Returns
     -------
     HubName or None
+        None if it is no name.
 
     Raises
     ------
     ValueError
-        If what follows the prefix is no name.
+        If the text after the prefix is no name.
 
     Examples
     --------
@@ -73,11 +74,11 @@ def parse(source: str) -> HubName | None:
     return None if Path(source).parent.is_dir() else HubName(match[1], None)
 
 
-def locate(name: HubName) -> Path:
-    """The folder of a repository in the local cache of the hub, downloaded where it is not there.
+def find_repository(name: HubName) -> Path:
+    """Find a repository in the local cache of the hub, or download it.
 
-    What is there is not asked for again, so that fits, searches and workers stay off the network;
-    a later state of a repository is had by its revision.
+    The network is not used for a repository in the cache, so that fits, searches and workers work
+    offline. Name a revision to get a later state.
 
     Parameters
     ----------
@@ -86,23 +87,23 @@ def locate(name: HubName) -> Path:
     Returns
     -------
     Path
-        The folder; the file itself of a fastText model, which is ``model.bin`` there.
+        The folder, or the file ``model.bin`` of a fastText model.
 
     Raises
     ------
     FileNotFoundError
-        If it is neither in the cache nor to be downloaded; or holds nothing that is known here.
+        If it is not in the cache and cannot be downloaded, or holds no vectors.
     MissingDependencyError
         If the library ``huggingface_hub``, of the extra ``static``, is not installed.
     """
     purpose = f"Looking up {name.repository!r}, which is no path here, on the Hugging Face hub"
     library = import_optional("huggingface_hub", extra="static", purpose=purpose)
-    # Read anew: the library keeps what it found when it was imported.
+    # Read again: the library reads its variables only when it is imported.
     cache = os.environ.get("HF_HUB_CACHE") or library.constants.HF_HUB_CACHE
-    told_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     reason = "HF_HUB_OFFLINE is set"
     for local in (True, False):
-        if not local and told_offline:
+        if not local and is_offline:
             continue
         try:
             folder = library.snapshot_download(
@@ -115,8 +116,8 @@ def locate(name: HubName) -> Path:
         except Exception as error:  # of the library, of the network, of the server
             reason = reason if local else f"the hub says: {error}"
             continue
-        if (found := _vectors_in(Path(folder))) is not None:
-            return found
+        if (path := _find_vectors(Path(folder))) is not None:
+            return path
         if not local:
             reason = f"the hub has no {WEIGHTS} with {TOKENIZER}, {METADATA} or {_FASTTEXT} there"
     at = f" at the revision {name.revision!r}" if name.revision else ""
@@ -126,13 +127,13 @@ def locate(name: HubName) -> Path:
     )
 
 
-def _vectors_in(folder: Path) -> Path | None:
-    """What of a repository is opened, if all of it is there."""
+def _find_vectors(folder: Path) -> Path | None:
+    """Return the folder or file to open, if it is complete."""
     if (folder / METADATA).exists():
         return folder
     for inner in (folder, folder / SUBFOLDER):
         if (inner / WEIGHTS).exists() and (inner / TOKENIZER).exists():
             return folder
     if (folder / MODULES).exists() and any(folder.glob("*.safetensors")):
-        return folder  # of a contextual model, whose tokenizer may lie in other files
+        return folder  # of a contextual model, which may have other tokenizer files
     return folder / _FASTTEXT if (folder / _FASTTEXT).exists() else None

@@ -10,10 +10,9 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors
-from sklearn_transfer.vectors.pretrained_vectors import _opened
+from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors, clear_cache
+from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Table
-from sklearn_transfer.vectors.table.unknown import Subwords
 
 
 def change(file: Path) -> None:
@@ -73,16 +72,15 @@ def test_opening_again_makes_a_table_the_last_to_go(text_file: Path) -> None:
 
 def test_a_table_that_somebody_holds_is_found_again(text_file: Path) -> None:
     held = PretrainedVectors.load(text_file)
-    _opened.let_go()
+    clear_cache()
     assert PretrainedVectors.load(text_file) is held
 
 
 def test_a_table_that_nobody_holds_is_let_go(text_file: Path) -> None:
     table = ref(PretrainedVectors.load(text_file))
-    _opened.let_go()
+    clear_cache()
     gc.collect()
     assert table() is None
-    assert str(text_file) not in _opened
 
 
 # ---- pickles ----
@@ -151,7 +149,7 @@ def test_a_pickle_whose_file_is_put_back_opens(text_file: Path) -> None:
 
 def test_the_pickle_of_a_table_in_memory_holds_all_of_it(tiny: Table) -> None:
     ngrams = Subwords(np.ones((3, 4), dtype=np.float32), 2, 3)
-    vectors = PretrainedVectors._wrap(Table(tiny.words, tiny.matrix, ngrams), name="tiny")
+    vectors = PretrainedVectors.from_table(Table(tiny.words, tiny.matrix, ngrams), name="tiny")
     again = pickle.loads(pickle.dumps(vectors))
     assert repr(again) == repr(vectors)
     assert list(again.words) == list(vectors.words)

@@ -9,7 +9,7 @@ from gensim.models.fasttext_inner import ft_hash_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer.vectors.table.unknown import Subwords, hashed_vectors
+from sklearn_transfer.vectors.table.oov import Subwords, hashed_vectors
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

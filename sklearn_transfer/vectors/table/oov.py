@@ -1,4 +1,4 @@
-"""Vectors for words that a table does not have: from their n-grams, or from a hash."""
+"""Vectors of out-of-vocabulary words, from their n-grams or from a hash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Subwords:
     Attributes
     ----------
     matrix : ndarray of float32, shape (n_buckets, dim)
-        One row a bucket of hashed n-grams.
+        One row per bucket of hashed n-grams.
     min_n, max_n : int
         Lengths of the n-grams, in characters, of the word between ``<`` and ``>``.
     """
@@ -31,7 +31,7 @@ class Subwords:
     max_n: int
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """The mean of the n-gram rows of each word.
+        """Return the mean of the n-gram rows of each word.
 
         Parameters
         ----------
@@ -40,14 +40,14 @@ class Subwords:
         Returns
         -------
         ndarray of float32, shape (n, dim)
-            Zero where a word has no n-gram of these lengths.
+            Zero for a word without n-grams of these lengths.
         """
         sums, counts = self.sums(words)
         means: NDArray[np.float32] = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
         return means
 
     def sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The sum of the n-gram rows of each word.
+        """Return the sum of the n-gram rows of each word.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Subwords:
         return np.asarray(incidence @ rows), np.bincount(word, minlength=len(words))
 
     def ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Every n-gram as the position of its word and its bucket, each shape (n_ngrams,)."""
+        """Return the position of the word and the bucket of each n-gram, each shape (n_ngrams,)."""
         text, offsets = pack(f"<{word}>" for word in words)
         start, stop, word = character_ngrams(text, offsets, max(self.min_n, 1), self.max_n)
         # fastText leaves out "<" and ">" on their own.
@@ -80,7 +80,7 @@ class Subwords:
 def _fnv1a(
     text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
 ) -> NDArray[np.uint32]:
-    """FNV-1a of many slices; as in fastText, bytes are sign-extended before they are mixed in."""
+    """Compute FNV-1a of many slices; as in fastText, bytes are sign-extended first."""
     signed = text.view(np.int8).astype(np.int32).view(np.uint32)
     hashes = np.full(len(start), _FNV_OFFSET, dtype=np.uint32)
     going = np.arange(len(start))
@@ -93,7 +93,7 @@ def _fnv1a(
 
 
 def hashed_vectors(words: Sequence[str], dim: int, *, scale: float) -> NDArray[np.float32]:
-    """A random vector for each word, the same in every process and on every machine.
+    """Return a random vector for each word, the same in every process and on every machine.
 
     Parameters
     ----------

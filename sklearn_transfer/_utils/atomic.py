@@ -1,0 +1,102 @@
+"""Files and folders that are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from io import BufferedWriter
+from pathlib import Path
+
+Writer = BufferedWriter | gzip.GzipFile
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Writer]:
+    """Open a file for writing; it replaces `path` only if the body succeeds.
+
+    Parameters
+    ----------
+    path : Path
+        Compressed by gzip if it ends in ``.gz``.
+
+    Yields
+    ------
+    binary file
+    """
+    with temporary_folder(path) as folder:
+        with (folder / "content").open("wb") as raw:
+            if path.suffix == ".gz":
+                # Without name and time, the same content gives the same bytes.
+                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
+                    yield file
+            else:
+                yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
+        (folder / "content").replace(path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Create a folder next to `path`, from which files can be renamed; it is removed at the end."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write {str(path)!r}: there is no folder {path.parent}.")
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replace_folder(
+    path: Path, names: Collection[str], is_ours: Callable[[Path], bool]
+) -> Iterator[Path]:
+    """Create a new folder that replaces `path` only if the body succeeds.
+
+    Parameters
+    ----------
+    path : Path
+        An existing folder is removed at the end, if `is_ours` accepts it.
+    names : collection of str
+        Names of all entries that such a folder may hold.
+    is_ours : callable
+        Called with an existing folder that holds no other names; True if this package wrote it.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    FileExistsError
+        If `path` is a file or another folder; raised before the body.
+    """
+    path = path.resolve()
+    if path.exists():
+        found = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+        if found and not (path.is_dir() and found <= set(names) and is_ours(path)):
+            raise FileExistsError(
+                f"{path} was not written by this package and is not overwritten. Choose a new "
+                f"folder, or remove it first."
+            )
+    with temporary_folder(path) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        yield new
+        for file in new.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as content:
+                    os.fsync(content.fileno())
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise

@@ -1,0 +1,63 @@
+"""Clones of estimators that share pretrained weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, ClassVar
+
+from sklearn.base import BaseEstimator, clone
+
+
+class CloneSharesPretrained(BaseEstimator):
+    """An estimator whose clones share the object given as ``pretrained``.
+
+    :func:`sklearn.base.clone` deep-copies parameters that are not estimators. For a gensim object
+    this is a copy of the whole matrix, per candidate and fold of every search. An estimator among
+    the sources is cloned.
+    """
+
+    _shared: ClassVar[tuple[str, ...]] = ()  # other parameters that clones share
+
+    def __sklearn_clone__(self) -> Any:
+        params = self.get_params(deep=False)
+        shared = {name: params.pop(name) for name in self._shared}
+        shared["pretrained"] = _share(params.pop("pretrained"))
+        copy = type(self)(
+            **shared, **{name: clone(value, safe=False) for name, value in params.items()}
+        )
+        # As scikit-learn's own clone, which copies these in addition to the parameters.
+        for attribute in ("_metadata_request", "_sklearn_output_config"):
+            if hasattr(self, attribute):
+                setattr(copy, attribute, deepcopy(getattr(self, attribute)))
+        return copy
+
+
+class VectorsEstimator(CloneSharesPretrained):
+    """An estimator that other estimators take as ``pretrained``.
+
+    They clone it, call ``fit(texts)`` with the texts that they are fitted on, and use its fitted
+    attribute ``vectors_``, a `PretrainedVectors`.
+    """
+
+
+def _share(pretrained: Any) -> Any:
+    """Return the same source or sources; estimators among them are cloned."""
+    if isinstance(pretrained, VectorsEstimator):
+        return clone(pretrained)
+    if isinstance(pretrained, list | tuple) and not is_pair(pretrained):
+        return type(pretrained)(map(_share, pretrained))
+    return pretrained
+
+
+def is_frame(source: Any) -> bool:
+    """Return True for a pandas or polars frame."""
+    return hasattr(source, "columns") and (
+        hasattr(source, "iloc") or hasattr(source, "get_columns")
+    )
+
+
+def is_pair(source: Any) -> bool:
+    """Return True for a pair of words and their matrix, False for a tuple of two sources."""
+    if not isinstance(source, tuple) or len(source) != 2 or is_frame(source[1]):
+        return False
+    return hasattr(source[1], "__array__") and getattr(source[1], "ndim", None) == 2

@@ -1,0 +1,58 @@
+"""The origin of a table: the file and the options that a pickle refers to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from .formats import formats
+from .table.table import Table
+
+
+class Origin(NamedTuple):
+    """A file or folder of vectors, and the options for opening it. A pickle holds it, not the rows.
+
+    Attributes
+    ----------
+    path : str
+    fingerprint : str
+        Hash of the whole content.
+    allow_pickle, mmap : bool
+    limit : int or None
+        See :meth:`PretrainedVectors.load`.
+    """
+
+    path: str
+    fingerprint: str
+    allow_pickle: bool
+    mmap: bool
+    limit: int | None
+
+    def read(self) -> Table:
+        """Read the table."""
+        return formats.read(
+            self.path, allow_pickle=self.allow_pickle, mmap=self.mmap, limit=self.limit
+        )
+
+    def check(self) -> None:
+        """Raise an error unless the file exists and has the same content.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it does not exist.
+        ValueError
+            If it has another fingerprint.
+        """
+        if not Path(self.path).exists():
+            raise FileNotFoundError(
+                f"The pickle refers to the pretrained vectors in {self.path}, which is not there. "
+                f"Put the file back, or pickle an estimator whose vectors are in memory."
+            )
+        fingerprint = formats.fingerprint(self.path)
+        if fingerprint != self.fingerprint:
+            raise ValueError(
+                f"The pickle refers to the pretrained vectors in {self.path}, which have changed "
+                f"since: expected the fingerprint {self.fingerprint}, found {fingerprint}. Put the "
+                f"old file back, or fit again."
+            )
