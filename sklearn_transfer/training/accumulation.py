@@ -26,7 +26,7 @@ class GradientAccumulator:
     def run(
         self, batch: Batch, step: Callable[[slice], Any], clear: Callable[[], None]
     ) -> list[Any]:
-        """Run a step for each part of a batch; `clear` the gradients before more parts are tried."""
+        """Run a step for each part of a batch; `clear` gradients before more parts are tried."""
         while True:
             size = -(-len(batch) // self.n_parts)
             try:

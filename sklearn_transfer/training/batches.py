@@ -110,7 +110,7 @@ class Batch:
 
     @property
     def divisible(self) -> bool:
-        """Whether each tensor has a row for each sample."""
+        """True if each tensor has a row for each sample."""
         tensors = (part for part in self.tensors.values() if not isinstance(part, int))
         return all(isinstance(part, Tensor) and len(part) == len(self) for part in tensors)
 

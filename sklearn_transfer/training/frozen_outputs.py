@@ -25,7 +25,7 @@ class FrozenOutputs:
         self._kept = {}
 
     def substitute(self, net: InferenceNet, batches: Batches, prefix: str) -> Batches:
-        """Replace the inputs by the outputs of the frozen layers; `prefix` is "train" or "valid"."""
+        """Replace inputs by the outputs of the frozen layers; `prefix` is "train" or "valid"."""
         samples = batches.samples
         layer = None
         if not isinstance(samples.X, Design) and not batches.token_dropout:

@@ -74,7 +74,7 @@ class TransferNet(InferenceNet):
         return self
 
     def goes_on(self) -> bool:
-        """Whether there is another epoch to train."""
+        """True if there is another epoch to train."""
         return bool(self.rates_.count_epochs(self.history) < self.max_epochs)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -166,7 +166,7 @@ class TransferNet(InferenceNet):
 
     @property
     def ran_out(self) -> bool:
-        """Whether training ended before its solver had converged."""
+        """False: mini-batch training has no solver that may fail to converge."""
         return False
 
     def forget_data(self) -> None:

@@ -343,7 +343,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
-    """Whether an optimizer takes the gradient of a table as the rows of the batch."""
+    """Decide whether an optimizer takes sparse gradients, with the rows of the batch."""
     made = OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
     return made in (RowAdam, torch.optim.SGD)
 

@@ -23,6 +23,6 @@ def one_thread(device: torch.device) -> Iterator[None]:
 
 
 def is_light(module: torch.nn.Module) -> bool:
-    """Whether a batch takes too little work for a second thread to pay."""
+    """Decide whether a batch takes too little work for a second thread to pay."""
     encoder = getattr(module, "encoder", None)
     return encoder is None or getattr(encoder, "light", False)
