@@ -32,7 +32,7 @@ class Layer:
         return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
 
     def holds(self, name: str) -> bool:
-        """Whether a parameter or module is one of the members, or inside one."""
+        """Decide whether a parameter or module is one of the members, or inside one."""
         return any(name == member or name.startswith(f"{member}.") for member in self.members)
 
 
@@ -83,7 +83,7 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
 
 
 def has_trainable_encoder(network: nn.Module) -> bool:
-    """Whether any parameter of the encoder is trained."""
+    """Decide whether any parameter of the encoder is trained."""
     encoder = getattr(network, "encoder", None)
     return encoder is not None and any(p.requires_grad for p in encoder.parameters())
 

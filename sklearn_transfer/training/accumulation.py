@@ -26,26 +26,7 @@ class GradientAccumulator:
     def run(
         self, batch: Batch, step: Callable[[slice], Any], clear: Callable[[], None]
     ) -> list[Any]:
-        """Run a step for each part of a batch.
-
-        Parameters
-        ----------
-        batch : Batch
-        step : callable
-            Takes the rows of a part, and adds their gradient.
-        clear : callable
-            Sets the gradients to zero, before the batch is repeated in more parts.
-
-        Returns
-        -------
-        list
-            The results of the steps.
-
-        Warns
-        -----
-        UserWarning
-            If a batch is divided for the first time.
-        """
+        """Run a step for each part of a batch; `clear` gradients before more parts are tried."""
         while True:
             size = -(-len(batch) // self.n_parts)
             try:

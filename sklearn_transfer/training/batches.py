@@ -106,7 +106,7 @@ class Batch:
 
     @property
     def divisible(self) -> bool:
-        """Whether each tensor can be cut into rows, one for each sample."""
+        """True if each tensor can be cut into rows, one for each sample."""
         tensors = (part for part in self.tensors.values() if not isinstance(part, int))
         return all(part.layout == torch.strided and len(part) == len(self) for part in tensors)
 

@@ -24,20 +24,7 @@ class FrozenOutputs:
         self._kept = {}
 
     def substitute(self, net: InferenceNet, batches: Batches, prefix: str) -> Batches:
-        """Replace the inputs of batches by the outputs of the layers that are frozen.
-
-        Parameters
-        ----------
-        net : InferenceNet
-        batches : Batches
-        prefix : str
-            "train" or "valid".
-
-        Returns
-        -------
-        Batches
-            The same object if no layer is frozen.
-        """
+        """Replace inputs by the outputs of the frozen layers; `prefix` is "train" or "valid"."""
         samples = batches.samples
         layer = None
         if getattr(net.module_, "encoder", None) is not None and not batches.token_dropout:

@@ -13,48 +13,25 @@ from .policies import Adaptation, Full
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of mini-batch training.
+    """Settings of mini-batch training, with the names of the estimators.
 
     Attributes
     ----------
-    optimizer : str or class, default="adam"
-        A key of `OPTIMIZERS` or a torch optimizer.
-    lr : float, default=0.01
-        Learning rate.
-    encoder_lr : float or None, default=None
+    optimizer, lr, batch_size, max_epochs, schedule, warmup, max_grad_norm, average_last : object
+        See `FineTunedClassifier`; `max_epochs` does not count the epochs of probing.
+    token_dropout, mixed_precision, layer_groups, l2_sp, callbacks, verbose : object
+        See `FineTunedClassifier`.
+    encoder_lr : float or None
         Learning rate of the pretrained layers. None is `lr`.
-    adaptation : Adaptation, default=Full()
+    adaptation : Adaptation
         Which layers are trained, when, and how fast.
-    layer_groups : sequence or None, default=None
-        See :func:`sklearn_transfer.models.layers.find_layers`.
-    l2_sp : float, default=0.0
-        Penalty towards the pretrained weights.
-    schedule : str, default="constant"
-        A key of `SCHEDULES`.
-    warmup : float, default=0.0
-        Share of `max_epochs` in which the learning rates rise from 0.
-    max_grad_norm : float or None, default=None
-        Longer gradients are scaled to this norm (Pascanu et al. 2013).
-    batch_size : int, default=32
-        Samples per batch.
-    max_epochs : int, default=20
-        Epochs after the probing of the adaptation policy, if it has one.
-    token_dropout : float, default=0.0
-        Share of the tokens that are left out of each training batch.
-    average_last : int, default=0
-        Number of last epochs whose weights are averaged (Izmailov et al. 2018).
-    patience : int or None, default=None
+    patience : int or None
         Stop after this number of epochs without a better validation loss, and restore the best
         weights. None trains all epochs.
-    mixed_precision : bool, default=False
-        Whether to multiply in bfloat16.
-    compiled : bool or str, default=False
+    compiled : bool or str
         Whether to compile the network; a string is the backend of `torch.compile`.
-    seed : int, default=0
-    device : torch.device, default=cpu
-    callbacks : sequence of skorch callbacks, default=()
-    verbose : int, default=0
-        0 is silent, 1 prints a line per epoch, 2 shows a progress bar in addition.
+    seed : int
+    device : torch.device
     """
 
     optimizer: str | type[torch.optim.Optimizer] = "adam"
