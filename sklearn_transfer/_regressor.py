@@ -26,7 +26,7 @@ class FineTunedRegressor(RegressorMixin, FineTuned):
     Parameters
     ----------
     criterion : {"auto", "squared_error", "absolute_error", "huber"} or torch class, default="auto"
-        Loss. "auto" is "squared_error". "huber" is squared below 1.35 standard deviations of the
+        Loss. "auto" is "squared_error". "huber" is squared up to one standard deviation of the
         target, and linear above (Huber 1964). Classes are trained in mini-batches.
     distill_from : fitted regressor, default=None
         Teacher with `predict`, for instance with a contextual model. `fit` takes its predictions

@@ -1,120 +1,109 @@
-"""Probabilities from logits: one temperature, found on logits of rows that were left out."""
+"""Temperature scaling on logits of samples that were left out of a fit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit, softmax
 
-N_FOLDS = 5
-# So many left-out samples fix one number well enough.
-_ENOUGH = 2000
-# One number from many logits bears a solver that stops this much earlier.
-_LOOSER = 3
-# Steps that a solver takes from the solution for all rows to that for most of them.
-_MAX_STEPS = 20
+from ..text.design import Design
+from ..training.solvers import LinearSolution
+
+# So many left-out samples determine one temperature well enough.
+_ENOUGH = 1500
 
 
-def assign_folds(keys: NDArray[np.integer], groups: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Stratified folds in which equal samples are together.
+def predict_left_out(
+    design: Design,
+    target: NDArray[Any],
+    weight: NDArray[np.floating],
+    folds: NDArray[np.int64],
+    logits: NDArray[np.floating],
+    solve: Callable[..., LinearSolution],
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Predict samples with linear models that were fitted without them.
 
     Parameters
     ----------
-    keys : ndarray of int, shape (n_samples,)
-        Equal for equal samples.
-    groups : ndarray of int, shape (n_samples,)
-        The classes.
+    design : Design, length n_samples
+    target : ndarray, shape (n_samples,) of class codes, or (n_samples, n_outputs), an indicator
+    weight : ndarray of float, shape (n_samples,)
+        Folds are left out in turn until the samples left out weigh 1500.
+    folds : ndarray of int64, shape (n_samples,)
+        See :func:`~sklearn_transfer.fine_tuning.splits.assign_folds`.
+    logits : ndarray of float, shape (n_samples, n_outputs)
+        Those of the model that was fitted on all samples.
+    solve : callable
+        Solver of that model: ``solve(design, target, weight, near)``, with the logits of a similar
+        problem.
 
     Returns
     -------
-    ndarray of int64, shape (n_samples,)
-        0 to 4; -1 for the samples of a class that has but one: left out, nothing is learned of it.
+    logits : ndarray of float, shape (n_left_out, n_outputs)
+    rows : ndarray of int64, shape (n_left_out,)
+        The samples that were left out.
     """
-    folds = np.full(len(keys), -1, dtype=np.int64)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        distinct, rank = np.unique(keys[members], return_inverse=True)
-        if len(distinct) > 1:
-            folds[members] = rank % N_FOLDS
-    return folds
-
-
-def left_out_logits(design, target, weight, *, keys, groups, solve):
-    from .splits import assign_folds as af
-
-    folds = af(groups, keys, 3)
-    logits, rows = [], []
-    for f in range(3):
-        out = np.flatnonzero(folds == f)
-        if not len(out):
+    left_out_logits, rows = [logits[:0]], [np.zeros(0, dtype=np.int64)]
+    total = 0.0
+    for fold in range(folds.max(initial=-1) + 1):
+        left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if not len(left_out) or total >= _ENOUGH:
             continue
-        kept = np.flatnonzero(folds != f)
-        s = solve(design[kept], target[kept], weight[kept])
-        d = design.unseen(out)
-        z = d.dense @ s.coefficients[d.sparse.shape[1] :] + s.intercept
-        if d.sparse.shape[1]:
-            z = z + d.sparse @ s.coefficients[: d.sparse.shape[1]]
-        logits.append(z)
-        rows.append(out)
-    if not rows:
-        return np.zeros((0, 1)), np.zeros(0, dtype=int)
-    return np.concatenate(logits), np.concatenate(rows)
+        solution = solve(design[kept], target[kept], weight[kept], logits[kept])
+        left_out_logits.append(solution.predict(design.unseen(left_out)))
+        rows.append(left_out)
+        total += weight[left_out].sum()
+    return np.concatenate(left_out_logits), np.concatenate(rows)
 
 
 def fit_temperature(
     logits: NDArray[np.floating], target: NDArray[Any], weight: NDArray[np.floating]
 ) -> float:
-    """The temperature T of ``softmax(logits / T)`` (Guo et al. 2017).
+    """Find the temperature T of ``softmax(logits / T)`` (Guo et al. 2017).
 
     Parameters
     ----------
     logits : ndarray, shape (n_samples, K)
-        One column, or an indicator target, means the sigmoid instead.
+        The sigmoid replaces the softmax for one column, and for an indicator target.
     target : ndarray, shape (n_samples,) of class codes, or (n_samples, K), an indicator
     weight : ndarray of float, shape (n_samples,)
 
     Returns
     -------
     float
-        Where the weighted log loss of `target` is least, between a hundredth and ten times the mean
-        absolute logit; 1 where there is nothing to learn from.
+        The minimum of the weighted log loss of `target`, between a hundredth and ten times the
+        mean absolute logit; 1 without samples, or where all logits are zero.
 
     Notes
     -----
-    The log loss is convex in ``1 / T``, which Newton's method finds. Targets are smoothed by
-    ``1 / (n + 2)`` as Platt (1999) does, so that samples without an error give a finite one.
+    The log loss is convex in ``1 / T``. Targets are smoothed by ``1 / (n + 2)`` as Platt (1999)
+    does, so that samples without an error give a finite one.
     """
     n = weight.sum()
     if n == 0 or not np.any(logits):
         return 1.0
     z = logits.astype(np.float64)
     independent = z.shape[1] == 1 or target.ndim == 2
+    goal = target
     if target.ndim == 1:
-        one_hot = target[:, None] == np.arange(max(2, z.shape[1]))
-        goal = one_hot[:, 1:] if z.shape[1] == 1 else one_hot
-    else:
-        goal = target
+        goal = target[:, None] == (np.arange(z.shape[1]) if z.shape[1] > 1 else [1])
     smoothing = 1 / (n + 2)
     floor = 0.5 if independent else 1 / z.shape[1]
     goal = goal * (1 - smoothing) + floor * smoothing
+
+    def slope(inverse: float) -> float:
+        p = expit(inverse * z) if independent else softmax(inverse * z, axis=1)
+        return float(weight @ ((p - goal) * z).sum(axis=1))
+
     # Logits that few samples make worse than chance must not flatten all probabilities.
-    inverse = start = 1 / max(float(np.abs(z).mean()), 1e-12)
-    for _ in range(100):
-        if independent:
-            p = expit(inverse * z)
-            slope, curvature = (p - goal) * z, p * (1 - p) * z**2
-        else:
-            p = softmax(inverse * z, axis=1)
-            slope = (p - goal) * z
-            curvature = p * z**2 - p * (p * z).sum(axis=1, keepdims=True) * z
-        gradient, bend = weight @ slope.sum(axis=1), weight @ curvature.sum(axis=1)
-        # At most a factor of two at a time: far out the curvature vanishes.
-        step = -gradient / bend if bend > 0 else -np.sign(gradient) * inverse
-        moved = float(np.clip(inverse + step, inverse / 2, inverse * 2))
-        moved = float(np.clip(moved, 0.1 * start, 100 * start))
-        if abs(moved - inverse) <= 1e-12 * inverse:
-            break
-        inverse = moved
-    return 1 / inverse
+    start = 1 / max(float(np.abs(z).mean()), 1e-12)
+    low, high = 0.1 * start, 100 * start
+    if slope(low) >= 0:
+        return 1 / low
+    if slope(high) <= 0:
+        return 1 / high
+    return 1 / float(brentq(slope, low, high, xtol=1e-14 * start, rtol=1e-12))

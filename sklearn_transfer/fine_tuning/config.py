@@ -83,7 +83,7 @@ def resolve(
         policy=policy,
         is_convex=is_convex,
         optimizer=kind.optimizer if parameters.optimizer == "auto" else parameters.optimizer,
-        loss=criterion if is_convex else "",
+        loss=criterion if is_convex else task.solver_loss,
         criterion=make_criterion(criterion, smoothing),
         hidden=parameters.hidden,
         device=torch.device(resolve_device(parameters.device)),

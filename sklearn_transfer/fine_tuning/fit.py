@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -28,11 +27,14 @@ from ..training.policies import check_policy
 from ..training.seeds import seeded
 from ..training.settings import TrainingSettings
 from ..training.setup import build_net
-from .calibration import left_out_logits
+from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module
 from .protocol import Configuration, Kind, Representation
-from .splits import take
+from .splits import assign_folds, take
 from .targets import Target, Task
+
+# Folds that are left out to calibrate probabilities, until they hold enough samples.
+_N_FOLDS = 5
 
 # Parameters that do not change the result of a fit, or that enter its fingerprint otherwise.
 _NOT_FINGERPRINTED = {
@@ -293,13 +295,10 @@ class Fit:
             return 1.0
         if representation.has_seen_labels:
             return 1.0
-        logits, rows = left_out_logits(
-            samples.X,
-            samples.y,
-            samples.weight,
-            keys=content_keys(train.X),
-            groups=self.task.groups(train.target),
-            solve=partial(net.solve),
+        folds = assign_folds(self.task.groups(train.target), content_keys(train.X), _N_FOLDS)
+        logits = net.logits(samples.X)
+        logits, rows = predict_left_out(
+            cast(Design, samples.X), samples.y, samples.weight, folds, logits, net.solve
         )
         return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])
 

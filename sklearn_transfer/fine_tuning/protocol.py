@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..training.batches import Inputs
 from ..training.policies import Adaptation, Frozen
+from ..training.solvers import Loss
 from .parameters import Parameters
 
 # A mini-batch holds this share of the samples, within bounds.
@@ -196,7 +197,7 @@ class Configuration:
         Whether a solver of scikit-learn fits a linear model; else a net is trained in mini-batches.
     optimizer : str or class
         Of mini-batch training.
-    loss : str
+    loss : Loss
         Of the convex solver.
     criterion : nn.Module
         Loss per sample.
@@ -218,7 +219,7 @@ class Configuration:
     policy: Adaptation
     is_convex: bool
     optimizer: Any
-    loss: str
+    loss: Loss
     criterion: nn.Module
     hidden: tuple[int, ...]
     device: torch.device

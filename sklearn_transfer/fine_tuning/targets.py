@@ -13,6 +13,7 @@ from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from ..training.solvers import Loss
 from .calibration import fit_temperature
 
 Target = NDArray[np.int64] | NDArray[np.floating]
@@ -34,7 +35,7 @@ class Task(ABC):
         Criteria that the convex solver minimises.
     """
 
-    solver_loss: ClassVar[str]
+    solver_loss: ClassVar[Loss]
     net_loss: ClassVar[str]
     convex_losses: ClassVar[tuple[str, ...]]
 
@@ -102,7 +103,8 @@ class Labels(Task):
         Columns of the logits; 1 for two classes.
     """
 
-    solver_loss, net_loss = "squared_hinge", "cross_entropy"
+    solver_loss = "squared_hinge"
+    net_loss = "cross_entropy"
     convex_losses = ("squared_hinge", "cross_entropy")
 
     def __init__(self, y: NDArray[Any]) -> None:
@@ -288,7 +290,8 @@ class Values(Task):
         The number of targets.
     """
 
-    solver_loss, net_loss = "squared_error", "squared_error"
+    solver_loss = "squared_error"
+    net_loss = "squared_error"
     convex_losses = ("squared_error", "absolute_error", "huber")
 
     def __init__(

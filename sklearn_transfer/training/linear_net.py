@@ -16,7 +16,7 @@ from .inference_net import InferenceNet
 from .losses import per_sample
 from .settings import TrainingSettings
 from .setup import make_iterators
-from .solvers import LinearSolution, solve_linear
+from .solvers import LinearSolution, Loss, solve_linear
 
 
 class LinearNet(InferenceNet):
@@ -30,7 +30,7 @@ class LinearNet(InferenceNet):
     settings : TrainingSettings
         Seed, device, callbacks and verbosity.
     loss : str
-        See :func:`~sklearn_transfer.training.solvers.solve_linear`.
+        Of the solver; see :func:`~sklearn_transfer.training.solvers.solve_linear`.
     valid : Samples or None, default=None
         Evaluated, not trained on.
 
@@ -50,7 +50,7 @@ class LinearNet(InferenceNet):
         criterion: torch.nn.Module,
         settings: TrainingSettings,
         *,
-        loss: str,
+        loss: Loss,
         valid: Samples | None = None,
     ) -> None:
         super().__init__(
@@ -92,16 +92,22 @@ class LinearNet(InferenceNet):
         return self
 
     def solve(
-        self, design: Design, target: NDArray[Any], weight: NDArray[np.floating]
+        self,
+        design: Design,
+        target: NDArray[Any],
+        weight: NDArray[np.floating],
+        near: NDArray[np.floating] | None = None,
     ) -> LinearSolution:
-        """Solve the problem of this net on some samples."""
+        """Solve the problem of this net on some samples; see `solve_linear`."""
         return solve_linear(
             design,
             target,
             weight,
             self.loss,
+            n_outputs=self.module_.intercept.shape[1],
             seed=self.settings.seed,
             n_threads=torch.get_num_threads(),
+            near=near,
         )
 
     def logits(self, inputs: Any) -> NDArray[np.floating]:

@@ -1,71 +1,353 @@
-"""Temporary."""
+"""Exact solvers of linear models: those of scikit-learn, chosen by loss and shape."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import csr_array, hstack
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.svm._liblinear import set_verbosity_wrap, train_wrap
+
+from ..text.design import Design
+
+Loss = Literal["squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"]
+
+# Texts are float32: a tolerance of less changes no label. The tolerance is the one of each solver.
+_PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-8}
+_DUAL = {np.dtype(np.float32): 5e-2, np.dtype(np.float64): 1e-8}
+_NEWTON = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
+_GRADIENT = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
+_BIAS = 1.0
+_MAX_ITER = 10_000
+# A class with a smaller share of the samples is rare: most other samples have no loss.
+_RARE = 1 / 32
+# Size of the first working set: per sample of the rare class, and in addition.
+_PER_SAMPLE, _IN_ADDITION = 2, 50
+# Samples outside the working set may lie inside the margin by this much.
+_SLACK = 5e-2
+# The working set near a solution has the samples that lie outside the margin by less than this.
+_NEAR = 3e-2
+# Ridge regression factorises dense matrices whose shorter side is at most this long.
+_SHORT = 2_000
+# The numbers of LIBLINEAR's solvers.
+_DUAL_SQUARED_HINGE, _PRIMAL_SQUARED_HINGE, _DUAL_ABSOLUTE_ERROR = 1, 2, 13
+# LIBLINEAR's dual solvers draw from one generator per process, which every call seeds.
+_dual_lock = Lock()
+
+_Matrix = csr_array | NDArray[np.floating]
+
+
+class _Fitted(NamedTuple):
+    coefficients: NDArray[np.floating]
+    intercept: Any
+    n_iter: int = 0
+    converged: bool = True
 
 
 @dataclass(frozen=True)
 class LinearSolution:
-    coefficients: Any
-    intercept: Any
+    """The parameters of a linear model.
+
+    Attributes
+    ----------
+    coefficients : ndarray of float32 or float64, shape (n_features, n_outputs)
+        The features are the sparse columns of the design, followed by the dense ones.
+    intercept : ndarray of the same dtype, shape (n_outputs,)
+    n_iter : int
+        Largest number of iterations that a solver needed.
+    converged : bool
+    """
+
+    coefficients: NDArray[np.floating]
+    intercept: NDArray[np.floating]
     n_iter: int
     converged: bool
 
+    def predict(self, design: Design) -> NDArray[np.floating]:
+        """Logits or values, shape (n_samples, n_outputs)."""
+        n_sparse = design.sparse.shape[1]
+        outputs = design.dense @ self.coefficients[n_sparse:] + self.intercept
+        return outputs + design.sparse @ self.coefficients[:n_sparse] if n_sparse else outputs
 
-def solve_linear(design, target, weight, loss, *, seed=0, n_threads=1):
-    X = (
-        hstack([csr_matrix(design.sparse), csr_matrix(design.dense)]).tocsr().astype(np.float64)
-        if design.sparse.shape[1]
-        else design.dense.astype(np.float64)
-    )
 
-    def out(ms, bias=None):
-        return LinearSolution(
-            np.stack([np.ravel(m.coef_) for m in ms], 1),
-            np.array([np.ravel(m.intercept_)[0] for m in ms]),
-            max(int(np.max(m.n_iter_ if m.n_iter_ is not None else 1)) for m in ms),
-            True,
-        )
+def solve_linear(
+    design: Design,
+    target: NDArray[Any],
+    weight: NDArray[np.floating],
+    loss: Loss,
+    *,
+    n_outputs: int,
+    seed: int = 0,
+    n_threads: int = 1,
+    near: NDArray[np.floating] | None = None,
+) -> LinearSolution:
+    """Minimise ``0.5 * |W|**2 + sum(weight * loss)`` over the coefficients W.
 
-    if loss in ("squared_hinge", "cross_entropy"):
-        make = (
-            (lambda: LinearSVC(dual=False))
-            if loss == "squared_hinge"
-            else (lambda: LogisticRegression(max_iter=500))
-        )
-        if target.ndim == 2:
-            cols = target.T
-        elif target.max() == 1:
-            cols = [target]
+    Parameters
+    ----------
+    design : Design, length n_samples
+    target : ndarray
+        Classification: class codes, shape (n_samples,), int64, or an indicator, shape (n_samples,
+        n_outputs), each column a yes or no of its own. Regression: floats, shape (n_samples,) or
+        (n_samples, n_outputs).
+    weight : ndarray of float, shape (n_samples,)
+        Positive. A sample of weight 2 counts as two.
+    loss : {"squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"}
+        Squared hinge is ``max(0, 1 - y z)**2`` per class. Cross-entropy is that of the softmax for
+        three or more class codes, else that of the sigmoid per column. Squared error is
+        ``(y - z)**2``, absolute error ``|y - z|``, and Huber ``(y - z)**2 / 2`` up to an error of 1
+        and ``|y - z| - 1/2`` above.
+    n_outputs : int
+        One for two classes: code 1 is positive.
+    seed : int, default=0
+        Seed of the order in which LIBLINEAR's dual solvers visit the samples.
+    n_threads : int, default=1
+        Columns are solved in parallel. The solution does not depend on the number.
+    near : ndarray of float, shape (n_samples, n_outputs), default=None
+        Logits of the solution of a similar problem, from which squared hinge takes its first
+        working set.
+
+    Returns
+    -------
+    LinearSolution
+        In the dtype of `design`. A class without samples, or without others, has coefficients of
+        zero and an intercept of its sign.
+
+    Notes
+    -----
+    LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features, in
+    the primal elsewhere and for float64. For a rare class, and with `near`, it solves a working
+    set: samples outside the margin do not change the solution, so that the others are enough.
+    Samples that turn out to lie inside it are added until there are none.
+
+    LIBLINEAR penalises the intercept like a coefficient. The other solvers do not: the Newton
+    method of LogisticRegression for cross-entropy, Ridge for the squared error, L-BFGS for the
+    Huber loss. For the absolute error (LinearSVR) targets are centred at their weighted median.
+    """
+    X: _Matrix = design.dense
+    if design.sparse.shape[1]:
+        X = hstack([design.sparse, csr_array(design.dense)], format="csr")
+        X.sort_indices()
+    weight = np.asarray(weight, dtype=np.float64)
+    coefficients = np.zeros((X.shape[1], n_outputs), dtype=X.dtype)
+    intercept = np.zeros(n_outputs, dtype=X.dtype)
+
+    def solve(k: int) -> tuple[int, bool]:
+        y = target[:, k] if target.ndim == 2 else target
+        if loss == "squared_hinge" or loss == "cross_entropy":
+            y = y == (k if target.ndim == 1 and n_outputs > 1 else 1)
+        if loss == "squared_hinge":
+            fitted = _solve_squared_hinge(X, y, weight, seed, None if near is None else near[:, k])
         elif loss == "cross_entropy":
-            m = make().fit(X, target, weight)
-            return LinearSolution(m.coef_.T, m.intercept_, int(m.n_iter_.max()), True)
+            fitted = _solve_logistic(X, y, weight)
         else:
-            cols = [target == k for k in range(target.max() + 1)]
-        ms = []
-        for c in cols:
-            c = np.asarray(c).astype(int)
-            if c.min() == c.max():
+            fitted = _REGRESSIONS[loss](X, y.astype(np.float64), weight, seed)
+        coefficients[:, k], intercept[k] = fitted[:2]
+        return fitted[2:]
 
-                class M:
-                    coef_ = np.zeros(X.shape[1])
-                    intercept_ = np.array([2.0 * c[0] - 1])
-                    n_iter_ = 0
+    if loss == "cross_entropy" and target.ndim == 1 and n_outputs > 1:
+        fitted = _solve_softmax(X, target, weight, n_outputs)
+        coefficients[:], intercept[:] = fitted[:2]
+        return LinearSolution(coefficients, intercept, *fitted[2:])
+    with ThreadPoolExecutor(n_threads) as pool:
+        n_iter, converged = zip(*pool.map(solve, range(n_outputs)), strict=True)
+    return LinearSolution(coefficients, intercept, max(n_iter), all(converged))
 
-                ms.append(M)
-            else:
-                ms.append(make().fit(X, c, weight))
-        return out(ms)
-    if loss == "squared_error":
-        ms = [Ridge(alpha=0.5).fit(X, c, weight) for c in target.T]
-        return out(ms)
-    return out(
-        [LinearSVR(epsilon=0.0, random_state=0, max_iter=5000).fit(X, c, weight) for c in target.T]
-    )
+
+def _solve_squared_hinge(
+    X: _Matrix,
+    positive: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    seed: int,
+    near: NDArray[np.floating] | None,
+) -> _Fitted:
+    """One class against the others; `near` has shape (n_samples,)."""
+    n_samples, n_features = X.shape
+    sign = np.where(positive, 1, -1).astype(X.dtype)
+    if np.ptp(sign) == 0:
+        return _Fitted(np.zeros(n_features), sign[0])
+    dual = X.dtype == np.float32 and n_samples < n_features
+    rows = _choose_working_set(X, sign, near)
+    total, converged = 0, True
+    while True:
+        part, columns = _select(X, rows)
+        solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
+        w, intercept, n_iter, converged = _fit_liblinear(
+            solver, part, positive[rows], weight[rows], seed
+        )
+        total += n_iter
+        coefficients = np.zeros(n_features, dtype=X.dtype)
+        coefficients[columns] = w
+        if len(rows) == n_samples:
+            break
+        loss = 1 - sign * (X @ coefficients + intercept)
+        loss[rows] = 0
+        wrong = np.flatnonzero(loss > _SLACK)
+        if not len(wrong):
+            break
+        worst = wrong[np.argsort(-loss[wrong], kind="stable")[: len(rows)]]
+        rows = np.sort(np.concatenate([rows, worst]))
+        if 2 * len(rows) > n_samples:
+            rows = np.arange(n_samples)
+    return _Fitted(coefficients, intercept, total, converged)
+
+
+def _choose_working_set(
+    X: _Matrix, sign: NDArray[np.floating], near: NDArray[np.floating] | None
+) -> NDArray[np.int64]:
+    """Rows to begin with, of both classes, in ascending order."""
+    everything = np.arange(len(sign))
+    if X.dtype == np.float64:  # exact
+        return everything
+    if near is not None:
+        rows = np.flatnonzero(sign * near < 1 + _NEAR)
+        few = 2 * len(rows) <= len(sign) and np.unique(sign[rows]).size == 2
+        return rows if few else everything
+    rare = sign == (1 if (sign > 0).sum() * 2 < len(sign) else -1)
+    size = _PER_SAMPLE * rare.sum() + _IN_ADDITION
+    if rare.sum() >= _RARE * len(sign) or 2 * (rare.sum() + size) > len(sign):
+        return everything
+    # The others that are most similar to the rare class.
+    similarity = X @ np.asarray(X[rare].sum(axis=0))
+    similarity[rare] = np.inf
+    return np.sort(np.argsort(-similarity, kind="stable")[: rare.sum() + size])
+
+
+def _select(X: _Matrix, rows: NDArray[np.int64]) -> tuple[_Matrix, Any]:
+    """Some rows, in the columns that they have, and these columns."""
+    if len(rows) == X.shape[0]:
+        return X, slice(None)
+    if not isinstance(X, csr_array):
+        return X[rows], slice(None)
+    part = X[rows]
+    number = np.zeros(X.shape[1], dtype=np.int32)
+    number[part.indices] = 1
+    columns = np.flatnonzero(number)
+    number[columns] = np.arange(len(columns))
+    shape = (len(rows), len(columns))
+    return csr_array((part.data, number[part.indices], part.indptr), shape=shape), columns
+
+
+def _fit_liblinear(
+    solver: int, X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64], seed: int
+) -> _Fitted:
+    """Call LIBLINEAR as LinearSVC and LinearSVR do, without their checks and float64 copies.
+
+    For small working sets of many classes these take several times as long as the solver.
+    """
+    set_verbosity_wrap(0)
+    dual = solver != _PRIMAL_SQUARED_HINGE
+    tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
+    sparse = isinstance(X, csr_array)
+    X = X if sparse else np.ascontiguousarray(X)
+    class_weight = np.ones(2) if y.dtype == bool else np.empty(0)
+    y = y.astype(np.float64)
+    with _dual_lock if dual else nullcontext():
+        parameters, n_iter = train_wrap(
+            *(X, y, sparse, solver, tolerance, _BIAS, 1.0),  # C
+            *(class_weight, _MAX_ITER, seed, 0.0, weight),  # epsilon
+        )
+    n_iter = int(n_iter[0])
+    return _Fitted(parameters[0, :-1], _BIAS * parameters[0, -1], n_iter, n_iter < _MAX_ITER)
+
+
+def _fit_logistic(
+    X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64], C: float = 1.0
+) -> LogisticRegression:
+    model = LogisticRegression(C=C, solver="newton-cg", tol=_NEWTON[X.dtype], max_iter=1000)
+    with config_context(assume_finite=True):
+        return model.fit(X, y, sample_weight=weight)
+
+
+def _outcome(model: LogisticRegression) -> tuple[int, bool]:
+    n_iter = int(model.n_iter_.max())
+    return n_iter, n_iter < model.max_iter
+
+
+def _solve_logistic(
+    X: _Matrix, positive: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> _Fitted:
+    """One column of an indicator, or two classes."""
+    if np.ptp(positive) == 0:
+        log_odds = np.log1p(2 * weight.sum())
+        return _Fitted(np.zeros(X.shape[1]), log_odds if positive[0] else -log_odds)
+    model = _fit_logistic(X, positive, weight)
+    return _Fitted(model.coef_[0], model.intercept_[0], *_outcome(model))
+
+
+def _solve_softmax(
+    X: _Matrix, codes: NDArray[np.int64], weight: NDArray[np.float64], n_classes: int
+) -> _Fitted:
+    """All classes together; those without a sample have the least logit."""
+    present = np.unique(codes)
+    coefficients = np.zeros((X.shape[1], n_classes), dtype=X.dtype)
+    intercept = np.zeros(n_classes)
+    outcome = 0, True
+    if len(present) == 2:  # one column, z, stands for -z/2 and z/2, whose penalty is half as large
+        model = _fit_logistic(X, codes, weight, C=2.0)
+        coefficients[:, present] = model.coef_.T * [-0.5, 0.5]
+        intercept[present] = model.intercept_ * [-0.5, 0.5]
+        outcome = _outcome(model)
+    elif len(present) > 2:
+        model = _fit_logistic(X, codes, weight)
+        coefficients[:, present], intercept[present] = model.coef_.T, model.intercept_
+        outcome = _outcome(model)
+    absent = np.setdiff1d(np.arange(n_classes), present)
+    intercept[absent] = intercept[present].min() - np.log1p(2 * weight.sum())
+    return _Fitted(coefficients, intercept, *outcome)
+
+
+def _solve_squared_error(
+    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+) -> _Fitted:
+    direct = not isinstance(X, csr_array) and min(X.shape) <= _SHORT
+    solver = "cholesky" if direct else "sparse_cg"
+    model = Ridge(0.5, solver=solver, tol=_GRADIENT[X.dtype], random_state=seed)
+    model.fit(X, y, sample_weight=weight)
+    n_iter = 1 if model.n_iter_ is None else int(np.max(model.n_iter_))
+    return _Fitted(model.coef_, model.intercept_, n_iter)
+
+
+def _solve_absolute_error(
+    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+) -> _Fitted:
+    order = np.argsort(y, kind="stable")
+    middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
+    median = y[order][middle]
+    fitted = _fit_liblinear(_DUAL_ABSOLUTE_ERROR, X, y - median, weight, seed)
+    return fitted._replace(intercept=fitted.intercept + median)
+
+
+def _solve_huber(
+    X: _Matrix,
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    seed: int,  # noqa: ARG001
+) -> _Fitted:
+    def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w, intercept = parameters[:-1], parameters[-1]
+        error = X @ w + intercept - y
+        slope = np.clip(error, -1, 1)
+        value = 0.5 * w @ w + weight @ (slope * (error - 0.5 * slope))
+        slope *= weight
+        return value, np.append(w + X.T @ slope, slope.sum())
+
+    start = np.append(np.zeros(X.shape[1]), np.average(y, weights=weight))
+    options = {"maxiter": _MAX_ITER, "gtol": _GRADIENT[X.dtype] * weight.sum(), "ftol": 0.0}
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    return _Fitted(found.x[:-1], found.x[-1], int(found.nit), bool(found.success))
+
+
+_REGRESSIONS = {
+    "squared_error": _solve_squared_error,
+    "absolute_error": _solve_absolute_error,
+    "huber": _solve_huber,
+}
