@@ -14,7 +14,7 @@ from toys import MINIBATCH, body, same, state_of, weights_of
 from sklearn_transfer import FineTunedRegressor, PretrainedVectors
 
 LOSSES = ["squared_error", "absolute_error", "huber"]
-TRAINED = {**MINIBATCH, "max_epochs": 60, "lr": 0.03}
+TRAINED = {**MINIBATCH, "max_epochs": 30, "lr": 0.03, "activation": "tanh"}
 SOLVERS = {"convex": {}, "mini-batch": TRAINED}
 every_solver = pytest.mark.parametrize("settings", SOLVERS.values(), ids=SOLVERS.keys())
 
@@ -237,12 +237,12 @@ def test_validation_data_is_evaluated_not_trained_on(vectors, rated):
 
 def test_partial_fit_learns_as_parts_come(vectors, rated):
     texts, y = rated
-    model = FineTunedRegressor(vectors, lr=0.05, random_state=0)
-    for _ in range(20):
+    model = FineTunedRegressor(vectors, lr=0.1, random_state=0)
+    for _ in range(10):
         for start in range(0, 60, 20):
             part = slice(start, start + 20)
             model.partial_fit(texts[part], y[part])
-    assert model.n_iter_ == 60
+    assert model.n_iter_ == 30
     assert model.score(texts, y) > 0.8
 
 
@@ -277,7 +277,7 @@ def test_warm_start_continues(vectors, rated):
 )
 def test_modules_are_adapted_under_every_policy(numbers, adaptation):
     X, y = numbers[0].astype(np.float32), numbers[1]
-    settings = {} if adaptation == "frozen" else {"max_epochs": 30, "lr": 0.05}
+    settings = {} if adaptation == "frozen" else {"max_epochs": 15, "lr": 0.05}
     model = FineTunedRegressor(body(), adaptation=adaptation, random_state=0, **settings)
     assert model.fit(X, y).score(X, y) > 0.3
     if adaptation != "frozen":
