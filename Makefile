@@ -12,7 +12,7 @@ demo bench: export SCIKIT_LEARN_DATA ?= $(DATA)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test minimum lint bench clean
 .NOTPARALLEL:  # two installs into one .venv would collide
 
 help:  ## list the targets
@@ -21,8 +21,15 @@ help:  ## list the targets
 demo: $(VENV)/.demo  ## 20 Newsgroups: accuracy and seconds next to TF-IDF
 	$(BIN)/python -m benchmarks.demo $(ARGS)
 
+# Two processes share the tests; the threads of torch would only wait for each other.
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.dev  ## tests and doctests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+MINIMUM := $(VENV)-minimum
+minimum: $(MINIMUM)/.ready  ## the main tests with the lowest declared versions of the dependencies
+	$(MINIMUM)/bin/python -m pytest -p no:cacheprovider $(ARGS) \
+		tests/test_classifier.py tests/test_regressor.py tests/test_transformer.py tests/test_common.py
 
 lint: $(VENV)/.dev  ## style, types, import contracts, docstrings against signatures
 	$(BIN)/ruff check
@@ -35,7 +42,7 @@ bench: $(VENV)/.bench  ## the benchmarks, rivals included
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove .venv and everything that a tool left behind
-	rm -rf $(VENV) build dist htmlcov .coverage .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(MINIMUM) build dist htmlcov .coverage .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -50,3 +57,10 @@ $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml constraints.txt | $(VE
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(MINIMUM)/.ready: pyproject.toml constraints.txt .ci/minimum.py
+	$(PYTHON) -m venv $(MINIMUM)
+	$(PYTHON) .ci/minimum.py > $(MINIMUM)/constraints.txt
+	$(MINIMUM)/bin/python -m pip install --quiet -c $(MINIMUM)/constraints.txt \
+		-e . pytest pandas polars
+	@touch $@

@@ -171,6 +171,8 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         X = kind.check(X, draft, reset=reset)
         y = self._task_type.check(y, X)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():  # older versions of scikit-learn accept it
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         if not weight.all():
             kept = np.flatnonzero(weight)
             X, y, weight = take(X, kept), y[kept], weight[kept]

@@ -32,7 +32,7 @@ def test_word_unseen_in_training_is_used_with_its_pretrained_vector(vectors, rev
         assert model.predict(["fine", "poor"]).tolist() == ["yes", "no"]
 
 
-def test_word_unknown_to_the_vectors_is_learned_by_its_offset(vectors):
+def test_word_unknown_to_the_vectors_is_learned_by_its_token_weights(vectors):
     texts = ["zork film", "zork plot", "blorb film", "blorb plot"] * 3
     model = FineTunedClassifier(vectors).fit(texts, [1, 1, 0, 0] * 3)
     assert model.predict(["zork", "blorb"]).tolist() == [1, 0]
@@ -279,18 +279,14 @@ def test_ends_a_pipeline_of_embeddings(vectors, reviews):
         assert model.score(*reviews) > 0.9
 
 
-def test_grid_over_vectors_and_heads_gives_the_same_on_one_and_two_processes(vectors, reviews):
-    small = vectors.reduce(2)
+def test_a_grid_goes_over_vectors_and_heads(vectors, reviews):
     pipeline = make_pipeline(FineTunedClassifier(random_state=0))
     grid = {
-        "finetunedclassifier__pretrained": [vectors, small],
+        "finetunedclassifier__pretrained": [vectors, vectors.reduce(2)],
         "finetunedclassifier__hidden_layer_sizes": [(), (4,)],
     }
-    scores = [
-        GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(*reviews).cv_results_["mean_test_score"]
-        for n in (1, 2)
-    ]
-    np.testing.assert_array_equal(*scores)
+    search = GridSearchCV(pipeline, grid, cv=2).fit(*reviews)
+    assert (search.cv_results_["mean_test_score"] > 0.9).all()
 
 
 def test_transform_is_what_the_last_layer_sees(vectors, reviews):

@@ -218,9 +218,11 @@ def test_pickles_of_a_door_give_the_same(kind, continued, reviews) -> None:
     np.testing.assert_array_equal(again.transform(texts), fitted.transform(texts))
 
 
-@pytest.mark.parametrize("options", [{}, {"adaptation": "frozen"}, {"hidden_layer_sizes": (4,)}])
+@pytest.mark.parametrize(
+    "options", [{}, {"adaptation": "frozen"}, {"hidden_layer_sizes": (4,), "max_epochs": 5}]
+)
 def test_a_search_reaches_its_parameters(continued, reviews, options) -> None:
-    model = FineTunedClassifier(continued, max_epochs=5, random_state=0, **options)
+    model = FineTunedClassifier(continued, random_state=0, **options)
     assert model.get_params()["pretrained__pull"] == 0.1
     grid = {"pretrained__epochs": [1, 2], "pretrained__pull": [0.0, 0.5]}
     search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(*reviews)
@@ -252,7 +254,8 @@ def test_held_out_rows_are_not_trained_on(continued, reviews, monkeypatch) -> No
     monkeypatch.setattr(
         ContinuedVectors, "fit", lambda self, X, y=None: seen.append(list(X)) or fit(self, X)
     )
-    FineTunedClassifier(continued, early_stopping=True, random_state=0).fit(*reviews)
+    settings = {"hidden_layer_sizes": (4,), "max_epochs": 1, "random_state": 0}
+    FineTunedClassifier(continued, early_stopping=True, **settings).fit(*reviews)
     assert [len(part) for part in seen] == [54]
 
 

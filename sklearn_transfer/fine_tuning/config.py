@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -83,7 +83,7 @@ def resolve(
         policy=policy,
         is_convex=is_convex,
         optimizer=kind.optimizer if parameters.optimizer == "auto" else parameters.optimizer,
-        loss=criterion if is_convex else task.solver_loss,
+        loss=cast(Loss, criterion if is_convex else task.solver_loss),
         criterion=make_criterion(criterion, smoothing),
         hidden=parameters.hidden,
         device=torch.device(resolve_device(parameters.device)),

@@ -1,4 +1,4 @@
-"""An accelerator in place of the CPU; without one only what opens pickles elsewhere is tested."""
+"""Accelerators; without one, only the opening of pickles on the CPU is tested."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ CUDA = torch.cuda.is_available()
 on_cuda = pytest.mark.skipif(not CUDA, reason="needs CUDA")
 X = np.random.default_rng(0).standard_normal((48, 8)).astype(np.float32)
 Y = np.array(["down", "up"])[(X[:, 0] > 0).astype(int)]
-BATCHES = {"max_epochs": 4, "batch_size": 16, "lr": 0.02, "random_state": 0, "device": "cuda"}
+ON_CUDA = {"random_state": 0, "device": "cuda"}
+BATCHES = {"max_epochs": 4, "batch_size": 16, "lr": 0.02}
 PAIRS = Contrastive(n_steps=5, lr=0.01)
 
-# What is pretrained (None: numbers; "module": a module over arrays), and how it is adapted.
+# Pretrained model (None: numbers; "module": a module over arrays), and the other parameters.
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "numbers": (None, {}),
     "numbers in batches": (None, {"optimizer": "adam", "hidden_layer_sizes": (5,)}),
@@ -75,9 +76,8 @@ def make(request: pytest.FixtureRequest, vectors, reviews):
 
     def make(kind: str, **settings: Any) -> tuple[FineTunedClassifier, Any, Any]:
         given, how = KINDS[kind]
-        settings = {**BATCHES, **how, **settings}
-        if kind in SOLVED:
-            settings["max_epochs"] = 100
+        usual = ON_CUDA if kind in SOLVED else {**ON_CUDA, **BATCHES}
+        settings = {**usual, **how, **settings}
         if given in (None, "module"):
             return FineTunedClassifier(body() if given else None, **settings), X, Y
         if given in ("sentences", "stored sentences"):
@@ -95,7 +95,7 @@ def make(request: pytest.FixtureRequest, vectors, reviews):
 
 
 def without_cuda(path: Path) -> Any:
-    """What a process that sees no CUDA says of a pickle."""
+    """Logits that a process without CUDA computes with a pickled model."""
     code = (
         "import pickle, sys; import numpy as np; from pathlib import Path\n"
         "model, data = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
@@ -158,11 +158,8 @@ def test_the_solver_finds_the_same_on_cuda(make, kind: str):
     said = model.fit(data, labels).decision_function(data)
     on_cpu = make(kind, device="cpu")[0].fit(data, labels)
     other = on_cpu.decision_function(data)
-    # In float32 it stops where no label changes any more, and roundings differ.
-    exact = said.dtype == np.float64
-    np.testing.assert_allclose(said, other, atol=1e-4 if exact else 0.1 * np.abs(other).max())
-    np.testing.assert_array_equal(said > 0, other > 0)
-    assert model.temperature_ == pytest.approx(on_cpu.temperature_, rel=0.2)
+    np.testing.assert_allclose(said, other, atol=1e-3)
+    assert model.temperature_ == pytest.approx(on_cpu.temperature_, rel=0.01)
 
 
 class Counting(Callback):
@@ -192,8 +189,8 @@ def test_a_fit_on_cuda_goes_on(make, kind: str, tmp_path: Path):
     with pytest.raises(OSError, match="stopped"):
         clone(short).set_params(callbacks=[Stopping()]).fit(data, labels)
     counting = Counting()
-    short.set_params(callbacks=[("count", counting)]).fit(data, labels)
-    assert dict(short.net_.callbacks_)["count"].n_epochs == 2
+    short.set_params(callbacks=[counting]).fit(data, labels)
+    assert counting.n_epochs == 2
     np.testing.assert_allclose(short.decision_function(data), whole, atol=1e-3)
     parts, *_ = make(kind, early_stopping=False)
     parts.set_params(schedule="constant").partial_fit(data, labels, classes=np.unique(labels))
@@ -242,8 +239,9 @@ def test_a_pickle_of_a_device_that_is_not_here(make, kind: str):
     said = model.fit(data, labels).decision_function(data)
     net = model.net_
     net.device = net.iterator_train__device = net.iterator_valid__device = torch.device("cuda")
-    if hasattr(model._features, "encoder"):
-        model._features.device = torch.device("cuda")
+    features = model._fitted.representation.features
+    if hasattr(features, "encoder"):
+        features.device = torch.device("cuda")
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.decision_function(data), said)
     assert again.net_.device.type == "cpu"

@@ -1,31 +1,14 @@
-"""Temperatures, and models without some of the samples."""
+"""Temperatures of probabilities."""
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 from sklearn.datasets import make_classification
-from sklearn_transfer.training.newton import NewtonNet
+from sklearn.model_selection import cross_val_predict
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.fine_tuning.calibration import N_FOLDS, assign_folds, fit_temperature
-
-
-def test_folds_are_stratified_and_keep_equal_samples_together():
-    generator = np.random.default_rng(0)
-    keys, groups = generator.integers(0, 40, 300), generator.integers(0, 3, 300)
-    folds = assign_folds(keys, groups)
-    assert set(folds) == set(range(N_FOLDS))
-    for group in range(3):
-        counts = np.bincount(folds[groups == group], minlength=N_FOLDS)
-        assert counts.min() > 0
-        for key in np.unique(keys[groups == group]):
-            assert len(np.unique(folds[(groups == group) & (keys == key)])) == 1
-
-
-def test_class_with_one_distinct_sample_is_never_left_out():
-    folds = assign_folds(np.array([1, 1, 2, 3]), np.array([0, 0, 1, 1]))
-    assert folds.tolist() == [-1, -1, 0, 1]
+from sklearn_transfer.fine_tuning.calibration import fit_temperature
 
 
 @pytest.mark.parametrize("n_columns", [1, 4])
@@ -62,30 +45,16 @@ def test_temperature_of_samples_without_an_error_is_finite():
     assert 0 < fit_temperature(logits, np.array([1, 0, 1, 0]), np.ones(4)) < np.inf
 
 
-@pytest.mark.parametrize("n_features", [6, 400])
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("criterion", ["squared_hinge", "cross_entropy"])
-def test_left_out_logits_are_those_of_models_fitted_without(monkeypatch, n_features, criterion):
+def test_the_temperature_suits_models_fitted_without_the_samples(criterion, n_classes):
     X, y = make_classification(
-        200, n_features, n_informative=5, n_classes=3, random_state=0, n_redundant=0
+        600, 20, n_informative=6, n_classes=n_classes, random_state=0, flip_y=0.1
     )
-    found = {}
-
-    def keep(net, samples, folds, cross_fit=NewtonNet.cross_fit):
-        found["folds"] = folds
-        found["logits"], found["rows"] = cross_fit(net, samples, folds)
-        return found["logits"], found["rows"]
-
-    monkeypatch.setattr(NewtonNet, "cross_fit", keep)
-    FineTunedClassifier(criterion=criterion, max_epochs=200).fit(X, y)
-    assert sorted(found["rows"]) == list(range(200))
-    for fold in range(N_FOLDS):
-        left_out = found["folds"] == fold
-        model = FineTunedClassifier(criterion=criterion, calibrate=False, max_epochs=200)
-        expected = model.fit(X[~left_out], y[~left_out]).decision_function(X[left_out])
-        # The intercept starts from other class shares here.
-        inside = left_out[found["rows"]]
-        order = np.argsort(found["rows"][inside])
-        np.testing.assert_allclose(found["logits"][inside][order], expected, rtol=0.02, atol=0.05)
+    model = FineTunedClassifier(criterion=criterion)
+    logits = cross_val_predict(model, X, y, cv=5, method="decision_function").reshape(600, -1)
+    expected = fit_temperature(logits, y, np.ones(600))
+    assert model.fit(X, y).temperature_ == pytest.approx(expected, rel=0.15)
 
 
 def test_calibrated_probabilities_have_a_smaller_log_loss():
@@ -109,9 +78,3 @@ def test_temperature_of_logits_worse_than_chance_stays_moderate():
     logits = np.random.default_rng(0).normal(size=(50, 1))
     target = (logits[:, 0] < 0).astype(int)
     assert fit_temperature(logits, target, np.ones(50)) <= 10 * np.abs(logits).mean() * (1 + 1e-9)
-
-
-def test_folds_larger_than_a_batch_of_prediction_are_calibrated():
-    X = np.random.default_rng(0).normal(size=(21_000, 2))
-    y = (X[:, 0] + 0.5 * X[:, 1] > 0).astype(int)
-    assert np.isfinite(FineTunedClassifier().fit(X, y).temperature_)
