@@ -41,7 +41,7 @@ class PretrainedVectors:
     words : sequence of str, length n_words
         Distinct.
     matrix : array-like of shape (n_words, dim)
-        float32 and float16 are not copied; other numbers become float32.
+        Matrices of float32 and float16 are not copied; other numbers become float32.
     name : str, default=None
         Name for display.
 

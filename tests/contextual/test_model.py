@@ -23,9 +23,9 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     VectorFormatError,
     cache_info,
-    clear_cache,
     load_pretrained,
 )
+from sklearn_transfer._utils.memo import clear_memos
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_on_disk_they_are_there_for_the_next_process(
         model = ContextualModel(tiny_model, cache=cache)
         features = model.encode(TEXTS)
         assert model.cache_info().folder.is_relative_to(root)
-        clear_cache()
+        clear_memos()
         model._held = None  # as a new process has it
         again = ContextualModel(tiny_model, cache=cache)
         np.testing.assert_array_equal(again.encode(TEXTS), features)
@@ -263,7 +263,7 @@ def test_a_device_that_is_not_there(tiny_model: Path):
 def test_the_library_is_asked_for_when_it_is_needed(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    clear_cache()
+    clear_memos()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     model = ContextualModel(tiny_model, precision="bfloat16", trust_remote_code=True)
     with pytest.raises(MissingDependencyError, match=r"sklearn-transfer\[contextual\]"):
