@@ -122,19 +122,7 @@ class PretrainedVectors:
     def from_table(
         cls, table: Table, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
-        """Wrap the parts of a table, without checks.
-
-        Parameters
-        ----------
-        table : Table
-        name : str, default=None
-        origin : Origin, default=None
-            The file that the table was read from.
-
-        Returns
-        -------
-        PretrainedVectors
-        """
+        """Wrap the parts of a table, which come from a file if there is an `origin`."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, origin))
         return vectors
@@ -206,17 +194,7 @@ class PretrainedVectors:
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
-        """Wrap gensim vectors; their matrix is not copied.
-
-        Parameters
-        ----------
-        model : gensim KeyedVectors, Word2Vec or FastText
-        name : str, default=None
-
-        Returns
-        -------
-        PretrainedVectors
-        """
+        """Wrap a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``; its matrix is not copied."""
         return cls.from_table(from_keyed_vectors(model), name or type(model).__name__)
 
     def to_gensim(self) -> Any:

@@ -23,6 +23,7 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     VectorFormatError,
     cache_info,
+    clear_cache,
     load_pretrained,
 )
 from sklearn_transfer._utils.memo import clear_memos
