@@ -194,7 +194,7 @@ class PretrainedVectors:
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
-        """Wrap a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText`` without copying its matrix."""
+        """Wrap a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, without copying rows."""
         return cls.from_table(from_keyed_vectors(model), name or type(model).__name__)
 
     def to_gensim(self) -> Any:
