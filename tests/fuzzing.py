@@ -267,7 +267,12 @@ def supervise(
     n_mutants: int, names: Sequence[str] = (), seconds: float = 300.0, seed: int = 0
 ) -> Iterator[Tally]:
     """Fuzz formats in a process of their own; one that ends is an outcome, and another goes on."""
-    environment = {**os.environ, "SKLEARN_TRANSFER_CACHE": "", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),  # the package of this checkout
+        "SKLEARN_TRANSFER_CACHE": "",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     todo = [(name, 0) for name in names or FORMATS]
     lost: dict[str, Tally] = {}
     while todo:
@@ -288,7 +293,10 @@ def supervise(
                     del todo[0]
             if todo:
                 name, first = todo[0]
-                i = int(progress.read() or first)
+                position = progress.read()
+                if not position:
+                    raise RuntimeError("The process ended before the first mutant.")
+                i = int(position)
                 tally = lost.setdefault(name, Tally(name))
                 tally.mutants += i + 1 - first
                 tally.outside.append(f"{name}, mutant {i}: the process ended: {child.returncode}")

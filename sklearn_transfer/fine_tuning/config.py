@@ -12,6 +12,7 @@ from ..models.readers import check_reader
 from ..training.checkpoints import stored_seed
 from ..training.losses import make_criterion
 from ..training.policies import POLICIES, Adaptation, Contrastive
+from ..training.solvers import Loss
 from .parameters import CONVEX, Parameters
 from .protocol import Configuration, Kind
 from .targets import Task

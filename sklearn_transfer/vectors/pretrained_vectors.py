@@ -41,7 +41,7 @@ class PretrainedVectors:
     words : sequence of str, length n_words
         Distinct.
     matrix : array-like of shape (n_words, dim)
-        float32 and float16 are not copied; other numbers become float32.
+        Matrices of float32 and float16 are not copied; other numbers become float32.
     name : str, default=None
         Name for display.
 
@@ -122,19 +122,7 @@ class PretrainedVectors:
     def from_table(
         cls, table: Table, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
-        """Wrap the parts of a table, without checks.
-
-        Parameters
-        ----------
-        table : Table
-        name : str, default=None
-        origin : Origin, default=None
-            The file that the table was read from.
-
-        Returns
-        -------
-        PretrainedVectors
-        """
+        """Wrap the parts of a table, which come from a file if there is an `origin`."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, origin))
         return vectors
@@ -206,17 +194,7 @@ class PretrainedVectors:
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
-        """Wrap gensim vectors; their matrix is not copied.
-
-        Parameters
-        ----------
-        model : gensim KeyedVectors, Word2Vec or FastText
-        name : str, default=None
-
-        Returns
-        -------
-        PretrainedVectors
-        """
+        """Wrap a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, without copying rows."""
         return cls.from_table(from_keyed_vectors(model), name or type(model).__name__)
 
     def to_gensim(self) -> Any:

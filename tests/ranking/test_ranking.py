@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn_transfer._utils.validation
 import torch
 from gensim.models import KeyedVectors
 from scipy.sparse import csr_array
@@ -18,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+import sklearn_transfer._utils.optional
 from sklearn_transfer import (
     ContinuedVectors,
     MissingDependencyError,
@@ -317,7 +317,7 @@ def test_a_frame_without_pandas_names_the_extra(two, numbers, monkeypatch):
         raise ImportError(module)
 
     found = rank_pretrained(two, None, numbers[1])
-    monkeypatch.setattr(sklearn_transfer._utils.validation.importlib, "import_module", missing)
+    monkeypatch.setattr(sklearn_transfer._utils.optional.importlib, "import_module", missing)
     with pytest.raises(
         MissingDependencyError, match=r"Ranking\.to_frame needs the package 'pandas'"
     ):

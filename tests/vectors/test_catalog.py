@@ -92,7 +92,7 @@ def test_a_path_where_nothing_is_names_the_folder_looked_from(
 
 
 def test_a_path_is_never_asked_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_download", lambda name: pytest.fail("asked the network"))
+    monkeypatch.setattr(downloader, "load", lambda *_, **__: pytest.fail("asked the network"))
     with pytest.raises(FileNotFoundError, match="expected a file or a folder"):
         locate("no-such-vectors.txt")
 

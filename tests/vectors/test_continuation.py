@@ -213,5 +213,7 @@ def test_texts_without_a_known_word_are_refused(vectors) -> None:
 
 def test_values_that_would_overflow_are_refused() -> None:
     vectors = PretrainedVectors(["cat"], [[1e20, 0.0]])
-    with pytest.raises(ValueError, match=r"values up to 1e\+20; .* Scale the vectors down"):
+    with pytest.raises(
+        ValueError, match=r"values up to 1e\+20, expected .* Scale the vectors down"
+    ):
         continue_training(vectors, [["cat", "cat"]], HOW)

@@ -1,8 +1,13 @@
-"""fastText ``.bin``: words and the rows of their n-grams, read without gensim.
+r"""fastText ``.bin``: words and the rows of their n-grams, read without gensim.
 
 The layout is that of ``FastText::saveModel`` in fastText 0.9.2, file format 12: magic number and
 version, the arguments, the dictionary, the input matrix, the output matrix. Until 2017 files began
 with the arguments, and had neither pruned dictionaries nor quantised matrices.
+
+The vector of a word is the mean of its own row and its n-gram rows, as in gensim. The n-gram rows,
+which are most of the file, can be mapped. Words that are not UTF-8 occur in the models that
+Facebook published, because fastText cuts long words between bytes; as in gensim, the bytes in
+question are written as ``\xhh``.
 """
 
 from __future__ import annotations
@@ -59,14 +64,7 @@ def is_first_version(sample: bytes) -> bool:
 
 
 def read(path: Path, options: Reading) -> Table:
-    r"""Read the words and n-grams of a fastText model, supervised or not.
-
-    The vector of a word is the mean of its own row and its n-gram rows, as in gensim. If `options`
-    allow it, the n-gram rows, which are most of the file, are mapped.
-
-    Words that are not UTF-8 occur in the models that Facebook published, because fastText cuts long
-    words between bytes. As in gensim, the bytes in question are written as ``\xhh``.
-    """
+    """Read the words and n-grams of a fastText model, supervised or not."""
     check_not_compressed(path, "fastText model, which is mapped")
     # Words and rows come from one opened file, because the path may be replaced meanwhile.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

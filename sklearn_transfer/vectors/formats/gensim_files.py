@@ -1,4 +1,7 @@
-"""Files and objects of gensim; its import takes a second and happens on use."""
+"""Files and objects of gensim; its import takes a second and happens on use.
+
+Large arrays lie next to a file, in files whose names begin with its name. They can be mapped.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,7 @@ from ..table.table import Reading, Table, as_float_matrix
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Open a ``.kv`` or ``.model`` file of any version that gensim opens.
-
-    Large arrays lie next to it, in files whose names begin with its name. They are mapped if
-    `options` allow it.
-    """
+    """Open a ``.kv`` or ``.model`` file of any version that gensim opens."""
     if not options.allow_pickle:
         raise VectorFormatError(
             f"{path} is a gensim file, which is a pickle: opening it runs any code that its "

@@ -1,4 +1,8 @@
-"""Vectors in a Parquet file: a column of words, and one column of lists or many of numbers."""
+"""Vectors in a Parquet file: a column of words, and one column of lists or many of numbers.
+
+The lists have one length; columns of numbers are the dimensions in order. Float16 stays float16,
+all other numbers become float32.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +31,7 @@ _INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Read a table, one batch of rows at a time.
-
-    The file has one column of strings, and either one column of lists of numbers, all of one
-    length, or only columns of numbers, the dimensions in order. Float16 stays float16, all other
-    numbers become float32.
-    """
+    """Read a table, one batch of rows at a time."""
     check_not_compressed(path, "Parquet file, which is read from its end")
     arrow = _import(path.name)
     # Lists and strings in the metadata cannot be longer than the file.

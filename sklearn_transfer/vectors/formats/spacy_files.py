@@ -1,7 +1,9 @@
 """Vector tables of spaCy: hashed words that share rows, read without spaCy.
 
 A vocab folder holds ``vectors`` (a NumPy matrix), ``key2row`` (a MessagePack map from the 64-bit
-keys of words to rows) and ``strings.json`` (all strings of a pipeline, words and others).
+keys of words to rows) and ``strings.json`` (all strings of a pipeline, words and others). The words
+of the table are the strings whose key is in the map, in the order of the map, which is the order of
+frequency if the table was pruned.
 """
 
 from __future__ import annotations
@@ -75,11 +77,7 @@ def _is_vocab(folder: Path) -> bool:
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Read a table of spaCy 2 or 3; words may share rows.
-
-    The words are the strings whose key is in the map, in the order of the map, which is the order
-    of frequency if the table was pruned. A warning says how many keys have no string.
-    """
+    """Read a table of spaCy 2 or 3; words may share rows."""
     folder = list_files(path)[0].parent
     _check_mode(folder / _SETTINGS)
     keys, rows = _read_map(folder / _MAP)

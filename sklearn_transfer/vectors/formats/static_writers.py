@@ -1,4 +1,11 @@
-"""Folders that model2vec's ``StaticModel`` and sentence-transformers open."""
+"""Folders that model2vec's ``StaticModel`` and sentence-transformers open.
+
+- model2vec: shared rows become the tensor ``mapping``, factors the tensor ``weights``. The library
+  leaves out text that the tokenizer does not know, even if the table has a vector for it. A token
+  that the tokenizer has and the table lacks, as in a subset, counts as a vector of zeros.
+- sentence-transformers includes all tokens in the mean: a token without a vector, or that the table
+  skips, counts as zeros. Features of texts with such tokens differ in length, not in direction.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +38,7 @@ _STATIC_EMBEDDING = "sentence_transformers.models.StaticEmbedding"
 
 
 def write_model2vec(table: Table, path: Path) -> None:
-    """Write a folder for ``model2vec.StaticModel.from_pretrained``.
-
-    Shared rows become the tensor ``mapping``, factors the tensor ``weights``. model2vec leaves out
-    text that the tokenizer does not know, even if the table has a vector for it. A token that the
-    tokenizer has and the table lacks, as in a subset, counts as a vector of zeros.
-    """
+    """Write a folder for ``model2vec.StaticModel.from_pretrained``."""
     tokenizer, position = _tokens(table)
     arrays = _arrays(table, position)
     config: dict[str, Any] = {
@@ -51,12 +53,7 @@ def write_model2vec(table: Table, path: Path) -> None:
 
 
 def write_sentence_transformers(table: Table, path: Path) -> None:
-    """Write a folder for ``sentence_transformers.SentenceTransformer``: one float32 row per token.
-
-    sentence-transformers includes all tokens in the mean: a token without a vector, or that the
-    table skips, counts as zeros. Features of texts with such tokens differ in length, but not in
-    direction.
-    """
+    """Write a folder for ``sentence_transformers.SentenceTransformer``: a float32 row per token."""
     tokenizer, position = _tokens(table)
     skipped = [id_ for id_, token in tokenizer.names.items() if token in tokenizer.skipped]
     position[skipped] = -1

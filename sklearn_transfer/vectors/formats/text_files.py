@@ -64,7 +64,8 @@ def read_header(path: Path, file: Reader, size: int, *, bytes_per_value: int) ->
 
     Returns
     -------
-    n_words, dim : int
+    n_words : int
+    dim : int
 
     Raises
     ------
@@ -84,10 +85,7 @@ def read_header(path: Path, file: Reader, size: int, *, bytes_per_value: int) ->
 
 
 def read_glove(path: Path, options: Reading) -> Table:
-    """Read GloVe text: a word, which may contain spaces, and its values on each line.
-
-    The dimension is the most frequent number of values in the first 100 lines.
-    """
+    """Read GloVe text: a word, which may contain spaces, and its values on each line."""
     with open_decompressed(path) as file:
         dim = _find_dim(path, file)
         size = content_size(path)
@@ -116,6 +114,7 @@ def count_values(line: bytes) -> int:
 
 
 def _find_dim(path: Path, file: Reader) -> int:
+    """Return the most frequent number of values in the first 100 lines."""
     lines = [file.readline(_LONGEST_LINE) for _ in range(_N_SAMPLE)]
     counts = Counter(n for n in map(count_values, lines) if n >= MIN_GLOVE_DIM)
     if not counts:

@@ -45,6 +45,10 @@ class Tensor:
     def to_numpy(self) -> NDArray[Any]:
         """Return the array, on the same memory; bfloat16 is converted to float32.
 
+        Returns
+        -------
+        ndarray
+
         Raises
         ------
         VectorFormatError
