@@ -23,9 +23,9 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     VectorFormatError,
     cache_info,
-    clear_cache,
     load_pretrained,
 )
+from sklearn_transfer._utils.memo import clear_memos
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_on_disk_they_are_there_for_the_next_process(
         model = ContextualModel(tiny_model, cache=cache)
         features = model.encode(TEXTS)
         assert model.cache_info().folder.is_relative_to(root)
-        clear_cache()
+        clear_memos()
         content = pickle.dumps(model)
         del model
         again = pickle.loads(content)
@@ -140,7 +140,7 @@ def test_on_disk_they_are_there_for_the_next_process(
         assert again.cache_info().n_encoded == 0
     assert cache_info().n_encoders == 1
     assert cache_info().n_bytes > 0
-    clear_cache()
+    clear_memos()
     assert cache_info().n_encoders == 0
 
 
@@ -153,7 +153,7 @@ def test_features_on_disk_are_kept_by_all_that_changes_them(tiny_model: Path, tm
     assert 0 < np.abs(half.encode(TEXTS) - expected).max() < 0.1
     # A call of the tokenizer changes its truncation, but not the model.
     library.tokenizer(["the cat"], truncation=True, max_length=3)
-    clear_cache()
+    clear_memos()
     same = ContextualModel(library, cache=tmp_path)
     np.testing.assert_array_equal(same.encode(TEXTS), expected)
     assert same.cache_info().n_encoded == 0
@@ -279,7 +279,7 @@ def test_a_device_that_is_not_there(tiny_model: Path):
 def test_the_library_is_asked_for_when_it_is_needed(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    clear_cache()
+    clear_memos()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     model = ContextualModel(tiny_model, precision="bfloat16", trust_remote_code=True)
     with pytest.raises(MissingDependencyError, match=r"sklearn-transfer\[contextual\]"):

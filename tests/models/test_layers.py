@@ -89,7 +89,7 @@ def test_a_reader_of_texts_moves_with_the_head() -> None:
 
 @pytest.mark.parametrize(
     "made",
-    [LinearBag(3, 2, torch.zeros(1)), Network(None, nn.Sequential(nn.Linear(3, 2)))],
+    [LinearBag(3, 2, 1), Network(None, nn.Sequential(nn.Linear(3, 2)))],
     ids=["linear", "features"],
 )
 def test_what_reads_features_is_a_head(made: nn.Module) -> None:

@@ -1,97 +1,68 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
-from sklearn_transfer.models.columns import SparseColumns
-from torch import Tensor, nn
 
-from sklearn_transfer.models.linear import LinearBag, make_linear_bag
+from sklearn_transfer.models.linear import LinearBag
 from sklearn_transfer.text.design import Design
-from sklearn_transfer.training.losses import CrossEntropy, SquaredHinge
+from sklearn_transfer.training.batches import as_tensors
 
 
-def design(dtype: type[np.floating] = np.float32) -> Design:
+def design(n_sparse: int = 5, dtype: type[np.floating] = np.float32) -> Design:
     rng = np.random.default_rng(0)
-    sparse = csr_array(rng.integers(0, 2, (6, 5)).astype(dtype))
+    sparse = csr_array(rng.integers(0, 2, (6, n_sparse)).astype(dtype))
     return Design(sparse, rng.standard_normal((6, 2)).astype(dtype))
 
 
-def linear() -> tuple[LinearBag, Tensor, SparseColumns, Tensor]:
-    """A model with weights, its dense and sparse columns, and the latter as a tensor."""
-    module = LinearBag(5, 2, torch.tensor([0.5, -1, 2]))
-    with torch.no_grad():
-        for parameter in (module.offsets, module.head):
-            parameter.copy_(
-                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
-            )
-    inputs = design()
-    columns = SparseColumns(inputs.sparse, torch.device("cpu"))
-    return (
-        module,
-        torch.from_numpy(inputs.dense),
-        columns,
-        torch.from_numpy(inputs.sparse.toarray()),
+def solved(n_sparse: int = 5, dtype: torch.dtype = torch.float32) -> LinearBag:
+    """A model with weights."""
+    rng = np.random.default_rng(1)
+    module = LinearBag(n_sparse, 2, 3, dtype)
+    module.set_solution(rng.standard_normal((n_sparse + 2, 3)), rng.standard_normal(3))
+    return module
+
+
+@pytest.mark.parametrize("n_sparse", [5, 0])
+def test_a_linear_bag_is_linear(n_sparse: int) -> None:
+    module, inputs = solved(n_sparse), design(n_sparse)
+    tensors = as_tensors(inputs, torch.device("cpu"))
+    columns = torch.from_numpy(np.concatenate([inputs.sparse.toarray(), inputs.dense], axis=1))
+    weights = torch.cat([module.token_weights, module.head])
+    torch.testing.assert_close(module(**tensors), columns @ weights + module.intercept)
+
+
+def test_a_linear_bag_starts_at_zero() -> None:
+    module = LinearBag(5, 2, 3)
+    assert not any(parameter.any() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("n_sparse", [5, 0])
+def test_predictions_by_numpy_are_those_of_torch(n_sparse: int) -> None:
+    module, inputs = solved(n_sparse), design(n_sparse)
+    tensors = as_tensors(inputs, torch.device("cpu"))
+    np.testing.assert_allclose(
+        module.predict(inputs), module(**tensors).detach().numpy(), rtol=1e-5, atol=1e-6
     )
 
 
-def test_a_linear_bag_is_linear() -> None:
-    module, dense, sparse, tensor = linear()
-    expected = tensor @ module.offsets + dense @ module.head + module.intercept
-    torch.testing.assert_close(module(dense, sparse), expected)
-
-
-def test_a_linear_bag_starts_at_its_intercept() -> None:
-    _, dense, sparse, _ = linear()
-    start = torch.tensor([0.5, -1, 2])
-    torch.testing.assert_close(LinearBag(5, 2, start)(dense, sparse), start.expand(6, 3))
-
-
-def test_a_linear_bag_without_sparse_columns_is_the_head() -> None:
-    dense = linear()[1]
-    module = LinearBag(0, 2, torch.zeros(3))
-    torch.testing.assert_close(module(dense), torch.zeros(6, 3))
+def test_a_linear_bag_without_sparse_columns_has_its_dense_features() -> None:
+    dense = torch.from_numpy(design().dense)
+    module = LinearBag(0, 2, 3)
     assert module.features(dense) is dense
+    assert module.n_features == 2
 
 
 def test_the_logits_of_a_linear_bag_are_a_sum_over_its_features() -> None:
-    module, dense, sparse, _ = linear()
-    features = module.features(dense, sparse)
+    module = solved()
+    tensors = as_tensors(design(), torch.device("cpu"))
+    features = module.features(**tensors)
     assert features.shape[1] == module.n_features
     logits = features[:, :2] @ module.head + features[:, 2:] + module.intercept
-    torch.testing.assert_close(module(dense, sparse), logits)
+    torch.testing.assert_close(module(**tensors), logits)
 
 
-@pytest.mark.parametrize("criterion", [SquaredHinge(), CrossEntropy()])
-def test_a_linear_bag_starts_where_its_criterion_says(criterion: Any) -> None:
-    target, weight = torch.tensor([0, 1, 2, 2, 2, 1]), torch.ones(6)
-    module = make_linear_bag(design(), target, weight, 3, criterion)
-    expected = criterion.start(torch.tensor([1, 2, 3]) / 6)[None]
-    torch.testing.assert_close(module.intercept.detach(), expected)
-
-
-@pytest.mark.parametrize("criterion", [SquaredHinge(), CrossEntropy()])
-def test_each_column_of_an_indicator_starts_as_a_task_of_its_own(criterion: Any) -> None:
-    target = torch.tensor([[1.0, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 0]])
-    module = make_linear_bag(design(), target, torch.ones(6), 2, criterion)
-    for column in range(2):
-        alone = make_linear_bag(design(), target[:, column], torch.ones(6), 1, criterion)
-        torch.testing.assert_close(module.intercept[:, column], alone.intercept[:, 0])
-
-
-def test_a_linear_bag_starts_at_zero_where_its_criterion_says_nothing() -> None:
-    module = make_linear_bag(
-        design(), torch.tensor([0, 1, 2, 2, 2, 1]), torch.ones(6), 3, nn.CrossEntropyLoss()
-    )
-    assert not module.intercept.any()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_linear_bag_has_the_dtype_of_its_design(dtype: type[np.floating]) -> None:
-    module = make_linear_bag(
-        design(dtype), torch.tensor([0, 1, 0, 0, 1, 1]), torch.ones(6).double(), 1, SquaredHinge()
-    )
-    assert {str(p.dtype) for p in module.parameters()} == {f"torch.{np.dtype(dtype)}"}
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_linear_bag_keeps_its_dtype(dtype: torch.dtype) -> None:
+    assert {parameter.dtype for parameter in solved(dtype=dtype).parameters()} == {dtype}

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
-from sklearn_transfer.models.columns import SparseColumns
 from toys import N, bags, design
 
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
-from sklearn_transfer.training.batches import Batches, Samples, find_device
+from sklearn_transfer.training.batches import Batches, Samples
 
 CPU = torch.device("cpu")
 
@@ -26,22 +25,6 @@ def cut(inputs: Any, batch_size: int, **settings: Any) -> Batches:
 
 def targets(batches: Batches) -> list[list[int]]:
     return [target.tolist() for _, target in batches]
-
-
-# ---- devices ----
-
-
-def test_automatic_device_is_one_that_is_there() -> None:
-    assert torch.empty(0, device=find_device("auto")).numel() == 0
-
-
-def test_a_device_is_found_by_name() -> None:
-    assert find_device("cpu") == CPU
-
-
-def test_an_unknown_device_is_named() -> None:
-    with pytest.raises(ValueError, match=r"device='abacus' cannot be used: .* Use 'auto', 'cpu'"):
-        find_device("abacus")
 
 
 # ---- samples ----
@@ -96,27 +79,23 @@ def test_shuffling_touches_no_global_generator() -> None:
     assert torch.equal(torch.get_rng_state(), torch_before)
 
 
-@pytest.mark.parametrize("linear", [False, True])
-def test_a_batch_of_a_design_has_the_features_of_its_samples(linear: bool) -> None:
+def test_a_batch_of_a_design_has_the_blocks_of_its_samples() -> None:
     inputs = design()
-    whole = np.concatenate([inputs.sparse.toarray(), inputs.dense], axis=1)
-    generator = np.random.default_rng(0)
-    for batch, target in cut(inputs, 5, generator=generator, linear=linear):
-        found = batch.tensors["dense"]
-        if linear:
-            found = torch.cat([batch.tensors["sparse"] @ torch.eye(6), found], dim=1)
-        np.testing.assert_array_equal(found, whole[target])
-
-
-def test_sparse_columns_stay_sparse_for_a_linear_bag() -> None:
-    ((batch, _),) = cut(design(), 100, linear=True)
-    assert isinstance(batch.tensors["sparse"], SparseColumns)
+    for batch, target in cut(inputs, 5, generator=np.random.default_rng(0)):
+        np.testing.assert_array_equal(batch.tensors["dense"], inputs.dense[target])
+        sparse = batch.tensors["sparse"].to_dense()
+        np.testing.assert_array_equal(sparse, inputs.sparse.toarray()[target])
 
 
 def test_a_design_without_sparse_columns_gives_none() -> None:
     inputs = Design(csr_array((4, 0), dtype=np.float32), np.ones((4, 2), dtype=np.float32))
-    ((batch, _),) = cut(inputs, 100, linear=True)
+    ((batch, _),) = cut(inputs, 100)
     assert set(batch.tensors) == {"dense"}
+
+
+def test_a_batch_with_sparse_columns_cannot_be_divided() -> None:
+    ((batch, _),) = cut(design(), 100)
+    assert not batch.divisible
 
 
 def read(tensors: dict[str, Any], table: np.ndarray) -> np.ndarray:
@@ -146,7 +125,7 @@ def test_a_batch_of_arrays_has_the_values_of_its_samples() -> None:
     values = np.random.default_rng(0).random((N, 3, 2))
     for batch, target in cut(Arrays(values), 5, generator=np.random.default_rng(0)):
         np.testing.assert_array_equal(batch.tensors["x"], values[target])
-        assert batch.weight.dtype == torch.float64
+        assert batch.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("batch_size", [5, 100])
@@ -184,17 +163,6 @@ def test_weights_go_with_their_samples(batch_size: int) -> None:
     inputs = Samples(design(), np.arange(N), np.linspace(1, 2, N))
     for batch, target in cut(inputs, batch_size, generator=np.random.default_rng(0)):
         np.testing.assert_allclose(batch.weight, inputs.weight[target], rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_weights_have_the_dtype_of_the_features(dtype: type[np.floating]) -> None:
-    ((batch, _),) = cut(design(dtype=dtype), 100, linear=True)
-    assert batch.weight.dtype == batch.tensors["dense"].dtype
-
-
-def test_a_network_is_fed_float32() -> None:
-    ((batch, _),) = cut(design(dtype=np.float64), 100)
-    assert batch.tensors["dense"].dtype == torch.float32
 
 
 def test_token_dropout_leaves_the_share_of_tokens_out() -> None:

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from sklearn_transfer.models.network import ArrayEncoder
-from sklearn_transfer.training.batches import Arrays
+from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.training.contrastive import _encode_all, contrastive_loss, draw_batch, tune
 from sklearn_transfer.training.policies import Contrastive
 

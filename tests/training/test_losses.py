@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_transfer.training.losses import (
-    CRITERIA,
+    CLASSIFICATION,
+    AbsoluteError,
     CrossEntropy,
     FocalLoss,
+    HuberLoss,
+    SquaredError,
     SquaredHinge,
-    class_shares,
     make_criterion,
     per_sample,
 )
@@ -49,20 +51,6 @@ def test_squared_hinge_is_the_sum_of_the_formula(k: int, target: Tensor) -> None
     np.testing.assert_allclose(SquaredHinge()(z, target), expected)
 
 
-def test_columns_of_squared_hinge_add_up_to_it() -> None:
-    z = logits(3)
-    columns = SquaredHinge().columns(z, CODES)
-    assert columns.shape == (6, 3)
-    torch.testing.assert_close(columns.sum(1), SquaredHinge()(z, CODES))
-
-
-def test_squared_hinge_starts_at_the_best_intercept() -> None:
-    share = class_shares(CODES, 3, torch.ones(6, dtype=torch.float64))
-    intercept = SquaredHinge.start(share).requires_grad_()
-    SquaredHinge()(intercept.expand(6, 3), CODES).sum().backward()
-    np.testing.assert_allclose(intercept.grad, 0, atol=1e-12)
-
-
 # ---- cross-entropy ----
 
 
@@ -95,21 +83,6 @@ def test_cross_entropy_of_extreme_logits_is_finite(sign: int) -> None:
     assert torch.isfinite(CrossEntropy(0.1)(z, BINARY)).all()
 
 
-def test_cross_entropy_starts_at_the_best_intercept() -> None:
-    share = class_shares(CODES[:5], 3, torch.ones(5, dtype=torch.float64))
-    torch.testing.assert_close(torch.softmax(CrossEntropy.start(share), 0), share)
-
-
-def test_logistic_loss_starts_at_the_log_odds() -> None:
-    share = torch.tensor([0.2], dtype=torch.float64)
-    torch.testing.assert_close(torch.sigmoid(CrossEntropy.start(share)), share)
-
-
-@pytest.mark.parametrize("share", [[0.0], [1.0], [0.0, 1.0]])
-def test_the_start_of_a_class_without_samples_is_finite(share: list[float]) -> None:
-    assert torch.isfinite(CrossEntropy.start(torch.tensor(share))).all()
-
-
 # ---- focal loss ----
 
 
@@ -137,24 +110,33 @@ def test_gradient_of_focal_loss_is_finite(k: int, size: float) -> None:
     assert torch.isfinite(z.grad).all()
 
 
-# ---- shares ----
+# ---- regression ----
 
 
+@pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize(
-    ("k", "target", "positive"),
-    [(3, CODES, [2 + 6, 3 + 4, 1 + 5]), (1, BINARY, [1 + 3 + 4]), (3, INDICATOR, [9, 7, 10])],
+    ("criterion", "formula"),
+    [
+        (SquaredError(), lambda e: e**2),
+        (AbsoluteError(), abs),
+        (HuberLoss(), lambda e: e**2 / 2 if abs(e) <= 1 else abs(e) - 0.5),
+    ],
 )
-def test_shares_are_of_the_weight_of_positive_samples(
-    k: int, target: Tensor, positive: list[int]
-) -> None:
-    weight = torch.arange(1, 7, dtype=torch.float64)
-    np.testing.assert_allclose(class_shares(target, k, weight), np.array(positive) / 21)
+def test_losses_of_values_are_sums_of_their_formula(criterion, formula, k: int) -> None:
+    z, target = logits(k), 3 * logits(k).flip(0)
+    expected = [sum(formula(float(e)) for e in row) for row in z - target]
+    np.testing.assert_allclose(criterion(z, target), expected)
+
+
+def test_targets_are_cast_to_the_precision_of_the_logits() -> None:
+    z = logits(1).float()
+    assert SquaredError()(z, logits(1)).dtype == torch.float32
 
 
 # ---- by name or class ----
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 def test_a_criterion_by_name_gives_a_loss_a_sample(name: str) -> None:
     assert make_criterion(name, 0.0)(logits(3), CODES).shape == (6,)
 
@@ -188,19 +170,16 @@ def test_label_smoothing_that_a_criterion_lacks_is_refused(criterion: str | type
         make_criterion(criterion, 0.1)
 
 
-def test_losses_of_any_shape_are_summed_by_sample() -> None:
-    loss = torch.arange(12.0).reshape(2, 3, 2)
-    assert per_sample(loss, 2).tolist() == [15, 51]
+def test_losses_of_outputs_are_summed() -> None:
+    loss = torch.arange(6.0).reshape(2, 3)
+    assert per_sample(loss, torch.zeros(2, 3)).tolist() == [3, 12]
 
 
-def test_a_loss_a_sample_stays() -> None:
-    assert per_sample(torch.tensor([1.0, 2.0]), 2).tolist() == [1, 2]
+def test_a_loss_per_sample_stays() -> None:
+    assert per_sample(torch.tensor([1.0, 2.0]), torch.zeros(2, 3)).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (4, 3)])
-def test_a_reduced_loss_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"must give a loss for each of the 3 samples \(reduction='none'\), got shape \(",
-    ):
-        per_sample(torch.zeros(shape), 3)
+@pytest.mark.parametrize("shape", [(), (1,), (4, 2), (3, 3), (3, 2, 1)])
+def test_a_loss_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must give a loss for each of the 3 samples, of shape"):
+        per_sample(torch.zeros(shape), torch.zeros(3, 2))

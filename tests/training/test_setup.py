@@ -5,22 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn_transfer.training.newton import NewtonNet
 from skorch.callbacks import Callback
 from toys import net_of, samples
 
 from sklearn_transfer.training.losses import CrossEntropy
-from sklearn_transfer.training.net import TransferNet
-
-
-@pytest.mark.parametrize(("optimizer", "kind"), [("adam", TransferNet), ("newton", NewtonNet)])
-def test_the_solver_has_a_net_of_its_own(optimizer: str, kind: type) -> None:
-    assert type(net_of(samples(), optimizer=optimizer)) is kind
-
-
-def test_the_solver_takes_all_samples_and_whole_steps() -> None:
-    net = net_of(samples(), optimizer="newton", lr=0.01)
-    assert (net.batch_size, net.lr) == (-1, 1.0)
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
