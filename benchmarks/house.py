@@ -1,5 +1,7 @@
 """Size and structure of checkouts, side by side: ``python -m benchmarks.house [CHECKOUT ...]``.
 
+With ``--tree``, the files of the package and the first lines of their docstrings instead.
+
 Lines are counted as `wc -l` does. Functions and classes are counted without docstrings, and
 functions without constructors. An import cycle is a group of modules that import each other,
 inside functions too; imports for type checking alone are a row of their own.
@@ -52,7 +54,7 @@ def find_largest(trees: dict[Path, ast.Module], kind: type | tuple[type, ...]) -
 def count_files(trees: dict[Path, ast.Module], root: Path) -> str:
     """The fullest folder; its ``__init__.py`` is not counted."""
     folders = [path.parent for path in trees if path.name != "__init__.py"]
-    fullest = max(set(folders), key=folders.count)
+    fullest = max(folders, key=folders.count)
     return f"{folders.count(fullest)} (`{fullest.relative_to(root)}/`)"
 
 
@@ -147,10 +149,23 @@ def describe(checkout: Path) -> dict[str, object]:
     }
 
 
+def draw_tree(checkout: Path) -> str:
+    files = {path.relative_to(checkout): tree for path, tree in parse(checkout).items()}
+    return "\n".join(
+        f"{path!s:60} {(ast.get_docstring(tree) or '').partition(chr(10))[0]}"
+        for path, tree in files.items()
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.house", description=__doc__)
     parser.add_argument("checkouts", nargs="*", type=Path, default=[Path.cwd()])
-    checkouts = [path.resolve() for path in parser.parse_args().checkouts]
+    parser.add_argument("--tree", action="store_true", help="the files and their docstrings")
+    options = parser.parse_args()
+    checkouts = [path.resolve() for path in options.checkouts]
+    if options.tree:
+        print(*map(draw_tree, checkouts), sep="\n\n")
+        return
     columns = [describe(checkout) for checkout in checkouts]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     print(markdown_table(["", *(path.name for path in checkouts)], rows))
