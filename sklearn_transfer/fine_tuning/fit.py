@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -93,6 +94,11 @@ class Fitted:
         """Features that the last layer of the head reads, shape (n_samples, d)."""
         return self.net.features(self.representation.transform(X))
 
+    def copy(self) -> Self:
+        """Copy all that a fit changes in place."""
+        net = copy.deepcopy(self.net)
+        return replace(self, representation=self.representation.copy(), net=net)
+
     @property
     def is_convex(self) -> bool:
         """Whether a convex solver found the weights."""
@@ -127,6 +133,8 @@ class Fit:
         -------
         Fitted
         """
+        if self.previous is not None:
+            self.previous = self.previous.copy()
         kind, representation, inputs = self._learn_inputs(train)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ class Representation(ABC):
     def transform(self, X: Any) -> Inputs:
         """Inputs of samples."""
         return self.features.transform(X)
+
+    def copy(self) -> Self:
+        """Copy, so that the original is not changed by :meth:`extend`."""
+        made = copy.copy(self)
+        made.features = copy.copy(self.features)
+        return made
 
     def extend(self, X: Any) -> Tensor | None:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""

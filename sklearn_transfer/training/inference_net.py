@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,23 @@ class InferenceNet(NeuralNet):
         """Drop the samples that the net was fitted on."""
         self.set_params(train_split=None)
 
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+        """Train. Unlike in skorch, an interrupt propagates."""
+        self._interrupt: KeyboardInterrupt | None = None
+        super().partial_fit(X, y, classes, **fit_params)
+        if self._interrupt is not None:
+            raise self._interrupt
+        return self
+
+    @contextmanager
+    def remember_interrupt(self) -> Iterator[None]:
+        """Keep an interrupt of `fit_loop`, which skorch swallows."""
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            raise
+
     def get_dataset(self, X: Any, y: Any = None) -> Samples:
         """Make samples of inputs and targets."""
         return X if isinstance(X, Samples) else Samples(X, y)
@@ -92,7 +110,7 @@ class InferenceNet(NeuralNet):
         """Apply a function to inputs by batch, in evaluation mode."""
         self.move_to(self.device)
         self.module_.eval()
-        inputs, back = by_length(inputs)
+        inputs, back = by_length(self.get_dataset(inputs).X)
         batches = self.get_iterator(self.get_dataset(inputs), training=False)
         outputs = [function(batch).cpu().numpy() for batch, _ in batches]
         result: NDArray[np.float32] = np.concatenate(outputs)[back]
@@ -126,7 +144,7 @@ class InferenceNet(NeuralNet):
         # to (the module) and, unlike cloudpickle, cannot pickle a class of a notebook.
         if self.initialized_:
             self.move_to(torch.device("cpu"))
-        return {**self.__dict__, "_compiled": None}
+        return {**self.__dict__, "_compiled": None, "_interrupt": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = torch.device(device_or_cpu(state["device"]))

@@ -81,14 +81,15 @@ class LinearNet(InferenceNet):
         """Solve the problem on all samples, and record it as an epoch."""
         train, valid = self.get_split_datasets(X, y, **fit_params)
         datasets = {"dataset_train": train, "dataset_valid": valid}
-        self.notify("on_epoch_begin", **datasets)
-        solution = self.solve(train.X, train.y, train.weight)
-        self.module_.set_solution(solution.coefficients, solution.intercept)
-        self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
-        self.history.record("train_loss", self._mean_loss(train))
-        if valid is not None:
-            self.history.record("valid_loss", self._mean_loss(valid))
-        self.notify("on_epoch_end", **datasets)
+        with self.remember_interrupt():
+            self.notify("on_epoch_begin", **datasets)
+            solution = self.solve(train.X, train.y, train.weight)
+            self.module_.set_solution(solution.coefficients, solution.intercept)
+            self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
+            self.history.record("train_loss", self._mean_loss(train))
+            if valid is not None:
+                self.history.record("valid_loss", self._mean_loss(valid))
+            self.notify("on_epoch_end", **datasets)
         return self
 
     def solve(
@@ -113,7 +114,7 @@ class LinearNet(InferenceNet):
     def logits(self, inputs: Any) -> NDArray[np.floating]:
         """Compute logits of a design, shape (n_samples, n_outputs)."""
         if torch.device(self.device).type == "cpu":
-            return self.module_.predict(inputs)
+            return self.module_.predict(self.get_dataset(inputs).X)  # type: ignore[arg-type]
         return super().logits(inputs)
 
     def _mean_loss(self, samples: Samples) -> float:

@@ -67,10 +67,11 @@ class TransferNet(InferenceNet):
             checkpoint.restore(self)
         self._frozen_outputs.clear()
         last = None if epochs is None else len(self.history) + epochs
-        while self.goes_on() if last is None else len(self.history) < last:
-            super().fit_loop(X, y, epochs=1, **fit_params)
-            if checkpoint is not None:
-                checkpoint.write(self)
+        with self.remember_interrupt():
+            while self.goes_on() if last is None else len(self.history) < last:
+                super().fit_loop(X, y, epochs=1, **fit_params)
+                if checkpoint is not None:
+                    checkpoint.write(self)
         return self
 
     def goes_on(self) -> bool:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import os
 import signal
@@ -18,6 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from toys import body, same, state_of
 
+from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
 from sklearn_transfer.training.checkpoints import Checkpoint, stored_seed
 from sklearn_transfer.training.policies import LinearProbing
@@ -228,10 +228,10 @@ def test_what_changes_no_bit_may_change(settings: dict[str, Any], tmp_path: Path
     assert same(state(model(tmp_path, **settings).fit(X, Y)), state(first))
 
 
-@pytest.mark.parametrize("settings", [{"pretrained": None}, {"adaptation": "frozen"}])
-def test_the_newton_solver_has_no_checkpoint(settings: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="checkpoint is for training in mini-batches; the solver"):
-        model(tmp_path, **settings).fit(X, Y)
+def test_the_convex_solver_has_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no effect: checkpoint"):
+        FineTunedClassifier(checkpoint=tmp_path).fit(X.reshape(len(X), -1), Y)
+    assert not list(tmp_path.iterdir())
 
 
 # ---- damaged files ----
@@ -281,7 +281,7 @@ def test_a_file_runs_nothing(tmp_path: Path) -> None:
     model(tmp_path, max_epochs=1).fit(X, Y)
     file = tmp_path / "fit.checkpoint"
     magic = file.read_bytes().partition(b"\n")[0] + b"\n"
-    file.write_bytes(magic + hashlib.sha256(payload).digest() + payload)
+    file.write_bytes(magic + hash_content(payload).encode() + payload)
     with pytest.raises(ValueError, match=r"got other objects; none of them was loaded"):
         model(tmp_path).fit(X, Y)
     assert not (tmp_path / "exploded").exists()
