@@ -269,7 +269,7 @@ class ContextualModel:
             matrix = self.encode(distilled.words)
         table = distilled.make_table(matrix, n_components)
         name = f"distilled from {self._name}"
-        return PretrainedVectors.from_table(table, name=name)  # noqa: SLF001 (the next room)
+        return PretrainedVectors.from_table(table, name=name)
 
     def cache_info(self) -> EmbeddingCacheInfo:
         """Describe the features of texts that are kept, and their use.

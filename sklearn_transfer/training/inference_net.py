@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from .._utils.devices import device_or_cpu
@@ -60,11 +61,13 @@ class InferenceNet(NeuralNet):
 
     @contextmanager
     def remember_interrupt(self) -> Iterator[None]:
-        """Keep an interrupt of `fit_loop`, which skorch swallows."""
+        """Keep an interrupt of `fit_loop`, which skorch swallows, unless it is early stopping."""
         try:
             yield
         except KeyboardInterrupt as interrupt:
-            self._interrupt = interrupt
+            stops = [c for _, c in self.callbacks_ if isinstance(c, EarlyStopping)]
+            if not any(stop.misses_ == stop.patience for stop in stops):
+                self._interrupt = interrupt
             raise
 
     def get_dataset(self, X: Any, y: Any = None) -> Samples:

@@ -258,6 +258,34 @@ def test_a_refit_that_fails_leaves_the_estimator_as_it_was(vectors, reviews, par
     assert_untouched(model, change, (ValueError, RuntimeError), reviews[0], y)
 
 
+class Interrupted(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("params", [{}, MINIBATCH], ids=["convex", "minibatch"])
+def test_an_interrupt_propagates_and_leaves_the_estimator_as_it_was(vectors, reviews, params):
+    model = FineTunedClassifier(vectors, **params).fit(*reviews)
+    before, weights = dict(vars(model)), weights_of(model)
+    model.set_params(callbacks=[Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*reviews)
+    model.set_params(callbacks=None)
+    assert vars(model) == before
+    for a, b in zip(weights_of(model), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_warm_start_that_fails_leaves_the_weights_as_they_were(vectors, reviews):
+    model = FineTunedClassifier(vectors, warm_start=True, **MINIBATCH).fit(*reviews)
+    weights = weights_of(model)
+    model.set_params(callbacks=[Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(["a zork that is new", "film"], ["yes", "no"])
+    for a, b in zip(weights_of(model), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_first_fit_that_fails_leaves_the_estimator_unfitted(vectors, reviews):
     model = FineTunedClassifier(vectors, callbacks=[Stop()], **MINIBATCH)
     with pytest.raises(RuntimeError):

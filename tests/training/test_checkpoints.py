@@ -17,8 +17,8 @@ from skorch.callbacks import Callback
 from torch import nn
 from toys import body, same, state_of
 
-from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
+from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer.training.checkpoints import Checkpoint, stored_seed
 from sklearn_transfer.training.policies import LinearProbing
 from sklearn_transfer.training.seeds import seeded

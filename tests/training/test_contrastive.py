@@ -6,8 +6,8 @@ import torch
 from scipy.sparse import csr_array
 from torch import nn
 
-from sklearn_transfer.models.network import ArrayEncoder
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
+from sklearn_transfer.models.network import ArrayEncoder
 from sklearn_transfer.training.contrastive import _encode_all, contrastive_loss, draw_batch, tune
 from sklearn_transfer.training.policies import Contrastive
 
@@ -94,9 +94,9 @@ def test_what_a_pair_was_is_kept_in_part():
 class Lengths(Arrays):
     """Samples that are sorted by a length, as texts are, before they are encoded."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        super().__init__(values)
-        self.lengths = np.round(np.abs(values[:, 0]) * 100).astype(np.int64)
+    @property
+    def lengths(self):
+        return np.round(np.abs(self.values[:, 0]) * 100).astype(np.int64)
 
     def __getitem__(self, rows):
         return Lengths(self.values[rows])

@@ -23,7 +23,6 @@ from toys import (
 )
 
 from sklearn_transfer.models.network import ArrayEncoder
-from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.training.batches import Samples
 from sklearn_transfer.training.frozen_outputs import FrozenOutputs
 from sklearn_transfer.training.losses import CrossEntropy
