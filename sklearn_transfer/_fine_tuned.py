@@ -77,7 +77,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         """
         parameters = Parameters.of(self)
         kind, draft = find_kind(parameters.pretrained), self._draft()
-        X, y, weight = self._check_training(kind, draft, X, y, sample_weight)
+        X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
         warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
@@ -123,7 +123,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         kind = find_kind(parameters.pretrained) if previous is None else previous.kind
         draft = self._draft()
         X, y, weight = self._check_training(
-            kind, draft, X, y, sample_weight, reset=previous is None
+            kind, draft, (X, y, sample_weight), reset=previous is None
         )
         task = make_task(y)
         config = resolve(
@@ -161,9 +161,10 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         return None if any(config.is_convex for config in configs) else previous
 
     def _check_training(
-        self, kind: Kind, draft: Self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
+        self, kind: Kind, draft: Self, samples: tuple[Any, Any, Any], *, reset: bool = True
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
         """Validate X, targets and weights; rows of weight zero are left out."""
+        X, y, sample_weight = samples
         if self.distill_from is not None:
             check_is_fitted(self.distill_from)
             X = list(X) if isinstance(X, Iterator) else X  # both models read it

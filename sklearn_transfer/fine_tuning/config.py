@@ -18,7 +18,7 @@ from .protocol import Configuration, Kind
 from .targets import Task
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 (the one place that sees all of them)
     parameters: Parameters,
     kind: Kind,
     task: Task | type[Task],

@@ -40,7 +40,7 @@ class Features(Protocol):
         """Inputs of samples."""
 
 
-class Representation(ABC):
+class Representation:
     """Features, and the encoder that reads them.
 
     Parameters
@@ -170,7 +170,7 @@ class Kind(ABC):
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
     def open(self, X: Any, max_tokens: int | None) -> Self:
-        """This kind with its sources as they are used.
+        """Open the sources as they are used.
 
         Parameters
         ----------

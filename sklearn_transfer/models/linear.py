@@ -49,7 +49,7 @@ class LinearBag(nn.Module):
         self.intercept.copy_(torch.from_numpy(intercept)[None])
 
     def features(self, dense: Tensor, sparse: Tensor | None = None) -> Tensor:
-        """Dense columns and, if any, the sum of the token weights for each logit: (n_samples, d)."""
+        """Dense columns, and the sum of the token weights for each logit: (n_samples, d)."""
         if sparse is None:
             return dense
         return torch.cat([dense, sparse @ self.token_weights], dim=1)

@@ -19,16 +19,11 @@ from ..contextual.sequences import batches_by_length
 
 
 class Inputs(Protocol):
-    """Samples as a net reads them.
-
-    Attributes
-    ----------
-    lengths : ndarray of int64, shape (n_samples,), or None
-        Sequence lengths, where batches of similar lengths need less padding.
-    """
+    """Samples as a net reads them."""
 
     @property
-    def lengths(self) -> NDArray[np.int64] | None: ...
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Sequence lengths, where batches of similar lengths need less padding."""
 
     def __len__(self) -> int: ...
 

@@ -26,7 +26,7 @@ _WEIGHT_DECAY = 0.01
 _ENOUGH = 2  # steps in a row below the tolerance
 
 
-def tune(
+def tune(  # noqa: PLR0913 (a stage of training with its data)
     encoder: PretrainedModule,
     inputs: Inputs,
     membership: csr_array,
@@ -119,10 +119,10 @@ def _let_move(
     """The parameters of the highest layers, which alone get gradients; the layers below them."""
     layers = find_layers(network, layer_groups)[:-1]
     n_still = 0 if n_layers is None else max(0, len(layers) - n_layers)
-    network.requires_grad_(False)
+    network.requires_grad_(requires_grad=False)
     parameters = [p for layer in layers[n_still:] for p in layer.parameters(network)]
     for parameter in parameters:
-        parameter.requires_grad_(True)
+        parameter.requires_grad = True
     return parameters, layers[:n_still]
 
 

@@ -76,7 +76,11 @@ class LinearNet(InferenceNet):
         return self
 
     def fit_loop(
-        self, X: Samples, y: Any = None, epochs: int | None = None, **fit_params: Any
+        self,
+        X: Samples,
+        y: Any = None,
+        epochs: int | None = None,  # noqa: ARG002 (as in skorch)
+        **fit_params: Any,
     ) -> LinearNet:
         """Solve the problem on all samples, and record it as an epoch."""
         train, valid = self.get_split_datasets(X, y, **fit_params)

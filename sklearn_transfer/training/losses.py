@@ -91,7 +91,10 @@ class AbsoluteError(nn.Module):
 
 
 class HuberLoss(nn.Module):
-    """Huber's loss, summed over the outputs: ``e**2 / 2`` up to an error of 1, ``|e| - 1/2`` above."""
+    """Huber's loss, summed over the outputs.
+
+    Of an error e it is ``e**2 / 2`` up to 1, and ``|e| - 1/2`` above.
+    """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of every sample, shape (n_samples,)."""

@@ -23,6 +23,7 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     VectorFormatError,
     cache_info,
+    clear_cache,
     load_pretrained,
 )
 from sklearn_transfer._utils.memo import clear_memos
@@ -140,7 +141,7 @@ def test_on_disk_they_are_there_for_the_next_process(
         assert again.cache_info().n_encoded == 0
     assert cache_info().n_encoders == 1
     assert cache_info().n_bytes > 0
-    clear_memos()
+    clear_cache()
     assert cache_info().n_encoders == 0
 
 

@@ -22,6 +22,7 @@ from toys import (
     whole,
 )
 
+from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder
 from sklearn_transfer.training.batches import Samples
 from sklearn_transfer.training.frozen_outputs import FrozenOutputs

@@ -45,7 +45,7 @@ class Arrays:
         """None: samples have one shape."""
         return None
 
-    def drop_tokens(self, share: float, generator: np.random.Generator) -> Arrays:  # noqa: ARG002
+    def drop_tokens(self, share: float, generator: np.random.Generator) -> Arrays:
         """The same samples: arrays have no tokens."""
         return self
 
@@ -97,8 +97,8 @@ class Modules(Kind):
         if array.ndim < 2:
             raise ValueError(
                 f"{type(estimator).__name__}(pretrained=module) expected an array of shape "
-                f"(n_samples, ...), got shape {array.shape}. Reshape your data: X[None] is a single "
-                f"sample."
+                f"(n_samples, ...), got shape {array.shape}. Reshape your data: X[None] is a "
+                f"single sample."
             )
         if reset:
             estimator.n_features_in_ = array.shape[1]

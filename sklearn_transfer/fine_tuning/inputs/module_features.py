@@ -58,7 +58,7 @@ class ModuleFeatures:
         Loss of each step of the stage.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         inputs: EncoderInputs,
         scale: float,
@@ -76,7 +76,7 @@ class ModuleFeatures:
     def fit_transform(
         self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
     ) -> Design:
-        """Train the module if there is a stage, learn centre and scale, and return the design of X."""
+        """Tune the module, learn centre and scale, and return the design of X."""
         inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
         self.coverage, self.losses = self.inputs.coverage, list[float]()
         self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
