@@ -16,7 +16,7 @@ from .fine_tuning.targets import Task, Values
 
 
 @document_parameters(FineTunedClassifier)
-class FineTunedRegressor(RegressorMixin, FineTuned):
+class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     r"""Regressor of texts, arrays or features, fine-tuned from a pretrained model.
 
     The model of `FineTunedClassifier` for continuous targets, one or several. Targets are

@@ -439,7 +439,7 @@ def test_several_sources_are_not_trained_together(model, vectors, labelled):
 
 
 def test_it_is_no_table_of_words(model: ContextualModel, labelled):
-    with pytest.raises(TypeError, match="trains word vectors further, got a contextual model"):
+    with pytest.raises(TypeError, match="word vectors to train further, got a contextual model"):
         ContinuedVectors(model).fit(labelled[0])
 
 

@@ -145,7 +145,16 @@ def make_criterion(
 
 
 def per_sample(loss: Tensor, logits: Tensor) -> Tensor:
-    """Sum losses over the outputs: from (n_samples,) or the shape of the logits to (n_samples,).
+    """Sum losses over the outputs.
+
+    Parameters
+    ----------
+    loss : Tensor, shape (n_samples,) or that of the logits
+    logits : Tensor, shape (n_samples, n_outputs)
+
+    Returns
+    -------
+    Tensor, shape (n_samples,)
 
     Raises
     ------
