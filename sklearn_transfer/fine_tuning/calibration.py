@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,36 +9,29 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, softmax
 
-from ..text.design import Design
-from ..training.solvers import LinearSolution
+from ..training.solvers import LinearProblem, solve_linear
 
 # So many left-out samples determine one temperature well enough.
 _ENOUGH = 1500
 
 
 def predict_left_out(
-    design: Design,
-    target: NDArray[Any],
-    weight: NDArray[np.floating],
+    problem: LinearProblem,
     folds: NDArray[np.int64],
     logits: NDArray[np.floating],
-    solve: Callable[..., LinearSolution],
+    n_threads: int = 1,
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Predict samples with linear models that were fitted without them.
 
     Parameters
     ----------
-    design : Design, length n_samples
-    target : ndarray, shape (n_samples,) of class codes, or (n_samples, n_outputs), an indicator
-    weight : ndarray of float, shape (n_samples,)
-        Folds are left out in turn until the samples left out weigh 1500.
+    problem : LinearProblem
+        Folds are left out in turn until their samples weigh 1500.
     folds : ndarray of int64, shape (n_samples,)
         See :func:`~sklearn_transfer.fine_tuning.splits.assign_folds`.
     logits : ndarray of float, shape (n_samples, n_outputs)
-        Those of the model that was fitted on all samples.
-    solve : callable
-        Solver of that model: ``solve(design, target, weight, near)``, with the logits of a similar
-        problem.
+        Logits of the model that was fitted on all samples, to which the others are similar.
+    n_threads : int, default=1
 
     Returns
     -------
@@ -47,17 +39,17 @@ def predict_left_out(
     rows : ndarray of int64, shape (n_left_out,)
         The samples that were left out.
     """
-    left_out_logits, rows = [logits[:0]], [np.zeros(0, dtype=np.int64)]
+    predicted, rows = [logits[:0]], [np.zeros(0, dtype=np.int64)]
     total = 0.0
     for fold in range(folds.max(initial=-1) + 1):
         left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if not len(left_out) or total >= _ENOUGH:
             continue
-        solution = solve(design[kept], target[kept], weight[kept], logits[kept])
-        left_out_logits.append(solution.predict(design.unseen(left_out)))
+        solution = solve_linear(problem[kept], n_threads=n_threads, near=logits[kept])
+        predicted.append(solution.predict(problem.design.unseen(left_out)))
         rows.append(left_out)
-        total += weight[left_out].sum()
-    return np.concatenate(left_out_logits), np.concatenate(rows)
+        total += problem.weight[left_out].sum()
+    return np.concatenate(predicted), np.concatenate(rows)
 
 
 def fit_temperature(

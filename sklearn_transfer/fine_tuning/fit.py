@@ -299,15 +299,14 @@ class Fit:
         """Temperature on validation samples, or on training samples that are left out in turn."""
         if valid is not None:
             return self.task.find_temperature(net.logits(valid.X), valid.y, valid.weight)
-        if not (self.parameters.calibrate and self.config.is_convex):
+        if not (self.parameters.calibrate and isinstance(net, LinearNet)):
             return 1.0
         if representation.has_seen_labels:
             return 1.0
         folds = assign_folds(self.task.groups(train.target), content_keys(train.X), _N_FOLDS)
-        logits = net.logits(samples.X)
-        logits, rows = predict_left_out(
-            cast(Design, samples.X), samples.y, samples.weight, folds, logits, net.solve
-        )
+        problem = net.state_problem(samples)
+        n_threads = torch.get_num_threads()
+        logits, rows = predict_left_out(problem, folds, net.logits(samples.X), n_threads)
         return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])
 
 

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from skorch.helper import predefined_split
 
 from ..models.linear import LinearBag
-from ..text.design import Design
 from .batches import Samples
 from .inference_net import InferenceNet
 from .losses import per_sample
 from .settings import TrainingSettings
 from .setup import make_iterators
-from .solvers import LinearSolution, Loss, solve_linear
+from .solvers import LinearProblem, Loss, solve_linear
 
 
 class LinearNet(InferenceNet):
@@ -87,7 +86,8 @@ class LinearNet(InferenceNet):
         datasets = {"dataset_train": train, "dataset_valid": valid}
         with self.remember_interrupt():
             self.notify("on_epoch_begin", **datasets)
-            solution = self.solve(train.X, train.y, train.weight)
+            problem = self.state_problem(train)
+            solution = solve_linear(problem, n_threads=torch.get_num_threads())
             self.module_.set_solution(solution.coefficients, solution.intercept)
             self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
             self.history.record("train_loss", self._mean_loss(train))
@@ -96,24 +96,11 @@ class LinearNet(InferenceNet):
             self.notify("on_epoch_end", **datasets)
         return self
 
-    def solve(
-        self,
-        design: Design,
-        target: NDArray[Any],
-        weight: NDArray[np.floating],
-        near: NDArray[np.floating] | None = None,
-    ) -> LinearSolution:
-        """Solve the problem of this net on some samples; see `solve_linear`."""
-        return solve_linear(
-            design,
-            target,
-            weight,
-            self.loss,
-            n_outputs=self.module_.intercept.shape[1],
-            seed=0,  # the solution of a convex problem must not depend on random_state
-            n_threads=torch.get_num_threads(),
-            near=near,
-        )
+    def state_problem(self, samples: Samples) -> LinearProblem:
+        """State the problem whose solution the module is, on some samples."""
+        design: Any = samples.X
+        n_outputs = self.module_.intercept.shape[1]
+        return LinearProblem(design, samples.y, samples.weight, self.loss, n_outputs)
 
     def logits(self, inputs: Any) -> NDArray[np.floating]:
         """Compute logits of a design, shape (n_samples, n_outputs)."""

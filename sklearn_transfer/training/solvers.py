@@ -25,7 +25,6 @@ _PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-8}
 _DUAL = {np.dtype(np.float32): 5e-2, np.dtype(np.float64): 1e-8}
 _NEWTON = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
 _GRADIENT = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
-_BIAS = 1.0
 _MAX_ITER = 10_000
 # A class with a smaller share of the samples is rare: most other samples have no loss.
 _RARE = 1 / 32
@@ -34,13 +33,18 @@ _PER_SAMPLE, _IN_ADDITION = 2, 50
 # Samples outside the working set may lie inside the margin by this much.
 _SLACK = 5e-2
 # The working set near a solution has the samples that lie outside the margin by less than this.
-_NEAR = 3e-2
+_NEAR = 3e-3
 # Ridge regression factorises dense matrices whose shorter side is at most this long.
 _SHORT = 2_000
 # The numbers of LIBLINEAR's solvers.
 _DUAL_SQUARED_HINGE, _PRIMAL_SQUARED_HINGE, _DUAL_ABSOLUTE_ERROR = 1, 2, 13
-# LIBLINEAR's dual solvers draw from one generator per process, which every call seeds.
+# LIBLINEAR's dual solvers visit the samples in an order that they draw from one generator per
+# process. Each call seeds it with the same number: a solution does not depend on random_state.
+_SEED = 0
 _dual_lock = Lock()
+
+# From so many outputs on, so many columns are written together: one at a time misses the cache.
+_MANY, _BLOCK = 256, 16
 
 _Matrix = csr_array | NDArray[np.floating]
 
@@ -50,6 +54,40 @@ class _Fitted(NamedTuple):
     intercept: Any
     n_iter: int = 0
     converged: bool = True
+
+
+@dataclass(frozen=True)
+class LinearProblem:
+    """Samples and the loss of a linear model: ``0.5 * |W|**2 + sum(weight * loss)``.
+
+    Attributes
+    ----------
+    design : Design, length n_samples
+    target : ndarray
+        Classification: class codes, shape (n_samples,), int64, or an indicator, shape (n_samples,
+        n_outputs), each column a yes or no of its own. Regression: floats, shape (n_samples,) or
+        (n_samples, n_outputs).
+    weight : ndarray of float, shape (n_samples,)
+        Positive. A sample of weight 2 counts as two.
+    loss : {"squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"}
+        Squared hinge is ``max(0, 1 - y z)**2`` per class. Cross-entropy is that of the softmax for
+        three or more class codes, else that of the sigmoid per column. Squared error is
+        ``(y - z)**2``, absolute error ``|y - z|``, and Huber ``(y - z)**2 / 2`` up to an error of 1
+        and ``|y - z| - 1/2`` above.
+    n_outputs : int
+        One for two classes: code 1 is positive.
+    """
+
+    design: Design
+    target: NDArray[Any]
+    weight: NDArray[np.floating]
+    loss: Loss
+    n_outputs: int
+
+    def __getitem__(self, rows: NDArray[np.integer]) -> LinearProblem:
+        """The same problem on some of the samples."""
+        design, target, weight = self.design[rows], self.target[rows], self.weight[rows]
+        return LinearProblem(design, target, weight, self.loss, self.n_outputs)
 
 
 @dataclass(frozen=True)
@@ -74,41 +112,23 @@ class LinearSolution:
     def predict(self, design: Design) -> NDArray[np.floating]:
         """Logits or values, shape (n_samples, n_outputs)."""
         n_sparse = design.sparse.shape[1]
-        outputs = design.dense @ self.coefficients[n_sparse:] + self.intercept
-        return outputs + design.sparse @ self.coefficients[:n_sparse] if n_sparse else outputs
+        outputs: NDArray[np.floating] = design.dense @ self.coefficients[n_sparse:]
+        if n_sparse:
+            outputs += design.sparse @ self.coefficients[:n_sparse]
+        return outputs + self.intercept
 
 
 def solve_linear(
-    design: Design,
-    target: NDArray[Any],
-    weight: NDArray[np.floating],
-    loss: Loss,
+    problem: LinearProblem,
     *,
-    n_outputs: int,
-    seed: int = 0,
     n_threads: int = 1,
     near: NDArray[np.floating] | None = None,
 ) -> LinearSolution:
-    """Minimise ``0.5 * |W|**2 + sum(weight * loss)`` over the coefficients W.
+    """Find the coefficients and intercepts that minimise the objective of a linear problem.
 
     Parameters
     ----------
-    design : Design, length n_samples
-    target : ndarray
-        Classification: class codes, shape (n_samples,), int64, or an indicator, shape (n_samples,
-        n_outputs), each column a yes or no of its own. Regression: floats, shape (n_samples,) or
-        (n_samples, n_outputs).
-    weight : ndarray of float, shape (n_samples,)
-        Positive. A sample of weight 2 counts as two.
-    loss : {"squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"}
-        Squared hinge is ``max(0, 1 - y z)**2`` per class. Cross-entropy is that of the softmax for
-        three or more class codes, else that of the sigmoid per column. Squared error is
-        ``(y - z)**2``, absolute error ``|y - z|``, and Huber ``(y - z)**2 / 2`` up to an error of 1
-        and ``|y - z| - 1/2`` above.
-    n_outputs : int
-        One for two classes: code 1 is positive.
-    seed : int, default=0
-        Seed of the order in which LIBLINEAR's dual solvers visit the samples.
+    problem : LinearProblem
     n_threads : int, default=1
         Columns are solved in parallel. The solution does not depend on the number.
     near : ndarray of float, shape (n_samples, n_outputs), default=None
@@ -118,7 +138,7 @@ def solve_linear(
     Returns
     -------
     LinearSolution
-        In the dtype of `design`. A class without samples, or without others, has coefficients of
+        In the dtype of the design. A class without samples, or without others, has coefficients of
         zero and an intercept of its sign.
 
     Notes
@@ -132,33 +152,41 @@ def solve_linear(
     method of LogisticRegression for cross-entropy, Ridge for the squared error, L-BFGS for the
     Huber loss. For the absolute error (LinearSVR) targets are centred at their weighted median.
     """
+    design, target, loss = problem.design, problem.target, problem.loss
+    n_outputs = problem.n_outputs
+    weight = np.asarray(problem.weight, dtype=np.float64)
     X: _Matrix = design.dense
     if design.sparse.shape[1]:
-        X = hstack([design.sparse, csr_array(design.dense)], format="csr")
-        X.sort_indices()
-    weight = np.asarray(weight, dtype=np.float64)
+        sparse: csr_array = hstack([design.sparse, csr_array(design.dense)], format="csr")
+        sparse.sort_indices()
+        X = sparse
     coefficients = np.zeros((X.shape[1], n_outputs), dtype=X.dtype)
     intercept = np.zeros(n_outputs, dtype=X.dtype)
 
-    def solve(k: int) -> tuple[int, bool]:
+    def solve(k: int) -> _Fitted:
         y = target[:, k] if target.ndim == 2 else target
         if loss == "squared_hinge" or loss == "cross_entropy":
             y = y == (k if target.ndim == 1 and n_outputs > 1 else 1)
         if loss == "squared_hinge":
-            fitted = _solve_squared_hinge(X, y, weight, seed, None if near is None else near[:, k])
-        elif loss == "cross_entropy":
-            fitted = _solve_logistic(X, y, weight)
-        else:
-            fitted = _REGRESSIONS[loss](X, y.astype(np.float64), weight, seed)
-        coefficients[:, k], intercept[k] = fitted[:2]
-        return fitted[2:]
+            return _solve_squared_hinge(X, y, weight, None if near is None else near[:, k])
+        if loss == "cross_entropy":
+            return _solve_logistic(X, y, weight)
+        return _REGRESSIONS[loss](X, y.astype(np.float64), weight)
+
+    def solve_block(block: slice) -> tuple[int, bool]:
+        fitted = [solve(k) for k in range(n_outputs)[block]]
+        columns, intercept[block], n_iter, converged = zip(*fitted, strict=True)
+        coefficients[:, block] = np.stack(columns, axis=1)
+        return max(n_iter), all(converged)
 
     if loss == "cross_entropy" and target.ndim == 1 and n_outputs > 1:
         fitted = _solve_softmax(X, target, weight, n_outputs)
         coefficients[:], intercept[:] = fitted[:2]
         return LinearSolution(coefficients, intercept, *fitted[2:])
+    size = _BLOCK if n_outputs >= _MANY else 1
+    blocks = [slice(k, k + size) for k in range(0, n_outputs, size)]
     with ThreadPoolExecutor(n_threads) as pool:
-        n_iter, converged = zip(*pool.map(solve, range(n_outputs)), strict=True)
+        n_iter, converged = zip(*pool.map(solve_block, blocks), strict=True)
     return LinearSolution(coefficients, intercept, max(n_iter), all(converged))
 
 
@@ -166,7 +194,6 @@ def _solve_squared_hinge(
     X: _Matrix,
     positive: NDArray[np.bool_],
     weight: NDArray[np.float64],
-    seed: int,
     near: NDArray[np.floating] | None,
 ) -> _Fitted:
     """One class against the others; `near` has shape (n_samples,)."""
@@ -180,9 +207,7 @@ def _solve_squared_hinge(
     while True:
         part, columns = _select(X, rows)
         solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
-        w, intercept, n_iter, converged = _fit_liblinear(
-            solver, part, positive[rows], weight[rows], seed
-        )
+        w, intercept, n_iter, converged = _fit_liblinear(solver, part, positive[rows], weight[rows])
         total += n_iter
         coefficients = np.zeros(n_features, dtype=X.dtype)
         coefficients[columns] = w
@@ -237,7 +262,7 @@ def _select(X: _Matrix, rows: NDArray[np.int64]) -> tuple[_Matrix, Any]:
 
 
 def _fit_liblinear(
-    solver: int, X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64], seed: int
+    solver: int, X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64]
 ) -> _Fitted:
     """Call LIBLINEAR as LinearSVC and LinearSVR do, without their checks and float64 copies.
 
@@ -252,11 +277,11 @@ def _fit_liblinear(
     y = y.astype(np.float64)
     with _dual_lock if dual else nullcontext():
         parameters, n_iter = train_wrap(
-            *(X, y, sparse, solver, tolerance, _BIAS, 1.0),  # C
-            *(class_weight, _MAX_ITER, seed, 0.0, weight),  # epsilon
+            *(X, y, sparse, solver, tolerance, 1.0, 1.0),  # bias, C
+            *(class_weight, _MAX_ITER, _SEED, 0.0, weight),  # epsilon
         )
     n_iter = int(n_iter[0])
-    return _Fitted(parameters[0, :-1], _BIAS * parameters[0, -1], n_iter, n_iter < _MAX_ITER)
+    return _Fitted(parameters[0, :-1], parameters[0, -1], n_iter, n_iter < _MAX_ITER)
 
 
 def _fit_logistic(
@@ -276,7 +301,7 @@ def _solve_logistic(
     X: _Matrix, positive: NDArray[np.bool_], weight: NDArray[np.float64]
 ) -> _Fitted:
     """One column of an indicator, or two classes."""
-    if np.ptp(positive) == 0:
+    if positive.all() or not positive.any():
         log_odds = np.log1p(2 * weight.sum())
         return _Fitted(np.zeros(X.shape[1]), log_odds if positive[0] else -log_odds)
     model = _fit_logistic(X, positive, weight)
@@ -306,23 +331,23 @@ def _solve_softmax(
 
 
 def _solve_squared_error(
-    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> _Fitted:
     direct = not isinstance(X, csr_array) and min(X.shape) <= _SHORT
     solver = "cholesky" if direct else "sparse_cg"
-    model = Ridge(0.5, solver=solver, tol=_GRADIENT[X.dtype], random_state=seed)
+    model = Ridge(0.5, solver=solver, tol=_GRADIENT[X.dtype])
     model.fit(X, y, sample_weight=weight)
     n_iter = 1 if model.n_iter_ is None else int(np.max(model.n_iter_))
     return _Fitted(model.coef_, model.intercept_, n_iter)
 
 
 def _solve_absolute_error(
-    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+    X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> _Fitted:
     order = np.argsort(y, kind="stable")
     middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
     median = y[order][middle]
-    fitted = _fit_liblinear(_DUAL_ABSOLUTE_ERROR, X, y - median, weight, seed)
+    fitted = _fit_liblinear(_DUAL_ABSOLUTE_ERROR, X, y - median, weight)
     return fitted._replace(intercept=fitted.intercept + median)
 
 
@@ -330,7 +355,6 @@ def _solve_huber(
     X: _Matrix,
     y: NDArray[np.float64],
     weight: NDArray[np.float64],
-    seed: int,  # noqa: ARG001
 ) -> _Fitted:
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w, intercept = parameters[:-1], parameters[-1]
@@ -341,9 +365,16 @@ def _solve_huber(
         return value, np.append(w + X.T @ slope, slope.sum())
 
     start = np.append(np.zeros(X.shape[1]), np.average(y, weights=weight))
-    options = {"maxiter": _MAX_ITER, "gtol": _GRADIENT[X.dtype] * weight.sum(), "ftol": 0.0}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    return _Fitted(found.x[:-1], found.x[-1], int(found.nit), bool(found.success))
+    found = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _MAX_ITER, "gtol": _GRADIENT[X.dtype] * weight.sum(), "ftol": 0.0},
+    )
+    # Where rounding ends the line search there is nothing left to gain.
+    n_iter = int(found.nit)
+    return _Fitted(found.x[:-1], found.x[-1], n_iter, n_iter < _MAX_ITER)
 
 
 _REGRESSIONS = {
