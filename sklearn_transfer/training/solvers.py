@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ _PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-8}
 _DUAL = {np.dtype(np.float32): 5e-2, np.dtype(np.float64): 1e-8}
 _NEWTON = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
 _GRADIENT = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
-_MAX_ITER = 10_000
+_ABSOLUTE = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
+_MAX_ITER = 100_000
+# Below so many samples the dual is solved exactly: it takes no time.
+_FEW_SAMPLES, _EXACT = 1_000, 1e-4
 # A class with a smaller share of the samples is rare: most other samples have no loss.
 _RARE = 1 / 32
 # Size of the first working set: per sample of the rare class, and in addition.
@@ -33,7 +37,7 @@ _PER_SAMPLE, _IN_ADDITION = 2, 50
 # Samples outside the working set may lie inside the margin by this much.
 _SLACK = 5e-2
 # The working set near a solution has the samples that lie outside the margin by less than this.
-_NEAR = 3e-3
+_NEAR = 1e-2
 # Ridge regression factorises dense matrices whose shorter side is at most this long.
 _SHORT = 2_000
 # The numbers of LIBLINEAR's solvers.
@@ -146,7 +150,7 @@ def solve_linear(
     LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features, in
     the primal elsewhere and for float64. For a rare class, and with `near`, it solves a working
     set: samples outside the margin do not change the solution, so that the others are enough.
-    Samples that turn out to lie inside it are added until there are none.
+    Samples that turn out to lie inside it by more than 0.05 are added until there are none.
 
     LIBLINEAR penalises the intercept like a coefficient. The other solvers do not: the Newton
     method of LogisticRegression for cross-entropy, Ridge for the squared error, L-BFGS for the
@@ -159,7 +163,7 @@ def solve_linear(
     if design.sparse.shape[1]:
         sparse: csr_array = hstack([design.sparse, csr_array(design.dense)], format="csr")
         sparse.sort_indices()
-        X = sparse
+        X = _with_short_indices(sparse)
     coefficients = np.zeros((X.shape[1], n_outputs), dtype=X.dtype)
     intercept = np.zeros(n_outputs, dtype=X.dtype)
 
@@ -185,9 +189,21 @@ def solve_linear(
         return LinearSolution(coefficients, intercept, *fitted[2:])
     size = _BLOCK if n_outputs >= _MANY else 1
     blocks = [slice(k, k + size) for k in range(0, n_outputs, size)]
-    with ThreadPoolExecutor(n_threads) as pool:
+    # Warnings of LogisticRegression are caught, which threads cannot do at the same time.
+    with ThreadPoolExecutor(1 if loss == "cross_entropy" else n_threads) as pool:
         n_iter, converged = zip(*pool.map(solve_block, blocks), strict=True)
     return LinearSolution(coefficients, intercept, max(n_iter), all(converged))
+
+
+def _with_short_indices(matrix: csr_array) -> csr_array:
+    """The same matrix with indices of 32 bits, which LIBLINEAR needs."""
+    if matrix.nnz > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"Expected at most {np.iinfo(np.int32).max:,} values other than zero in X, got "
+            f"{matrix.nnz:,}. Use optimizer='adam', or fewer features."
+        )
+    indices, pointers = (a.astype(np.int32, copy=False) for a in (matrix.indices, matrix.indptr))
+    return csr_array((matrix.data, indices, pointers), shape=matrix.shape)
 
 
 def _solve_squared_hinge(
@@ -202,12 +218,17 @@ def _solve_squared_hinge(
     if np.ptp(sign) == 0:
         return _Fitted(np.zeros(n_features), sign[0])
     dual = X.dtype == np.float32 and n_samples < n_features
+    tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
+    if dual and n_samples < _FEW_SAMPLES:
+        tolerance = _EXACT
     rows = _choose_working_set(X, sign, near)
     total, converged = 0, True
     while True:
         part, columns = _select(X, rows)
         solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
-        w, intercept, n_iter, converged = _fit_liblinear(solver, part, positive[rows], weight[rows])
+        w, intercept, n_iter, converged = _fit_liblinear(
+            solver, part, positive[rows], weight[rows], tolerance
+        )
         total += n_iter
         coefficients = np.zeros(n_features, dtype=X.dtype)
         coefficients[columns] = w
@@ -262,7 +283,7 @@ def _select(X: _Matrix, rows: NDArray[np.int64]) -> tuple[_Matrix, Any]:
 
 
 def _fit_liblinear(
-    solver: int, X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64]
+    solver: int, X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64], tolerance: float
 ) -> _Fitted:
     """Call LIBLINEAR as LinearSVC and LinearSVR do, without their checks and float64 copies.
 
@@ -270,7 +291,9 @@ def _fit_liblinear(
     """
     set_verbosity_wrap(0)
     dual = solver != _PRIMAL_SQUARED_HINGE
-    tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
+    n_features, empty = X.shape[1], X.size == 0
+    if empty:  # LIBLINEAR takes the address of the first value
+        X = np.zeros((len(y), 1))
     sparse = isinstance(X, csr_array)
     X = X if sparse else np.ascontiguousarray(X)
     class_weight = np.ones(2) if y.dtype == bool else np.empty(0)
@@ -281,20 +304,23 @@ def _fit_liblinear(
             *(class_weight, _MAX_ITER, _SEED, 0.0, weight),  # epsilon
         )
     n_iter = int(n_iter[0])
-    return _Fitted(parameters[0, :-1], parameters[0, -1], n_iter, n_iter < _MAX_ITER)
+    coefficients = np.zeros(n_features) if empty else parameters[0, :-1]
+    return _Fitted(coefficients, parameters[0, -1], n_iter, n_iter < _MAX_ITER)
 
 
 def _fit_logistic(
     X: _Matrix, y: NDArray[Any], weight: NDArray[np.float64], C: float = 1.0
 ) -> LogisticRegression:
     model = LogisticRegression(C=C, solver="newton-cg", tol=_NEWTON[X.dtype], max_iter=1000)
-    with config_context(assume_finite=True):
-        return model.fit(X, y, sample_weight=weight)
+    with config_context(assume_finite=True), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, sample_weight=weight)
+    model.has_converged = not caught  # otherwise its line search failed, or its iterations ran out
+    return model
 
 
 def _outcome(model: LogisticRegression) -> tuple[int, bool]:
-    n_iter = int(model.n_iter_.max())
-    return n_iter, n_iter < model.max_iter
+    return int(model.n_iter_.max()), model.has_converged
 
 
 def _solve_logistic(
@@ -347,7 +373,7 @@ def _solve_absolute_error(
     order = np.argsort(y, kind="stable")
     middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
     median = y[order][middle]
-    fitted = _fit_liblinear(_DUAL_ABSOLUTE_ERROR, X, y - median, weight)
+    fitted = _fit_liblinear(_DUAL_ABSOLUTE_ERROR, X, y - median, weight, _ABSOLUTE[X.dtype])
     return fitted._replace(intercept=fitted.intercept + median)
 
 

@@ -243,3 +243,22 @@ def test_dense_design_keeps_its_dtype() -> None:
     )
     assert solution.predict(design).dtype == np.float32
     assert ((solution.predict(design)[:, 0] > 0) == (X[:, 0] > 0)).mean() > 0.9
+
+
+@pytest.mark.parametrize("loss", CLASSIFICATION + REGRESSION)
+def test_design_without_a_value_has_an_intercept(loss: Loss) -> None:
+    design = Design(csr_array((N, 5), dtype=np.float32), np.zeros((N, 0), dtype=np.float32))
+    target = (np.arange(N) % 3 > 0).astype(np.int64)
+    solution = solve(design, target, np.ones(N), loss, n_outputs=1)
+    assert not solution.coefficients.any()
+    assert solution.intercept[0] > 0
+
+
+@pytest.mark.parametrize("loss", CLASSIFICATION + REGRESSION)
+def test_indices_of_64_bits_are_read(loss: Loss) -> None:
+    design, target = make_design(), make_target(loss, "one")
+    wide = design.sparse.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    expected = solve(design, target, weights(), loss, n_outputs=1)
+    found = solve(Design(wide, design.dense), target, weights(), loss, n_outputs=1)
+    np.testing.assert_array_equal(found.coefficients, expected.coefficients)
