@@ -141,6 +141,12 @@ class BagFeatures:
         if self._columns is not None:
             words = list(number)
             sparse = self._columns.fit_transform(words, counts, word_ids, membership, sample_weight)
+        self._looked_up = [
+            PretrainedWords(source, list(number))
+            if self.oov == "ignore" and source.tokenizer is None and not self._folds_case
+            else None
+            for source in self.tables
+        ]
         pooled = self._pool(texts, tokens, token_ids, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
@@ -205,11 +211,15 @@ class BagFeatures:
             times, index, pointer = count_distinct(token_ids, len(tokens))
             values = (1 + np.log(times)) * self._term_weights[word[index]]
         blocks = []
+        looked_up = iter(self._looked_up)
         for source in self.sources:
             if not isinstance(source, PretrainedVectors):
                 blocks.append(_normalize(source.encode(texts)))
                 continue
-            position, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
+            if (words := next(looked_up)) is not None:
+                position, vectors = words.look_up(tokens, word)
+            else:
+                position, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
             # Position -1, a token without a vector, is the row of zeros at the end.
             rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[position]
             blocks.append(_normalize(_sum_rows(values, index, pointer, rows)))
@@ -227,6 +237,40 @@ class BagFeatures:
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)
+
+
+class PretrainedWords:
+    """Positions of training words in a table, so that only other words need to be looked up.
+
+    Parameters
+    ----------
+    source : PretrainedVectors
+        Without a tokenizer.
+    words : sequence of str, length n_words
+    """
+
+    def __init__(self, source: PretrainedVectors, words: Sequence[str]) -> None:
+        self.source = source
+        # The number of other words is -1: they take the last entry.
+        self._positions = np.append(source.words.find(words), -1).astype(np.int32)
+
+    def look_up(
+        self, tokens: Sequence[str], word: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Look up tokens whose number among the training words, or -1, is known.
+
+        Returns
+        -------
+        index, vectors : ndarray
+            As :meth:`PretrainedVectors.look_up` returns them.
+        """
+        position = self._positions[word]
+        other = np.flatnonzero(word < 0)
+        if len(other):
+            position[other] = self.source.words.find([tokens[i] for i in other.tolist()])
+        is_known = position >= 0
+        index = np.where(is_known, is_known.cumsum() - 1, -1)
+        return index, self.source.table.vectors(position[is_known])
 
 
 def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,6 +74,8 @@ def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDAr
     ndarray of int64, shape (lengths.sum(),)
         ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``.
     """
+    if len(starts) == 1:
+        return np.arange(starts[0], starts[0] + lengths[0])
     offsets = to_offsets(lengths)
     positions: NDArray[np.int64] = np.arange(offsets[-1])
     positions += (starts - offsets[:-1]).repeat(lengths)
