@@ -109,13 +109,14 @@ def time_recipe(texts: list[str], labels: list[str], dim: int) -> dict[str, floa
     )
     model.fit(texts, labels)
     rows = model.module_.encoder.rows.detach().numpy()
+    features = model._fitted.representation.features
     batches = model.net_.get_iterator(
-        model.net_.get_dataset(model._features.transform(texts)), training=True
+        model.net_.get_dataset(features.transform(texts)), training=True
     )
     batches.generator = np.random.default_rng(0)
     tokens = [batch.tensors["tokens"].numpy() for batch, _ in batches]
     index = dict.fromkeys(vectors.words)
-    words = [word for word in model._features.vocabulary if word in index]
+    words = [word for word in features.vocabulary if word in index]
     index = {word: i for i, word in enumerate(words)}
     some = slice(PLAIN_BATCHES * BATCH)
     plain = plain_net(np.stack([vectors[word] for word in words]), len(model.classes_), epochs=2)

@@ -8,6 +8,7 @@ MB" is how much higher the peak of its memory is than its memory before the fit 
 - classes: 20 Newsgroups (headers, footers, quotes removed; the training posts that are not blank),
   halved again and again at the median of the next principal component of their TF-IDF: 2, 4, ...
   1,024 classes of equal size that can be learned.
+- classes of two texts: sentences of MR, the first two with label 0, the next two with label 1, and so on.
 - length: 2,000 texts, each of so many sentences of MR of the same class.
 - latency: predict on texts that neither model has seen, next to TF-IDF 1-2-grams + LinearSVC.
 
@@ -40,6 +41,7 @@ _FIGURES = ("fit", "memory")
 _N_TEXTS = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000]
 _LENGTHS = [1, 4, 16, 64, 256]
 _N_LONG = 2_000
+_N_PAIRS = [500, 2_000]
 _RIVAL = "TF-IDF 1-2-grams + LinearSVC"
 
 
@@ -79,6 +81,10 @@ def fit_recombined(texts: list[str], labels: list[str], n: int) -> dict[str, flo
 
 def fit_lengthened(texts: list[str], labels: list[str], factor: int) -> dict[str, float]:
     return time_fit(*lengthen(texts, labels, factor))
+
+
+def fit_pairs(texts: list[str], n_classes: int) -> dict[str, float]:
+    return time_fit(texts[: 2 * n_classes], np.arange(2 * n_classes) // 2)
 
 
 def time_fit(texts: list[str], labels: list[Any]) -> dict[str, float]:
@@ -157,7 +163,8 @@ def main(*, quick: bool = False) -> str:
     series: dict[str, list[tuple[int, Callable[..., dict[str, float]], tuple[Any, ...]]]] = {
         "texts": [(n, fit_recombined, (*given, n)) for n in n_texts],
         "classes": [(2**h, time_fit, (filled, codes[:, h - 1])) for h in halvings],
-        "sentences a text": [(n, fit_lengthened, (*given, n)) for n in lengths],
+        "classes of two texts": [(n, fit_pairs, (mr.train, n)) for n in _N_PAIRS],
+        "sentences per text": [(n, fit_lengthened, (*given, n)) for n in lengths],
     }
     rows, exponents = [], []
     for name, points in series.items():
