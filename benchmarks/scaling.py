@@ -8,7 +8,8 @@ MB" is how much higher the peak of its memory is than its memory before the fit 
 - classes: 20 Newsgroups (headers, footers, quotes removed; the training posts that are not blank),
   halved again and again at the median of the next principal component of their TF-IDF: 2, 4, ...
   1,024 classes of equal size that can be learned.
-- classes of two texts: sentences of MR, the first two with label 0, the next two with label 1, and so on.
+- classes of two texts: sentences of MR, the first two with label 0, the next two with 1, and so
+  on.
 - length: 2,000 texts, each of so many sentences of MR of the same class.
 - latency: predict on texts that neither model has seen, next to TF-IDF 1-2-grams + LinearSVC.
 

@@ -192,7 +192,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
             "history_": fitted.net.history,
             "n_iter_": fitted.net.n_iter,
             "pretrained_": fitted.kind.source,
-            "coverage_": fitted.representation.coverage,
+            "coverage_": fitted.representation.features.coverage,
             "_n_features_out": fitted.net.module_.n_features,
         }
 

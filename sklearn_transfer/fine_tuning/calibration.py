@@ -23,21 +23,21 @@ def predict_left_out(
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Predict samples with linear models that were fitted without them.
 
+    Folds are left out in turn, until the samples that were left out weigh 1500.
+
     Parameters
     ----------
     problem : LinearProblem
-        Folds are left out in turn until their samples weigh 1500.
     folds : ndarray of int64, shape (n_samples,)
-        See :func:`~sklearn_transfer.fine_tuning.splits.assign_folds`.
+        -1 for samples that are never left out.
     logits : ndarray of float, shape (n_samples, n_outputs)
-        Logits of the model that was fitted on all samples, to which the others are similar.
+        Of the model that was fitted on all samples, to which the others are similar.
     n_threads : int, default=1
 
     Returns
     -------
     logits : ndarray of float, shape (n_left_out, n_outputs)
     rows : ndarray of int64, shape (n_left_out,)
-        The samples that were left out.
     """
     predicted, rows = [logits[:0]], [np.zeros(0, dtype=np.int64)]
     total = 0.0

@@ -30,28 +30,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
 ) -> Configuration:
     """Resolve the parameters of a fit, and reject those that contradict each other.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    kind : Kind
-    task : Task
-        Its class is enough.
-    adaptation : str or Adaptation
-        A policy; not "auto".
-    seed : int
-    is_stream : bool, default=False
-        Whether samples come in parts (`partial_fit`).
-    has_validation : bool, default=False
-        Whether validation samples are given.
-
-    Returns
-    -------
-    Configuration
-
-    Raises
-    ------
-    ValueError
-        If parameters contradict each other or the kind of X.
+    `adaptation` is a policy, not "auto". With `is_stream`, samples come in parts (`partial_fit`).
     """
     policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
     check_reader(parameters.encoder, parameters.encoder_params)

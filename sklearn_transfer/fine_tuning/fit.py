@@ -45,15 +45,7 @@ _NOT_FINGERPRINTED = {
 
 @dataclass(frozen=True)
 class LabelledSamples:
-    """Samples with encoded targets.
-
-    Attributes
-    ----------
-    X : list of str or array, length n_samples
-    target : ndarray, length n_samples
-        See :meth:`~sklearn_transfer.fine_tuning.targets.Task.encode`.
-    weight : ndarray of float64, shape (n_samples,)
-    """
+    """Validated samples, their encoded targets and their weights, float64 of shape (n_samples,)."""
 
     X: Any
     target: Target
@@ -67,18 +59,7 @@ class LabelledSamples:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Everything that a fit has learned.
-
-    Attributes
-    ----------
-    task : Task
-    kind : Kind
-        With the sources as they were used.
-    representation : Representation
-    net : InferenceNet
-    temperature : float
-        Divisor of the logits for probabilities.
-    """
+    """Everything that a fit has learned; probabilities are those of ``logits / temperature``."""
 
     task: Task
     kind: Kind
@@ -88,11 +69,11 @@ class Fitted:
 
     def logits(self, X: Any) -> NDArray[np.floating]:
         """Logits of validated samples, shape (n_samples, n_outputs)."""
-        return self.net.logits(self.representation.transform(X))
+        return self.net.logits(self.representation.features.transform(X))
 
     def features(self, X: Any) -> NDArray[np.float32]:
         """Features that the last layer of the head reads, shape (n_samples, d)."""
-        return self.net.features(self.representation.transform(X))
+        return self.net.features(self.representation.features.transform(X))
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
@@ -106,33 +87,14 @@ class Fitted:
 
 
 class Fit:
-    """One fit of a configuration.
-
-    Parameters
-    ----------
-    config : Configuration
-    task : Task
-    previous : Fitted or None, default=None
-        A fit whose representation and weights this one continues.
-    """
+    """One fit of a configuration, from scratch or from the weights of a previous fit."""
 
     def __init__(self, config: Configuration, task: Task, previous: Fitted | None = None) -> None:
         self.config, self.task, self.previous = config, task, previous
         self.parameters = config.parameters
 
     def run(self, train: LabelledSamples, held_out: LabelledSamples | None = None) -> Fitted:
-        """Train on samples.
-
-        Parameters
-        ----------
-        train : LabelledSamples
-        held_out : LabelledSamples or None, default=None
-            Evaluated, not trained on.
-
-        Returns
-        -------
-        Fitted
-        """
+        """Train on samples; those that are held out are only evaluated."""
         if self.previous is not None:
             self.previous = self.previous.copy()
         kind, representation, inputs = self._learn_inputs(train)
@@ -140,7 +102,7 @@ class Fit:
         samples = self._weigh(inputs, train)
         valid = None
         if held_out is not None:
-            valid = self._weigh(representation.transform(held_out.X), held_out)
+            valid = self._weigh(representation.features.transform(held_out.X), held_out)
         checkpoint = self._make_checkpoint(module, train, held_out)
         net = self._make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
@@ -169,14 +131,15 @@ class Fit:
         kind = self.config.kind.open(train.X, self.parameters.max_tokens)
         representation = kind.represent(self.config)
         membership = self.task.membership(train.target)
-        return kind, representation, representation.fit_transform(train.X, membership, train.weight)
+        inputs = representation.features.fit_transform(train.X, membership, train.weight)
+        return kind, representation, inputs
 
     def _extend(self, previous: Fitted, X: Any) -> tuple[Kind, Representation, Inputs]:
         rows = previous.representation.extend(X)
         if rows is not None:
             before, after = previous.net.module_.encoder.extend(rows)
             replace_parameter(previous.net.optimizer_, before, after)
-        return previous.kind, previous.representation, previous.representation.transform(X)
+        return previous.kind, previous.representation, previous.representation.features.transform(X)
 
     def _build_module(self, representation: Representation, inputs: Inputs) -> nn.Module:
         """Build the module with its initial weights."""

@@ -43,36 +43,14 @@ class Features(Protocol):
 class Representation:
     """Features, and the encoder that reads them.
 
-    Parameters
-    ----------
-    features : Features
-
-    Attributes
-    ----------
-    has_seen_labels : bool
-        Whether the labels of all samples have shaped the features, so that left-out samples are no
-        longer new to the model.
+    `has_seen_labels` is True if the labels of all samples have shaped the features, so that samples
+    that are left out of a later fit are not new to the model.
     """
 
     has_seen_labels = False
 
     def __init__(self, features: Features) -> None:
         self.features = features
-
-    @property
-    def coverage(self) -> float | None:
-        """Share of the tokens of the training texts that the pretrained model reads."""
-        return self.features.coverage
-
-    def fit_transform(
-        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
-    ) -> Inputs:
-        """Learn from the training samples, and return their inputs."""
-        return self.features.fit_transform(X, membership, sample_weight)
-
-    def transform(self, X: Any) -> Inputs:
-        """Inputs of samples."""
-        return self.features.transform(X)
 
     def copy(self) -> Self:
         """Copy, so that the original is not changed by :meth:`extend`."""
@@ -170,19 +148,7 @@ class Kind(ABC):
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
     def open(self, X: Any, max_tokens: int | None) -> Self:
-        """Open the sources as they are used.
-
-        Parameters
-        ----------
-        X : validated samples
-            Estimators of vectors are fitted on them.
-        max_tokens : int or None
-            Maximum sequence length of contextual models.
-
-        Returns
-        -------
-        Kind
-        """
+        """Open the sources; estimators of vectors are fitted on the training samples X."""
         return self
 
     @abstractmethod
@@ -194,31 +160,9 @@ class Kind(ABC):
 class Configuration:
     """Resolved parameters of a fit.
 
-    Attributes
-    ----------
-    parameters : Parameters
-    kind : Kind
-        The kind of X.
-    policy : Adaptation
-    is_convex : bool
-        Whether a solver of scikit-learn fits a linear model; else a net is trained in mini-batches.
-    optimizer : str or class
-        Of mini-batch training.
-    loss : Loss
-        Of the convex solver.
-    criterion : nn.Module
-        Loss per sample.
-    hidden : tuple of int
-        Units of the hidden layers.
-    device : torch.device
-    l2_sp : float
-    pretrained_scale : float or "auto"
-    max_epochs : int
-    encoder_lr : float or None
-        Learning rate of the pretrained layers; None is `lr`.
-    seed : int
-    has_validation : bool
-        Whether validation samples are given.
+    If `is_convex`, a solver of scikit-learn fits a linear model with `loss`. Else a net is trained
+    in mini-batches with `optimizer` and `criterion`, its pretrained layers at the rate `encoder_lr`
+    (None is `lr`).
     """
 
     parameters: Parameters

@@ -41,23 +41,10 @@ def select_policy(
     samples: LabelledSamples,
     validation: LabelledSamples | None,
 ) -> tuple[Choice, Configuration]:
-    """Fit each policy on parts of the samples, and compare them on the rest.
+    """Fit each policy, the simplest first, on parts of the samples, and compare them on the rest.
 
-    Parameters
-    ----------
-    candidates : sequence of pairs of policy and Configuration
-        The simplest first. A single one is taken as it is.
-    task : Task
-    samples : LabelledSamples
-        Training samples: with fewer than 2,000, five folds are left out in turn; with more, one.
-    validation : LabelledSamples or None
-        Used in place of folds.
-
-    Returns
-    -------
-    choice : Choice
-        The policy with the best score; among equals the one with the lower loss.
-    config : Configuration
+    The rest are the validation samples or, without them, five folds in turn; one fold from 2,000
+    samples on. Among policies with equal scores the one with the lower loss is chosen.
     """
     first, config = candidates[0]
     if len(candidates) == 1:

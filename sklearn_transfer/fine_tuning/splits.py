@@ -42,23 +42,7 @@ def assign_folds(
 def hold_out(
     groups: NDArray[np.int64], fraction: float, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Choose samples to hold out: a share of every group, but never all of it.
-
-    Parameters
-    ----------
-    groups : ndarray of int64, shape (n_samples,)
-    fraction : float
-    generator : numpy Generator
-
-    Returns
-    -------
-    ndarray of bool, shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If no sample would be held out.
-    """
+    """Choose samples to hold out: a share of every group, but never all of it."""
     rank, size = _rank_within(groups, generator.permutation(len(groups)))
     held_out: NDArray[np.bool_] = rank < np.minimum(np.round(fraction * size), size - 1)
     if not held_out.any():

@@ -23,16 +23,10 @@ _N_QUANTILES = 4
 
 
 class Task(ABC):
-    """The targets of one fit, as the columns of logits.
+    """The targets of one fit, as `n_outputs` columns of logits.
 
-    Attributes
-    ----------
-    n_outputs : int
-        Columns of the logits.
-    solver_loss, net_loss : str
-        Criterion "auto" of the convex solver and of mini-batch training.
-    convex_losses : tuple of str
-        Criteria that the convex solver minimises.
+    `solver_loss` and `net_loss` are the criterion "auto" of the convex solver and of mini-batch
+    training; the convex solver minimises `convex_losses`.
     """
 
     solver_loss: ClassVar[Loss]
@@ -87,20 +81,9 @@ class Task(ABC):
 
 
 class Labels(Task):
-    """Classes, or an indicator matrix.
+    """Classes, or an indicator matrix, whose columns are independent binary labels.
 
-    Parameters
-    ----------
-    y : ndarray, shape (n_samples,) or (n_samples, n_labels)
-        Labels, or an indicator matrix, whose columns are independent binary labels.
-
-    Attributes
-    ----------
-    classes : ndarray, shape (n_classes,)
-        Sorted labels; the column numbers for an indicator matrix.
-    multilabel : bool
-    n_outputs : int
-        Columns of the logits; 1 for two classes.
+    `classes` are the sorted labels, or the numbers of the columns. Two classes have one output.
     """
 
     solver_loss = "squared_hinge"
@@ -130,23 +113,7 @@ class Labels(Task):
 
     @staticmethod
     def check(y: Any, X: Any) -> NDArray[Any]:
-        """Validate labels.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, n_labels)
-            A sparse indicator matrix becomes dense.
-        X : sequence or array, length n_samples
-
-        Returns
-        -------
-        ndarray
-
-        Raises
-        ------
-        ValueError
-            If there are no labels, not as many as samples, not finite, or of mixed types.
-        """
+        """Validate labels, or an indicator matrix; a sparse one becomes dense."""
         if y is None:
             raise ValueError("The classifier requires y to be passed, but the target y is None.")
         y = y.toarray() if hasattr(y, "toarray") else y
@@ -201,20 +168,7 @@ class Labels(Task):
     def weights(
         self, target: Target, sample_weight: NDArray[np.float64], class_weight: Any
     ) -> NDArray[np.float64]:
-        """Multiply sample weights by class weights.
-
-        Parameters
-        ----------
-        target : ndarray
-            As :meth:`encode` gives it.
-        sample_weight : ndarray of float, shape (n_samples,)
-        class_weight : dict, "balanced" or None
-            "balanced": every class has the same total weight, by `sample_weight`.
-
-        Returns
-        -------
-        ndarray of float, shape (n_samples,)
-        """
+        """Multiply sample weights by class weights; "balanced" gives classes the same total."""
         if class_weight is None:
             return sample_weight
         if self.multilabel:
@@ -275,20 +229,7 @@ class Labels(Task):
 
 
 class Values(Task):
-    """Continuous values, standardised for training.
-
-    Parameters
-    ----------
-    mean, scale : ndarray of float64, shape (n_targets,)
-        Weighted mean and standard deviation of the training targets.
-    one_dimensional : bool
-        Whether predictions have the shape (n_samples,).
-
-    Attributes
-    ----------
-    n_outputs : int
-        The number of targets.
-    """
+    """Continuous values, standardised for training by mean and scale, shape (n_targets,)."""
 
     solver_loss = "squared_error"
     net_loss = "squared_error"
@@ -310,22 +251,7 @@ class Values(Task):
 
     @staticmethod
     def check(y: Any, X: Any) -> NDArray[Any]:
-        """Validate values.
-
-        Parameters
-        ----------
-        y : array-like of numbers, shape (n_samples,) or (n_samples, n_targets)
-        X : sequence or array, length n_samples
-
-        Returns
-        -------
-        ndarray of float64
-
-        Raises
-        ------
-        ValueError
-            If there are no values, not as many as samples, or not finite numbers.
-        """
+        """Validate finite values: float64, shape (n_samples,) or (n_samples, n_targets)."""
         if y is None:
             raise ValueError("The regressor requires y to be passed, but the target y is None.")
         checked: NDArray[Any] = check_array(

@@ -15,17 +15,7 @@ from .protocol import Configuration
 
 
 class Use(NamedTuple):
-    """The fits that use a parameter.
-
-    Attributes
-    ----------
-    label : str
-        As in "Used by: mini-batch training".
-    applies : callable
-        Whether a fit with a configuration uses it.
-    remedy : str
-        A change of parameters after which it is used.
-    """
+    """The fits that use a parameter: "Used by: `label`", and parameters with which it is used."""
 
     label: str
     applies: Callable[[Configuration], bool]
@@ -159,18 +149,7 @@ USED_BY: dict[str, Use] = {
 
 
 def find_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> dict[Use, list[str]]:
-    """Find the parameters that were changed, and that no fit of an estimator uses.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-    configs : iterable of Configuration
-        All fits whose results the estimator depends on.
-
-    Returns
-    -------
-    dict of Use to list of str
-    """
+    """Find the parameters that were changed and that no fit uses, by the use that they lack."""
     configs = list(configs)
     defaults = signature(type(estimator).__init__).parameters
     unused: dict[Use, list[str]] = {}
@@ -184,19 +163,7 @@ def find_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> d
 
 
 def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> None:
-    """Warn once about all parameters that were changed but have no effect.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-    configs : iterable of Configuration
-        See `find_unused`.
-
-    Warns
-    -----
-    UserWarning
-        Names the parameters, the fits that use them, and a remedy.
-    """
+    """Warn once about all parameters that were changed but have no effect on any of the fits."""
     unused = find_unused(estimator, configs)
     if unused:
         parts = "; ".join(

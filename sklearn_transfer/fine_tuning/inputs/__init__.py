@@ -19,22 +19,7 @@ KINDS: tuple[type[Kind], ...] = (GivenFeatures, Modules, Sentences, Words)
 
 
 def find_kind(pretrained: Any) -> Kind:
-    """Resolve `pretrained`, once, and find the kind of X that it reads.
-
-    Parameters
-    ----------
-    pretrained : object
-        As the parameter of the estimators.
-
-    Returns
-    -------
-    Kind
-
-    Raises
-    ------
-    ValueError
-        If `pretrained` is an empty list.
-    """
+    """Resolve the parameter `pretrained`, once, and find the kind of X that it reads."""
     resolved = pretrained
     if are_several(pretrained):
         if not pretrained:

@@ -24,12 +24,7 @@ from .word_bag import FROZEN_SCALE
 
 @dataclass(frozen=True)
 class Arrays:
-    """Samples of a user's module.
-
-    Attributes
-    ----------
-    values : ndarray, shape (n_samples, ...)
-    """
+    """Samples of a user's module, shape (n_samples, ...)."""
 
     values: NDArray[Any]
 
@@ -65,13 +60,7 @@ class TrainedEncoder(Representation):
 
 
 class Modules(Kind):
-    """X is an array of shape (n_samples, ...), which a torch module encodes.
-
-    Parameters
-    ----------
-    module : nn.Module
-        From (n, ...) to (n, d); copies of it are trained.
-    """
+    """X is an array of shape (n_samples, ...), which copies of a torch module encode."""
 
     has_layers = True
     lr_factor = 0.1  # pretrained layers are trained more slowly than the new head
@@ -127,19 +116,9 @@ class Modules(Kind):
 
 
 class ModuleInputs:
-    """Arrays in the dtype of a module.
+    """Arrays in the dtype of a module."""
 
-    Parameters
-    ----------
-    module : nn.Module
-
-    Attributes
-    ----------
-    coverage : None
-        Numbers have no tokens.
-    """
-
-    coverage = None
+    coverage = None  # numbers have no tokens
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module

@@ -68,19 +68,9 @@ class GivenFeatures(Kind):
 
 
 class ScaledColumns:
-    """The columns of X, multiplied by one number.
+    """The columns of X, multiplied by one number."""
 
-    Parameters
-    ----------
-    scale : float
-
-    Attributes
-    ----------
-    coverage : None
-        Numbers have no tokens.
-    """
-
-    coverage = None
+    coverage = None  # numbers have no tokens
 
     def __init__(self, scale: float) -> None:
         self.scale = scale

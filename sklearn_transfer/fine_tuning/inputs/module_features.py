@@ -35,27 +35,8 @@ class EncoderInputs(Features, Protocol):
 class ModuleFeatures:
     """Features of a module: centred, and divided by one number.
 
-    Centre and scale are learned from the training samples.
-
-    Parameters
-    ----------
-    inputs : EncoderInputs
-    scale : float
-        Root mean square of the norm of a training sample's features.
-    device : torch.device
-    tuning : Contrastive or None, default=None
-        Stage that trains the module first; None leaves it as it is.
-    layer_groups : sequence or None, default=None
-        Layers that the stage tells apart; None takes those of the module.
-    seed : int, default=0
-        Of that stage.
-
-    Attributes
-    ----------
-    coverage : float or None
-        That of `inputs`.
-    losses : list of float
-        Loss of each step of the stage.
+    `scale` is the root mean square of the norm of a training sample's features. A stage `tuning`
+    trains the module first, with the layers `layer_groups`; `losses` has the loss of its steps.
     """
 
     def __init__(  # noqa: PLR0913 (a constructor)
@@ -128,19 +109,7 @@ class TunedFeatures(FixedFeatures):
 def make_module_features(
     inputs: EncoderInputs, auto_scale: float, config: Configuration
 ) -> ModuleFeatures:
-    """Features of a configuration; nothing is learned yet.
-
-    Parameters
-    ----------
-    inputs : EncoderInputs
-    auto_scale : float
-        ``pretrained_scale="auto"``.
-    config : Configuration
-
-    Returns
-    -------
-    ModuleFeatures
-    """
+    """Features of a configuration; `auto_scale` is ``pretrained_scale="auto"``."""
     scale = config.pretrained_scale
     policy = config.policy
     return ModuleFeatures(
@@ -157,24 +126,7 @@ def make_module_features(
 def encode_inputs(
     encoder: PretrainedModule, inputs: Inputs, device: torch.device
 ) -> NDArray[np.float32]:
-    """Encode inputs in batches.
-
-    Parameters
-    ----------
-    encoder : PretrainedModule
-        Used in its present mode, and moved to `device`.
-    inputs : Arrays or Sequences, length n_samples
-    device : torch.device
-
-    Returns
-    -------
-    ndarray of float32, shape (n_samples, d)
-
-    Raises
-    ------
-    ValueError
-        If the encoder refuses X, or its features are not finite or not of shape (n_samples, d).
-    """
+    """Encode inputs in batches by an encoder in its present mode: float32, shape (n_samples, d)."""
     encoder = encoder.to(device)
     inputs, back = by_length(inputs)
     together = getattr(encoder, "together", _TOGETHER)

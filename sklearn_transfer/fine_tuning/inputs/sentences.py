@@ -27,12 +27,7 @@ _MANY_LABELS = 1000
 
 
 class Sentences(Kind):
-    """X is texts, and one contextual model encodes them.
-
-    Parameters
-    ----------
-    model : ContextualModel
-    """
+    """X is texts, and one contextual model encodes them."""
 
     has_layers = True
     optimizer = "adamw"
@@ -90,14 +85,7 @@ class Sentences(Kind):
 class SentenceInputs:
     """Texts as the token ids of a contextual model that is trained.
 
-    Parameters
-    ----------
-    model : ContextualModel
-
-    Attributes
-    ----------
-    coverage : float
-        Share of the tokens of the training texts that are read.
+    `coverage` is the share of the tokens of the training texts that are not truncated.
     """
 
     def __init__(self, model: ContextualModel) -> None:

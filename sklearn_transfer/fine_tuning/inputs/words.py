@@ -30,14 +30,7 @@ def check_raw_texts(X: Any, estimator: BaseEstimator) -> list[str]:
 
 
 class Words(Kind):
-    """X is texts, whose words have pretrained vectors; or several sources read the texts.
-
-    Parameters
-    ----------
-    sources : sequence of PretrainedVectors, ContextualModel or VectorsEstimator
-    is_list : bool
-        Whether `pretrained` is a list.
-    """
+    """X is texts, whose words have pretrained vectors; or several sources read the texts."""
 
     def __init__(self, sources: Sequence[Source | VectorsEstimator], *, is_list: bool) -> None:
         self.sources, self.is_list = list(sources), is_list
