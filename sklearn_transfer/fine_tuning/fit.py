@@ -82,7 +82,7 @@ class Fitted:
 
     @property
     def is_convex(self) -> bool:
-        """Whether a convex solver found the weights."""
+        """True if a convex solver found the weights."""
         return isinstance(self.net, LinearNet)
 
 

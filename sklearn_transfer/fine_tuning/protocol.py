@@ -121,26 +121,26 @@ class Kind(ABC):
 
     @abstractmethod
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
-        """Whether the logits of a linear head are linear in everything that is trained."""
+        """True if the logits of a linear head are linear in everything that is trained."""
 
     @abstractmethod
     def has_fixed_features(self, config: Configuration) -> bool:
-        """Whether the head reads features that mini-batch training does not change."""
+        """True if the head reads features that mini-batch training does not change."""
 
     def splits_words(self, config: Configuration) -> bool:
-        """Whether texts are split into words."""
+        """True if texts are split into words."""
         return False
 
     def truncates(self, config: Configuration) -> bool:
-        """Whether long texts are truncated."""
+        """True if long texts are truncated."""
         return self.splits_words(config)
 
     def has_token_weights(self, config: Configuration) -> bool:
-        """Whether tokens have weights of their own, in a linear model."""
+        """True if tokens have weights of their own, in a linear model."""
         return False
 
     def reads_sequences(self, config: Configuration) -> bool:
-        """Whether word vectors are trained in mini-batches."""
+        """True if word vectors are trained in mini-batches."""
         return False
 
     @abstractmethod
@@ -183,7 +183,7 @@ class Configuration:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the pretrained model stays as it is while the head is trained."""
+        """True if the pretrained model stays as it is while the head is trained."""
         return isinstance(self.policy, Frozen)
 
     def batch_size(self, n_samples: int) -> int:

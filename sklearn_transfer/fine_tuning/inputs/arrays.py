@@ -94,11 +94,11 @@ class Modules(Kind):
         return array
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
-        """Whether the module is frozen before the head is trained."""
+        """True if the module is frozen before the head is trained."""
         return isinstance(policy, Frozen)
 
     def has_fixed_features(self, config: Configuration) -> bool:
-        """Whether the module is not part of the net."""
+        """True if the module is not part of the net."""
         return config.is_convex or isinstance(config.policy, Contrastive)
 
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:

@@ -102,7 +102,7 @@ class TunedFeatures(FixedFeatures):
 
     @property
     def has_seen_labels(self) -> bool:  # type: ignore[override]
-        """Whether the stage has trained the module with the labels."""
+        """True if the stage has trained the module with the labels."""
         return bool(self.features.losses)
 
 

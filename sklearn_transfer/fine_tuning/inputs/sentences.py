@@ -52,11 +52,11 @@ class Sentences(Kind):
         return check_raw_texts(X, estimator)
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
-        """Whether the model is frozen before the head is trained."""
+        """True if the model is frozen before the head is trained."""
         return isinstance(policy, Frozen)
 
     def has_fixed_features(self, config: Configuration) -> bool:
-        """Whether the model is not part of the net."""
+        """True if the model is not part of the net."""
         return config.is_frozen
 
     def truncates(self, config: Configuration) -> bool:

@@ -62,23 +62,23 @@ class Words(Kind):
             )
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
-        """Whether the model is the bag of words."""
+        """True if the model is the bag of words."""
         return parameters.encoder == "mean" and isinstance(policy, Frozen | Full)
 
     def has_fixed_features(self, config: Configuration) -> bool:
-        """Whether texts are read as a bag of words."""
+        """True if texts are read as a bag of words."""
         return config.is_convex or (config.is_frozen and config.parameters.encoder == "mean")
 
     def splits_words(self, config: Configuration) -> bool:
-        """Whether word vectors or token weights need words."""
+        """True if word vectors or token weights need words."""
         return self.has_tables or not config.is_frozen
 
     def has_token_weights(self, config: Configuration) -> bool:
-        """Whether the bag of words is not frozen."""
+        """True if the bag of words is not frozen."""
         return config.is_convex and not config.is_frozen
 
     def reads_sequences(self, config: Configuration) -> bool:
-        """Whether texts are not read as a bag of words."""
+        """True if texts are not read as a bag of words."""
         return not self.has_fixed_features(config)
 
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
