@@ -147,8 +147,8 @@ def solve_linear(
 
     Notes
     -----
-    LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features, in
-    the primal elsewhere and for float64. For a rare class, and with `near`, it solves a working
+    LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features, else
+    in the primal. For a rare class, and with `near`, it solves a working
     set: samples outside the margin do not change the solution, so that the others are enough.
     Samples that turn out to lie inside it by more than 0.05 are added until there are none.
 
@@ -217,10 +217,10 @@ def _solve_squared_hinge(
     sign = np.where(positive, 1, -1).astype(X.dtype)
     if np.ptp(sign) == 0:
         return _Fitted(np.zeros(n_features), sign[0])
-    dual = X.dtype == np.float32 and n_samples < n_features
+    dual = n_samples < n_features
     tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
     if dual and n_samples < _FEW_SAMPLES:
-        tolerance = _EXACT
+        tolerance = min(tolerance, _EXACT)
     rows = _choose_working_set(X, sign, near)
     total, converged = 0, True
     while True:
