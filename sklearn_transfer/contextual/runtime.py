@@ -33,8 +33,7 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
 _DELAY = 2.0  # seconds without a progress bar
 _COUNTS = 1 << 20  # bytes: the lengths of a quarter of a million texts
-# Maximum sequence length of a model that declares none.
-_LONGEST = 1 << 17
+_LONGEST = 1 << 17  # maximum sequence length of a model that declares none
 _PROBES = "", "A text of several words, by which the encoder is tried."
 
 # Folders by path, content and settings; opened models by identity and the state of their weights.
@@ -135,24 +134,21 @@ class OpenModel:
         folder = settings.cache_folder
         if folder is not None:
             folder /= hash_content(json.dumps(key))
-        return self._shared_cache((*key, settings.memory, folder), settings.memory, folder)
+        with self._lock:
+            cache = EmbeddingCache(settings.memory, folder)
+            return self._caches.setdefault((*key, settings.memory, folder), cache)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:
         """The numbers of tokens of texts."""
-        return self._shared_cache(("counts", tokenizer.prompt), _COUNTS)
-
-    def _shared_cache(
-        self, key: Hashable, max_bytes: int, folder: Path | None = None
-    ) -> EmbeddingCache:
         with self._lock:
-            return self._caches.setdefault(key, EmbeddingCache(max_bytes, folder))
+            return self._caches.setdefault(("counts", tokenizer.prompt), EmbeddingCache(_COUNTS))
 
     def run(self, sequences: Sequences, batch_tokens: int | None) -> NDArray[np.float32]:
         """Compute the features of texts, shape (n_texts, dim), in batches of similar length."""
-        features = np.empty((len(sequences), self.dim), dtype=np.float32)
-        bar = tqdm(total=len(sequences), desc="texts", delay=_DELAY, leave=False, disable=None)
-        with bar:
-            batch_tokens = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
+        n_texts = len(sequences)
+        features = np.empty((n_texts, self.dim), dtype=np.float32)
+        batch_tokens = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
+        with tqdm(total=n_texts, desc="texts", delay=_DELAY, leave=False, disable=None) as bar:
             for rows in batches_by_length(sequences.lengths, batch_tokens):
                 for part, encoded in self._forward(sequences, rows):
                     features[part] = encoded
@@ -161,7 +157,7 @@ class OpenModel:
         if not finite.all():
             raise ValueError(
                 f"The contextual model gives NaN or infinite features for "
-                f"{np.count_nonzero(~finite)} of {len(sequences)} texts. Is its precision too low?"
+                f"{np.count_nonzero(~finite)} of {n_texts} texts. Is its precision too low?"
             )
         return features
 

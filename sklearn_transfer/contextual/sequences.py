@@ -22,43 +22,25 @@ class Padding(NamedTuple):
 class Sequences:
     """Token ids of texts and, optionally, the states that enter a layer of the encoder.
 
-    Attributes
-    ----------
-    ids : ndarray of int32, shape (n_ids,)
-        Of all texts, special tokens included.
-    starts, lengths : ndarray of int64, shape (n_texts,)
-        The ids of text ``i`` are ``ids[starts[i] : starts[i] + lengths[i]]``.
-    n_tokens : ndarray of int64, shape (n_texts,)
-        Lengths without truncation.
-    padding : Padding
-    n_prompt : int, default=0
-        The number of leading tokens of each text that belong to a prompt.
-    states : ndarray of float32 or float16, shape (n_ids, d), or None, default=None
-        The states that enter `layer`, one row per id.
-    layer : int, default=0
-        The lowest layer that remains to be computed.
+    The ids of text ``i``, special tokens included, are ``ids[starts[i] : starts[i] + lengths[i]]``.
     """
 
-    ids: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    ids: NDArray[np.int32]  # shape (n_ids,)
+    starts: NDArray[np.int64]  # shape (n_texts,), like lengths and n_tokens
     lengths: NDArray[np.int64]
-    n_tokens: NDArray[np.int64]
+    n_tokens: NDArray[np.int64]  # without truncation
     padding: Padding
-    n_prompt: int = 0
-    states: NDArray[np.floating] | None = None
-    layer: int = 0
+    n_prompt: int = 0  # leading tokens of each text that belong to a prompt
+    states: NDArray[np.floating] | None = None  # that enter `layer`, shape (n_ids, d)
+    layer: int = 0  # the lowest that remains to be computed
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> Sequences:
         """Select texts, in the order given; ids and states are shared."""
-        return replace(
-            self,
-            starts=self.starts[texts],
-            lengths=self.lengths[texts],
-            n_tokens=self.n_tokens[texts],
-        )
+        selected = {name: getattr(self, name)[texts] for name in ("starts", "lengths", "n_tokens")}
+        return replace(self, **selected)
 
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Indices into `ids`, and a mask that is False for padding, shape (n_texts, longest)."""
@@ -78,7 +60,7 @@ class Sequences:
         return arrays if self.states is None else {**arrays, "layer": self.layer}
 
     def padded(self) -> dict[str, NDArray[Any]]:
-        """Pad ``ids`` and ``mask`` to (n_texts, longest), and ``states`` (.., d) if there are any."""
+        """Padded ids, mask and, if there are any, states, of shape (n_texts, longest, ...)."""
         positions, mask = self.positions()
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.where(mask, self.ids[positions], self.padding.id).astype(np.int64),
