@@ -26,13 +26,8 @@ Source = PretrainedVectors | ContextualModel
 _of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
 # Pairs whose matrix is not copied, by their words and the memory of the matrix.
 _of_pairs: WeakValueDictionary[Hashable, PretrainedVectors] = WeakValueDictionary()
-
-
-@register_memo
-def clear() -> None:
-    """Forget the objects in memory that have been resolved."""
-    _of_gensim.clear()
-    _of_pairs.clear()
+register_memo(_of_gensim.clear)
+register_memo(_of_pairs.clear)
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
@@ -150,17 +145,7 @@ def _memory_of(matrix: NDArray[Any]) -> tuple[Hashable, ...] | None:
 
 
 def find_input_kind(pretrained: Any) -> Literal["features", "arrays", "texts"]:
-    """Tell which X an estimator with this `pretrained` reads, without opening or looking up a name.
-
-    Parameters
-    ----------
-    pretrained : None, nn.Module, or source or sources
-
-    Returns
-    -------
-    {"features", "arrays", "texts"}
-        "features" for None, "arrays" for a torch module that is not a `SentenceTransformer`.
-    """
+    """The kind of X that an estimator with this `pretrained` reads; no name is looked up."""
     if pretrained is None:
         return "features"
     torch = sys.modules.get("torch")  # a torch module exists only after torch was imported
@@ -184,37 +169,18 @@ def are_several(pretrained: Any) -> bool:
 
 
 def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
-    """Resolve one or several sources.
-
-    Parameters
-    ----------
-    pretrained : source, or list or tuple of sources
-        See :func:`load_pretrained`; or estimators of vectors, of which clones are fitted.
-    texts : sequence of str, length n_texts, default=()
-        Training texts of the estimators.
-
-    Returns
-    -------
-    list of PretrainedVectors and ContextualModel
-
-    Raises
-    ------
-    ValueError
-        If the list is empty.
-    """
-    if not are_several(pretrained):
-        return [_resolve(pretrained, texts)]
-    if not pretrained:
+    """Open one or several sources; clones of estimators of vectors are fitted on `texts`."""
+    sources = pretrained if are_several(pretrained) else [pretrained]
+    if not sources:
         raise ValueError("pretrained must name at least one source; got an empty list.")
-    return [_resolve(source, texts) for source in pretrained]
+    return [
+        load_pretrained(
+            clone(source).fit(texts).vectors_ if isinstance(source, VectorsEstimator) else source
+        )
+        for source in sources
+    ]
 
 
 def resolve_source(source: Any) -> Source | VectorsEstimator:
     """Open a source; an estimator of vectors, which needs texts, stays as it is."""
     return source if isinstance(source, VectorsEstimator) else load_pretrained(source)
-
-
-def _resolve(source: Any, texts: Sequence[str]) -> Source:
-    if isinstance(source, VectorsEstimator):
-        source = clone(source).fit(texts).vectors_
-    return load_pretrained(source)
