@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ._utils.cloning import VectorsEstimator, is_frame, is_pair
-from ._utils.memo import register_memo
+from ._utils.memo import ObjectCache, register_memo
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
 from .vectors.formats.frames import from_frame
@@ -24,10 +23,9 @@ Source = PretrainedVectors | ContextualModel
 
 # gensim objects with their number of words, matrix and vectors. The first two show changes.
 _of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
-# Pairs whose matrix is not copied, by their words and the memory of the matrix.
-_of_pairs: WeakValueDictionary[Hashable, PretrainedVectors] = WeakValueDictionary()
 register_memo(_of_gensim.clear)
-register_memo(_of_pairs.clear)
+# Pairs whose matrix is not copied, by their words and the memory of the matrix.
+_of_pairs: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=0)
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
@@ -126,22 +124,12 @@ def _resolve_pair(words: Any, matrix: Any) -> PretrainedVectors:
     if hasattr(words, "to_numpy"):  # a Series, an Index
         words = words.to_numpy()
     words = words.tolist() if isinstance(words, np.ndarray) else words
-    memory = _memory_of(matrix)
-    if memory is None or not isinstance(words, list | tuple) or set(map(type, words)) != {str}:
+    is_kept = type(matrix) in (np.ndarray, np.memmap) and matrix.flags.c_contiguous
+    is_kept = is_kept and matrix.dtype in (np.float32, np.float16)
+    if not is_kept or not isinstance(words, list | tuple) or set(map(type, words)) != {str}:
         return PretrainedVectors(words, matrix)
-    key = (*memory, tuple(words))
-    vectors = _of_pairs.get(key)
-    if vectors is None:
-        vectors = _of_pairs[key] = PretrainedVectors(words, matrix)
-    return vectors
-
-
-def _memory_of(matrix: NDArray[Any]) -> tuple[Hashable, ...] | None:
-    """Address, shape and type of a matrix that `PretrainedVectors` does not copy, else None."""
-    kept = type(matrix) in (np.ndarray, np.memmap) and matrix.dtype in (np.float32, np.float16)
-    if not kept or not matrix.flags.c_contiguous:
-        return None
-    return matrix.ctypes.data, matrix.shape, matrix.dtype.str
+    key = (matrix.ctypes.data, matrix.shape, matrix.dtype.str, tuple(words))
+    return _of_pairs.get(key, lambda: PretrainedVectors(words, matrix))
 
 
 def find_input_kind(pretrained: Any) -> Literal["features", "arrays", "texts"]:
@@ -173,12 +161,11 @@ def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
     sources = pretrained if are_several(pretrained) else [pretrained]
     if not sources:
         raise ValueError("pretrained must name at least one source; got an empty list.")
-    return [
-        load_pretrained(
-            clone(source).fit(texts).vectors_ if isinstance(source, VectorsEstimator) else source
-        )
+    fitted = (
+        clone(source).fit(texts).vectors_ if isinstance(source, VectorsEstimator) else source
         for source in sources
-    ]
+    )
+    return [load_pretrained(source) for source in fitted]
 
 
 def resolve_source(source: Any) -> Source | VectorsEstimator:

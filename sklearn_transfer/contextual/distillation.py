@@ -13,6 +13,7 @@ from ..vectors.table.compression import reduce
 from ..vectors.table.table import Table
 from ..vectors.table.tokenizer import TableTokenizer
 from ..vectors.table.vocabulary import Vocabulary
+from .embedding_cache import Encode
 
 _WORD = re.compile(r"\w+")
 _SMOOTHING = 1e-4  # of frequencies, as in Model2Vec
@@ -32,9 +33,7 @@ def distill_tokens(
     return _make_table(list(names.values()), matrix, frequency, n_components, without_unknown)
 
 
-def distill_words(
-    words: Sequence[str], encode: Callable[[Sequence[str]], Features], n_components: int | None
-) -> Table:
+def distill_words(words: Sequence[str], encode: Encode, n_components: int | None) -> Table:
     """Make a table of words, the most frequent first; or of the words of lower-cased texts."""
     distinct = list(dict.fromkeys(words))
     if any(" " in word.strip() for word in distinct):

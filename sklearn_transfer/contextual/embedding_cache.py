@@ -37,14 +37,10 @@ class EmbeddingCacheInfo:
 
     Attributes
     ----------
-    n_texts : int
-        The number of distinct texts whose features are in memory.
-    n_bytes : int
-        The size of these features.
-    n_hits : int
-        The number of requested texts that needed no encoding.
-    n_encoded : int
-        The number of texts that the model has encoded.
+    n_texts, n_bytes : int
+        The number of distinct texts whose features are in memory, and the size of these features.
+    n_hits, n_encoded : int
+        The number of requested texts that needed no encoding, and of those that the model encoded.
     folder : Path or None
         The folder that keeps features as well.
     n_bytes_on_disk : int
@@ -114,7 +110,7 @@ class EmbeddingCache:
 
     def get(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
         """The features of one or more texts, shape (n_texts, dim); missing ones are computed."""
-        keys = [_hash(text.encode("utf-8", "surrogatepass")) for text in texts]
+        keys = [_hash(text) for text in texts]
         with self._lock:  # threads take turns: a model uses all processors
             before = self._n_encoded
             requested = dict(zip(keys, texts, strict=True))
@@ -142,8 +138,6 @@ class EmbeddingCache:
             self._rows.move_to_end(key)
         while self._n_bytes > self._max_bytes:
             self._n_bytes -= self._rows.popitem(last=False)[1].nbytes
-
-    # ---- on disk ----
 
     def _paths(self, pattern: str = f"*{_SUFFIX}") -> list[Path]:
         return [] if self.folder is None else sorted(self.folder.glob(pattern))
@@ -243,7 +237,7 @@ class _File:
         return row
 
 
-def _hash(content: bytes) -> bytes:
+def _hash(content: str | bytes) -> bytes:
     return bytes.fromhex(hash_content(content))
 
 

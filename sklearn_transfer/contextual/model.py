@@ -74,10 +74,8 @@ class ContextualModel:
     ----------
     settings : Settings
         The parameters except `source`.
-    dim : int
-        The number of features.
-    n_layers : int
-        The number of layers of the encoder.
+    dim, n_layers : int
+        The number of features, and of layers of the encoder.
     fingerprint : str
         Hash of weights, configuration and vocabulary.
 
@@ -292,9 +290,7 @@ class ContextualModel:
                 self._held = model
             return self._held
 
-    # ---- shared, not copied ----
-
-    def __sklearn_clone__(self) -> ContextualModel:
+    def __sklearn_clone__(self) -> ContextualModel:  # shared, not copied
         return self
 
     __copy__ = __sklearn_clone__
@@ -315,7 +311,7 @@ class ContextualModel:
             if not (isinstance(source, str) and hub.parse(source)):
                 source = os.fspath(self.folder)
         state = {"source": source, "settings": self.settings, "_expected": expected}
-        return {**state, "device": device}
+        return state | {"device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("device")

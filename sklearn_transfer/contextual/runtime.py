@@ -67,11 +67,6 @@ class Settings:
             raise ValueError(f"cache_bytes must not be negative, got {self.cache_bytes}.")
 
     @property
-    def memory(self) -> int:
-        """Maximum size of the features in memory, in bytes."""
-        return 0 if self.cache is None else self.cache_bytes
-
-    @property
     def cache_folder(self) -> Path | None:
         """Folder for the features of all models; None if they are kept in memory only."""
         if self.cache is None or self.cache == "memory":
@@ -134,9 +129,10 @@ class OpenModel:
         folder = settings.cache_folder
         if folder is not None:
             folder /= hash_content(json.dumps(key))
+        max_bytes = 0 if settings.cache is None else settings.cache_bytes
         with self._lock:
-            cache = EmbeddingCache(settings.memory, folder)
-            return self._caches.setdefault((*key, settings.memory, folder), cache)
+            cache = EmbeddingCache(max_bytes, folder)
+            return self._caches.setdefault((*key, max_bytes, folder), cache)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:
         """The numbers of tokens of texts."""
@@ -235,11 +231,10 @@ def open_folder(path: Path, settings: Settings, *, expected: str | None = None) 
             f"expected the fingerprint {expected}, found {fingerprint}. Put the old files back, "
             f"or fit again."
         )
-
-    def load() -> OpenModel:
-        return OpenModel(_load(path, settings, device), fingerprint, device, path)
-
-    return _opened.get((path, fingerprint, settings.precision, device, trusted), load)
+    key = (path, fingerprint, settings.precision, device, trusted)
+    return _opened.get(
+        key, lambda: OpenModel(_load(path, settings, device), fingerprint, device, path)
+    )
 
 
 def _load(path: Path, settings: Settings, device: str) -> Any:
@@ -267,8 +262,7 @@ def _load(path: Path, settings: Settings, device: str) -> Any:
 
 def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
     """Wrap a SentenceTransformer in evaluation mode, once until its weights change."""
-    chosen = library.device if settings.device == "auto" else resolve_device(settings.device)
-    device = str(chosen)
+    device = str(library.device) if settings.device == "auto" else resolve_device(settings.device)
     library = library.to(device).eval()
     # torch counts the changes of a tensor in place.
     versions = tuple(p._version for p in library.parameters())  # noqa: SLF001 (no public name)

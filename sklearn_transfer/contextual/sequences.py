@@ -72,19 +72,8 @@ class Sequences:
 
 
 def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Batch texts of similar length, longest first, so that memory runs out early if at all.
-
-    Parameters
-    ----------
-    lengths : ndarray of int64, shape (n_texts,)
-    max_tokens : int
-        Maximum size of a batch in tokens, padding included; a longer text is a batch of its own.
-
-    Yields
-    ------
-    ndarray of int64, shape (n,)
-        Positions of texts; each text occurs once.
-    """
+    """Yield the positions of texts of similar length, up to `max_tokens` with padding or one text."""
+    # The longest come first, so that memory runs out early if at all.
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

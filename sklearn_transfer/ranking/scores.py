@@ -38,11 +38,11 @@ def logme(features: NDArray[np.floating], y: NDArray[Any], *, max_steps: int = 2
 
     Notes
     -----
-    Algorithm 1 of You et al., "LogME: practical assessment of pre-trained models for transfer
-    learning", ICML 2021. With the singular value decomposition the iteration depends on
-    ``alpha / beta`` alone; a step costs ``min(n_samples, d)`` operations per class. The evidence
-    may have several maxima: the iteration starts from the best of a grid of ratios (in the paper
-    from 1). The best beta for a ratio has a closed form.
+    Algorithm 1 of You et al. 2021, see :func:`rank_pretrained`. With the singular value
+    decomposition the iteration depends on ``alpha / beta`` alone; a step costs
+    ``min(n_samples, d)`` operations per class. The evidence may have several maxima: the iteration
+    starts from the best of a grid of ratios (in the paper from 1). The best beta for a ratio has a
+    closed form.
     """
     n_samples = len(features)
     left, singular, _ = np.linalg.svd(np.asarray(features, dtype=np.float64), full_matrices=False)
@@ -97,10 +97,9 @@ def h_score(features: NDArray[np.floating], y: NDArray[Any]) -> float:
 
     Notes
     -----
-    Bao et al., "An information-theoretic approach to transferability in task transfer learning",
-    ICIP 2019, shrunk as by Ibrahim et al., "Newer is not always better", ECML PKDD 2022. The class
-    means lie in the span of the centred features, so a singular value decomposition replaces the
-    d x d matrices.
+    Bao et al. 2019, shrunk as by Ibrahim et al. 2022, see :func:`rank_pretrained`. The class means
+    lie in the span of the centred features, so a singular value decomposition replaces the d x d
+    matrices.
     """
     features = np.asarray(features, dtype=np.float64)
     n_samples, n_features = features.shape
