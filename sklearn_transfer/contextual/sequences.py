@@ -72,7 +72,7 @@ class Sequences:
 
 
 def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the positions of texts of similar length, up to `max_tokens` with padding or one text."""
+    """Yield positions of texts of similar length: one, or up to `max_tokens` padding included."""
     # The longest come first, so that memory runs out early if at all.
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -99,6 +99,11 @@ class Ranking(Sequence[RankedCandidate]):
         -------
         pandas.DataFrame
             With the columns name, logme, h_score, nearest_class_mean, dim and seconds.
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is not installed.
         """
         pandas = import_optional("pandas", extra="bench", purpose="Ranking.to_frame")
         return pandas.DataFrame(list(self.rows), columns=list(RankedCandidate._fields))
