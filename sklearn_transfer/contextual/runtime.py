@@ -66,14 +66,6 @@ class Settings:
         if self.cache_bytes < 0:
             raise ValueError(f"cache_bytes must not be negative, got {self.cache_bytes}.")
 
-    @property
-    def cache_folder(self) -> Path | None:
-        """Folder for the features of all models; None if they are kept in memory only."""
-        if self.cache is None or self.cache == "memory":
-            return None
-        root = find_root() if self.cache == "disk" else Path(self.cache).expanduser().absolute()
-        return None if root is None else root / ENCODINGS
-
 
 @dataclass
 class OpenModel:
@@ -126,10 +118,11 @@ class OpenModel:
         tokenizer = self.tokenizer(settings)
         # All that changes features. The device and the batches change the seventh digit.
         key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
-        folder = settings.cache_folder
-        if folder is not None:
-            folder /= hash_content(json.dumps(key))
-        max_bytes = 0 if settings.cache is None else settings.cache_bytes
+        place, folder = settings.cache, None
+        if place is not None and place != "memory":
+            root = find_root() if place == "disk" else Path(place).expanduser().absolute()
+            folder = root and root / ENCODINGS / hash_content(json.dumps(key))
+        max_bytes = 0 if place is None else settings.cache_bytes
         with self._lock:
             cache = EmbeddingCache(max_bytes, folder)
             return self._caches.setdefault((*key, max_bytes, folder), cache)
