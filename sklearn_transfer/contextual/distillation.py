@@ -65,4 +65,5 @@ def _make_table(
 def _zipf(n_words: int) -> NDArray[np.float64]:
     """Relative frequencies by rank (Zipf's law)."""
     frequency: NDArray[np.float64] = 1 / np.arange(2, n_words + 2)
-    return frequency / frequency.sum()
+    frequency /= frequency.sum()
+    return frequency
