@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ._utils.cloning import VectorsEstimator, is_frame, is_pair
-from ._utils.memo import register_memo
+from ._utils.memo import ObjectCache, register_memo
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
 from .vectors.formats.frames import from_frame
@@ -24,15 +23,9 @@ Source = PretrainedVectors | ContextualModel
 
 # gensim objects with their number of words, matrix and vectors. The first two show changes.
 _of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
+register_memo(_of_gensim.clear)
 # Pairs whose matrix is not copied, by their words and the memory of the matrix.
-_of_pairs: WeakValueDictionary[Hashable, PretrainedVectors] = WeakValueDictionary()
-
-
-@register_memo
-def clear() -> None:
-    """Forget the objects in memory that have been resolved."""
-    _of_gensim.clear()
-    _of_pairs.clear()
+_of_pairs: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=0)
 
 
 def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
@@ -131,36 +124,16 @@ def _resolve_pair(words: Any, matrix: Any) -> PretrainedVectors:
     if hasattr(words, "to_numpy"):  # a Series, an Index
         words = words.to_numpy()
     words = words.tolist() if isinstance(words, np.ndarray) else words
-    memory = _memory_of(matrix)
-    if memory is None or not isinstance(words, list | tuple) or set(map(type, words)) != {str}:
+    is_kept = type(matrix) in (np.ndarray, np.memmap) and matrix.flags.c_contiguous
+    is_kept = is_kept and matrix.dtype in (np.float32, np.float16)
+    if not is_kept or not isinstance(words, list | tuple) or set(map(type, words)) != {str}:
         return PretrainedVectors(words, matrix)
-    key = (*memory, tuple(words))
-    vectors = _of_pairs.get(key)
-    if vectors is None:
-        vectors = _of_pairs[key] = PretrainedVectors(words, matrix)
-    return vectors
-
-
-def _memory_of(matrix: NDArray[Any]) -> tuple[Hashable, ...] | None:
-    """Address, shape and type of a matrix that `PretrainedVectors` does not copy, else None."""
-    kept = type(matrix) in (np.ndarray, np.memmap) and matrix.dtype in (np.float32, np.float16)
-    if not kept or not matrix.flags.c_contiguous:
-        return None
-    return matrix.ctypes.data, matrix.shape, matrix.dtype.str
+    key = (matrix.ctypes.data, matrix.shape, matrix.dtype.str, tuple(words))
+    return _of_pairs.get(key, lambda: PretrainedVectors(words, matrix))
 
 
 def find_input_kind(pretrained: Any) -> Literal["features", "arrays", "texts"]:
-    """Tell which X an estimator with this `pretrained` reads, without opening or looking up a name.
-
-    Parameters
-    ----------
-    pretrained : None, nn.Module, or source or sources
-
-    Returns
-    -------
-    {"features", "arrays", "texts"}
-        "features" for None, "arrays" for a torch module that is not a `SentenceTransformer`.
-    """
+    """The kind of X that an estimator with this `pretrained` reads; no name is looked up."""
     if pretrained is None:
         return "features"
     torch = sys.modules.get("torch")  # a torch module exists only after torch was imported
@@ -184,37 +157,17 @@ def are_several(pretrained: Any) -> bool:
 
 
 def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
-    """Resolve one or several sources.
-
-    Parameters
-    ----------
-    pretrained : source, or list or tuple of sources
-        See :func:`load_pretrained`; or estimators of vectors, of which clones are fitted.
-    texts : sequence of str, length n_texts, default=()
-        Training texts of the estimators.
-
-    Returns
-    -------
-    list of PretrainedVectors and ContextualModel
-
-    Raises
-    ------
-    ValueError
-        If the list is empty.
-    """
-    if not are_several(pretrained):
-        return [_resolve(pretrained, texts)]
-    if not pretrained:
+    """Open one or several sources; clones of estimators of vectors are fitted on `texts`."""
+    sources = pretrained if are_several(pretrained) else [pretrained]
+    if not sources:
         raise ValueError("pretrained must name at least one source; got an empty list.")
-    return [_resolve(source, texts) for source in pretrained]
+    fitted = (
+        clone(source).fit(texts).vectors_ if isinstance(source, VectorsEstimator) else source
+        for source in sources
+    )
+    return [load_pretrained(source) for source in fitted]
 
 
 def resolve_source(source: Any) -> Source | VectorsEstimator:
     """Open a source; an estimator of vectors, which needs texts, stays as it is."""
     return source if isinstance(source, VectorsEstimator) else load_pretrained(source)
-
-
-def _resolve(source: Any, texts: Sequence[str]) -> Source:
-    if isinstance(source, VectorsEstimator):
-        source = clone(source).fit(texts).vectors_
-    return load_pretrained(source)

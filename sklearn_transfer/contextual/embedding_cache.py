@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,7 @@ from .._utils.errors import levels_to_caller
 from .._utils.hashing import hash_content
 
 Row = NDArray[np.float32]  # the features of a text, shape (dim,)
-# Computes the features of texts, float32, shape (n_texts, dim).
+# Computes the features of distinct texts, float32, shape (n_texts, dim).
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 _KEY = 16  # bytes
@@ -37,14 +37,10 @@ class EmbeddingCacheInfo:
 
     Attributes
     ----------
-    n_texts : int
-        The number of distinct texts whose features are in memory.
-    n_bytes : int
-        The size of these features.
-    n_hits : int
-        The number of requested texts that needed no encoding.
-    n_encoded : int
-        The number of texts that the model has encoded.
+    n_texts, n_bytes : int
+        The number of distinct texts whose features are in memory, and the size of these features.
+    n_hits, n_encoded : int
+        The number of requested texts that needed no encoding, and of those that the model encoded.
     folder : Path or None
         The folder that keeps features as well.
     n_bytes_on_disk : int
@@ -68,18 +64,16 @@ class EmbeddingCache:
         Maximum size of the features in memory; the least recently used ones are removed.
     folder : Path or None, default=None
         Keeps the features as well, for other processes and later ones.
-    n_parts : int, default=8
-        The number of parts of the folder.
-    max_files : int, default=16
-        Maximum number of files of a part.
+    n_parts, max_files : int, default=8 and 16
+        The number of parts of the folder, and the maximum number of files per part.
 
     Notes
     -----
     In the folder a text belongs to a part by its hash. A process that lacks texts takes the lock of
-    a part, reads its files, encodes the texts that are missing, and adds one file, atomically;
-    parts that another process has locked come last. Processes that need the same texts thereby
-    share the work, and each text is encoded once. A file is checked when it is first seen, then
-    memory-mapped; a damaged file is removed, and its texts are encoded again.
+    a part, reads its files, encodes the missing texts, and adds one file, atomically; parts that
+    another process has locked come last. Processes thereby share the work, and each text is
+    encoded once. A file is checked when it is first seen, then memory-mapped; a damaged file is
+    removed, and its texts are encoded again.
     """
 
     def __init__(
@@ -115,20 +109,8 @@ class EmbeddingCache:
                 shutil.rmtree(remains, ignore_errors=True)
 
     def get(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
-        """Return the features of texts; those that are missing are computed.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-            At least one.
-        encode : callable
-            Called with distinct texts that are missing.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_texts, dim)
-        """
-        keys = [_hash(text.encode("utf-8", "surrogatepass")) for text in texts]
+        """The features of one or more texts, shape (n_texts, dim); missing ones are computed."""
+        keys = [_hash(text) for text in texts]
         with self._lock:  # threads take turns: a model uses all processors
             before = self._n_encoded
             requested = dict(zip(keys, texts, strict=True))
@@ -157,8 +139,6 @@ class EmbeddingCache:
         while self._n_bytes > self._max_bytes:
             self._n_bytes -= self._rows.popitem(last=False)[1].nbytes
 
-    # ---- on disk ----
-
     def _paths(self, pattern: str = f"*{_SUFFIX}") -> list[Path]:
         return [] if self.folder is None else sorted(self.folder.glob(pattern))
 
@@ -183,24 +163,18 @@ class EmbeddingCache:
     @contextmanager
     def _locked(self, folder: Path, part: int, timeout: float) -> Iterator[bool]:
         """Take the lock of a part; False if another process has it and `timeout` is 0."""
-        lock: Any = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{part}.lock", timeout=timeout)
-            lock.acquire()
-        except Timeout:
-            if timeout:
-                raise
-            yield False
-            return
-        except (OSError, NotImplementedError) as error:  # a folder without locks
-            self._warn(folder, error)
-            lock = None
-        try:
-            yield True
-        finally:
-            if lock is not None:
-                lock.release()
+        acquired = True
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(folder / f"{part}.lock", timeout=timeout))
+            except Timeout:
+                if timeout:
+                    raise
+                acquired = False
+            except (OSError, NotImplementedError) as error:  # a folder without locks
+                self._warn(folder, error)
+            yield acquired
 
     def _fill_part(
         self, folder: Path, part: int, requested: Mapping[bytes, str], encode: Encode
@@ -263,7 +237,7 @@ class _File:
         return row
 
 
-def _hash(content: bytes) -> bytes:
+def _hash(content: str | bytes) -> bytes:
     return bytes.fromhex(hash_content(content))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Sequence
@@ -18,14 +19,11 @@ from .._utils.texts import check_texts
 from ..vectors import hub
 from ..vectors.catalog import locate
 from ..vectors.pretrained_vectors import PretrainedVectors
-from .distillation import DistilledWords
+from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
-from .opening import copy_to_cpu, open_folder, wrap_library_model
-from .runtime import OpenModel
+from .runtime import OpenModel, Settings, open_folder, wrap_library_model
 from .safety import is_library_model
-from .sequences import Sequences
-from .settings import Settings
-from .tokenization import SentenceTokenizer
+from .sequences import SentenceTokenizer, Sequences
 
 _MEMORY = 256 << 20  # bytes
 
@@ -76,10 +74,8 @@ class ContextualModel:
     ----------
     settings : Settings
         The parameters except `source`.
-    dim : int
-        The number of features.
-    n_layers : int
-        The number of layers of the encoder.
+    dim, n_layers : int
+        The number of features, and of layers of the encoder.
     fingerprint : str
         Hash of weights, configuration and vocabulary.
 
@@ -197,16 +193,7 @@ class ContextualModel:
         return cache.get(texts, lambda missing: self._run(self.split(missing)))
 
     def split(self, texts: Sequence[str]) -> Sequences:
-        """Tokenize texts.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        Sequences, length n_texts
-        """
+        """Tokenize texts, each truncated to `max_tokens`."""
         return self._tokenizer.split(texts)
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
@@ -262,14 +249,12 @@ class ContextualModel:
             raise ValueError(f"n_components must be a positive number or None, got {n_components}.")
         if words is None:
             tokenizer = self._tokenizer
-            distilled = DistilledWords.of_tokenizer(tokenizer.content)
-            matrix = self._run(tokenizer.split_alone(distilled.ids))
+            table = distill_tokens(
+                tokenizer.content, lambda ids: self._run(tokenizer.split_alone(ids)), n_components
+            )
         else:
-            distilled = DistilledWords.of_words(words)
-            matrix = self.encode(distilled.words)
-        table = distilled.make_table(matrix, n_components)
-        name = f"distilled from {self._name}"
-        return PretrainedVectors.from_table(table, name=name)
+            table = distill_words(words, self.encode, n_components)
+        return PretrainedVectors.from_table(table, name=f"distilled from {self._name}")
 
     def cache_info(self) -> EmbeddingCacheInfo:
         """Describe the features of texts that are kept, and their use.
@@ -305,13 +290,10 @@ class ContextualModel:
                 self._held = model
             return self._held
 
-    # ---- shared, not copied ----
-
-    def __sklearn_clone__(self) -> ContextualModel:
+    def __sklearn_clone__(self) -> ContextualModel:  # shared, not copied
         return self
 
-    def __copy__(self) -> ContextualModel:
-        return self
+    __copy__ = __sklearn_clone__
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ContextualModel:
         return self
@@ -320,14 +302,16 @@ class ContextualModel:
         source, expected, device = self.source, None, None
         is_library = not isinstance(source, str | os.PathLike)
         if is_library or self.settings.pickle_weights:
-            library = source if is_library else self.library_model
-            source, device = copy_to_cpu(library), str(library.device)
+            source = source if is_library else self.library_model
+            device = str(source.device)
+            if device != "cpu":  # so that the pickle opens without an accelerator
+                source = copy.deepcopy(source).to("cpu")
         elif self._held is not None:
             expected = self.fingerprint
             if not (isinstance(source, str) and hub.parse(source)):
                 source = os.fspath(self.folder)
         state = {"source": source, "settings": self.settings, "_expected": expected}
-        return {**state, "device": device}
+        return state | {"device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("device")

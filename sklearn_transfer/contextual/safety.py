@@ -8,9 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .._utils.errors import VectorFormatError
-from .._utils.hashing import hash_content
 from ..vectors.storage.files import read_json
-from ..vectors.storage.fingerprints import fingerprint_files
 
 _OURS = "sentence_transformers."
 
@@ -23,8 +21,6 @@ _MODULES, _CONFIG, _ADAPTER = "modules.json", "config.json", "adapter_config.jso
 _STATIC = ("StaticEmbedding", "model2vec")
 # Settings with which a configuration fetches and runs code.
 _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "kernel_config")
-
-# Hashes of files by path, size, time and inode: a model is opened again for every fit.
 
 
 def is_library_model(source: Any) -> bool:
@@ -48,37 +44,18 @@ def is_contextual_folder(path: Path) -> bool:
 
 
 def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
-    """List the files of a model that is safe to open.
-
-    Parameters
-    ----------
-    path : Path
-    trust_remote_code : bool
-        Accept Python code in the folder.
-
-    Returns
-    -------
-    list of Path
-        In a fixed order.
-
-    Raises
-    ------
-    VectorFormatError
-        If it is not the folder of a model, has no weights in safetensors or weights elsewhere, or
-        brings code.
-    """
+    """List the files of a model that is safe to open, in a fixed order; refuse other folders."""
     if not path.is_dir() or not is_contextual_folder(path):
         raise VectorFormatError(
             f"{path}: expected the folder of a contextual model, with {_MODULES} or a {_CONFIG} "
             f"that names its model_type."
         )
     folders = _module_folders(path)
+    _refuse_pickles(folders)
     if not any((folder / name).is_file() for folder in folders for name in _WEIGHTS):
-        _refuse_pickles(folders)
         raise VectorFormatError(
             f"{path}: expected weights in safetensors (model.safetensors), found none."
         )
-    _refuse_pickles(folders)
     for folder in folders:
         if (folder / _ADAPTER).exists():
             raise VectorFormatError(
@@ -94,12 +71,6 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
     patterns = (*_PARTS, _CODE) if trust_remote_code else _PARTS
     files = {file for folder in folders for part in patterns for file in folder.glob(part)}
     return sorted(file for file in files if file.is_file())
-
-
-def hash_files(path: Path, files: Sequence[Path]) -> str:
-    """Hash the names and contents of files in a folder; unchanged files are not read again."""
-    names = (file.relative_to(path).as_posix() for file in files)
-    return hash_content(*names, fingerprint_files(files))
 
 
 def _read_modules(path: Path) -> list[tuple[str, str]]:

@@ -1,8 +1,9 @@
-"""Token ids of texts, ragged until a batch is padded."""
+"""Texts as token ids, ragged until a batch is padded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,54 +22,28 @@ class Padding(NamedTuple):
 class Sequences:
     """Token ids of texts and, optionally, the states that enter a layer of the encoder.
 
-    Attributes
-    ----------
-    ids : ndarray of int32, shape (n_ids,)
-        Of all texts, special tokens included.
-    starts, lengths : ndarray of int64, shape (n_texts,)
-        The ids of text ``i`` are ``ids[starts[i] : starts[i] + lengths[i]]``.
-    n_tokens : ndarray of int64, shape (n_texts,)
-        Lengths without truncation.
-    padding : Padding
-    n_prompt : int, default=0
-        The number of leading tokens of each text that belong to a prompt.
-    states : ndarray of float32 or float16, shape (n_ids, d), or None, default=None
-        The states that enter `layer`, one row per id.
-    layer : int, default=0
-        The lowest layer that remains to be computed.
+    The ids of text ``i``, special tokens included, are ``ids[starts[i] : starts[i] + lengths[i]]``.
     """
 
-    ids: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    ids: NDArray[np.int32]  # shape (n_ids,)
+    starts: NDArray[np.int64]  # shape (n_texts,), like lengths and n_tokens
     lengths: NDArray[np.int64]
-    n_tokens: NDArray[np.int64]
+    n_tokens: NDArray[np.int64]  # without truncation
     padding: Padding
-    n_prompt: int = 0
-    states: NDArray[np.floating] | None = None
-    layer: int = 0
+    n_prompt: int = 0  # leading tokens of each text that belong to a prompt
+    states: NDArray[np.floating] | None = None  # that enter `layer`, shape (n_ids, d)
+    layer: int = 0  # the lowest that remains to be computed
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, texts: NDArray[np.integer] | slice) -> Sequences:
         """Select texts, in the order given; ids and states are shared."""
-        return replace(
-            self,
-            starts=self.starts[texts],
-            lengths=self.lengths[texts],
-            n_tokens=self.n_tokens[texts],
-        )
+        selected = {name: getattr(self, name)[texts] for name in ("starts", "lengths", "n_tokens")}
+        return replace(self, **selected)
 
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Lay the texts out as a padded matrix of positions.
-
-        Returns
-        -------
-        positions : ndarray of int64, shape (n_texts, longest)
-            Indices into `ids`; 0 for padding.
-        mask : ndarray of bool, shape (n_texts, longest)
-            False for padding.
-        """
+        """Indices into `ids`, and a mask that is False for padding, shape (n_texts, longest)."""
         longest = self.lengths.max(initial=0)
         column = np.arange(longest)[None]
         within = column - (longest - self.lengths)[:, None] if self.padding.left else column
@@ -85,14 +60,7 @@ class Sequences:
         return arrays if self.states is None else {**arrays, "layer": self.layer}
 
     def padded(self) -> dict[str, NDArray[Any]]:
-        """Pad the texts to the same length.
-
-        Returns
-        -------
-        dict
-            ``ids``, int64, and ``mask``, bool, shape (n_texts, longest); with states also
-            ``states``, float32, shape (n_texts, longest, d).
-        """
+        """Padded ids, mask and, if there are any, states, of shape (n_texts, longest, ...)."""
         positions, mask = self.positions()
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.where(mask, self.ids[positions], self.padding.id).astype(np.int64),
@@ -104,19 +72,8 @@ class Sequences:
 
 
 def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Batch texts of similar length, longest first, so that memory runs out early if at all.
-
-    Parameters
-    ----------
-    lengths : ndarray of int64, shape (n_texts,)
-    max_tokens : int
-        Maximum size of a batch in tokens, padding included; a longer text is a batch of its own.
-
-    Yields
-    ------
-    ndarray of int64, shape (n,)
-        Positions of texts; each text occurs once.
-    """
+    """Yield positions of texts of similar length: one, or up to `max_tokens` padding included."""
+    # The longest come first, so that memory runs out early if at all.
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -124,3 +81,63 @@ def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[N
         stop = start + max(1, max_tokens // longest)
         yield order[start:stop]
         start = stop
+
+
+@dataclass(frozen=True)
+class SentenceTokenizer:
+    """The fast tokenizer of an opened model, with a prompt that is prepended to every text."""
+
+    tokenizer: Any
+    lock: threading.RLock  # the length at which the tokenizer truncates is part of its state
+    prompt: str
+    max_tokens: int  # special tokens included
+
+    @property
+    def padding(self) -> Padding:
+        """Id and side of the padding."""
+        return Padding(int(self.tokenizer.pad_token_id or 0), self.tokenizer.padding_side == "left")
+
+    @property
+    def content(self) -> str:
+        """The content of its ``tokenizer.json``."""
+        return str(self.tokenizer.backend_tokenizer.to_str())
+
+    @property
+    def _n_special(self) -> int:
+        return int(self.tokenizer.num_special_tokens_to_add())
+
+    def _ids(self, text: str, **options: Any) -> list[int]:
+        with self.lock:
+            ids: list[int] = self.tokenizer(text, **options)["input_ids"]
+        return ids
+
+    def split(self, texts: Sequence[str]) -> Sequences:
+        """Tokenize texts; each is truncated to `max_tokens`."""
+        # The library cannot encode a lone surrogate.
+        whole = [(self.prompt + text).encode(errors="replace").decode() for text in texts]
+        with self.lock:
+            encoded = self.tokenizer(
+                whole, truncation=True, max_length=self.max_tokens, padding=False, verbose=False
+            )
+        lines = encoded["input_ids"]
+        lengths = np.array([len(line) for line in lines], dtype=np.int64)
+        n_tokens = lengths.copy()
+        for text in np.flatnonzero(lengths >= self.max_tokens).tolist():
+            rest = encoded.encodings[text].overflowing
+            n_tokens[text] += sum(len(part.ids) - self._n_special for part in rest)
+        ids = np.concatenate([np.array(line, dtype=np.int32) for line in lines])
+        # With a special token before the prompt; the one after it ends the text.
+        n_prompt = len(self._ids(self.prompt)) - min(1, self._n_special) if self.prompt else 0
+        starts = np.cumsum(lengths) - lengths
+        return Sequences(ids, starts, lengths, n_tokens, self.padding, n_prompt)
+
+    def split_alone(self, ids: NDArray[np.int32]) -> Sequences:
+        """Make a text of each id, between the special tokens and without the prompt."""
+        inner, whole = self._ids("a", add_special_tokens=False), self._ids("a")
+        before = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
+        special = whole[:before], whole[before + len(inner) :]
+        lines = np.tile(np.array([*special[0], 0, *special[1]], dtype=np.int32), (len(ids), 1))
+        lines[:, before] = ids
+        lengths = np.full(len(ids), lines.shape[1])
+        starts = np.cumsum(lengths) - lengths
+        return Sequences(lines.ravel(), starts, lengths, lengths, self.padding)

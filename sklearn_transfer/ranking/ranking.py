@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -94,7 +93,7 @@ class Ranking(Sequence[RankedCandidate]):
         return "\n".join([f"Ranking by {self.score}, best first", *lines])
 
     def to_frame(self) -> Any:
-        """The candidates as rows.
+        """The candidates as the rows of a pandas frame.
 
         Returns
         -------
@@ -203,8 +202,15 @@ def rank_pretrained(
     rows = []
     for name, candidate in named.items():
         started = perf_counter()
-        with _noting(name, candidate):
+        try:
             features = _check_features(_extract(candidate, X, seed), name, len(y))
+        except Exception as error:
+            error.add_note(
+                f"Raised for the candidate {name!r} of rank_pretrained, a "
+                f"{type(candidate).__name__}. A candidate is pretrained vectors, a transformer, a "
+                f"torch.nn.Module, or features."
+            )
+            raise
         scores = logme(features, y), h_score(features, y), nearest_class_mean(features, y)
         seconds = perf_counter() - started
         rows.append(RankedCandidate(name, *scores, features.shape[1], seconds))
@@ -216,7 +222,10 @@ def _name_candidates(candidates: Any) -> dict[str, Any]:
     if isinstance(candidates, Mapping):
         pairs = [(str(name), candidate) for name, candidate in candidates.items()]
     elif isinstance(candidates, Sequence) and not isinstance(candidates, str | bytes):
-        pairs = [(_name(candidate, i), candidate) for i, candidate in enumerate(candidates)]
+        pairs = [
+            (str(c) if isinstance(c, str | os.PathLike) else f"{type(c).__name__}[{i}]", c)
+            for i, c in enumerate(candidates)
+        ]
     else:
         raise TypeError(
             f"candidates must be a mapping from names to candidates, or a sequence of candidates, "
@@ -238,12 +247,6 @@ def _name_candidates(candidates: Any) -> dict[str, Any]:
     return named
 
 
-def _name(candidate: Any, position: int) -> str:
-    if isinstance(candidate, str | os.PathLike):
-        return str(candidate)
-    return f"{type(candidate).__name__}[{position}]"
-
-
 def _check_one_label(y: Any, X: Any) -> NDArray[Any]:
     """Validate labels, shape (n_samples,)."""
     if y is None:
@@ -261,18 +264,6 @@ def _check_one_label(y: Any, X: Any) -> NDArray[Any]:
             f"{classes[0]!r}. Add samples of other classes."
         )
     return labels
-
-
-@contextmanager
-def _noting(name: str, candidate: Any) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        error.add_note(
-            f"Raised for the candidate {name!r} of rank_pretrained, a {type(candidate).__name__}. "
-            f"A candidate is pretrained vectors, a transformer, a torch.nn.Module, or features."
-        )
-        raise
 
 
 def _extract(candidate: Any, X: Any, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Scores of features for labels, computed without training a classifier."""
+"""Scores of finite features for labels of two or more classes, without training a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-5  # the change of log(alpha / beta) that ends the fixed-point i
 
 
 def logme(features: NDArray[np.floating], y: NDArray[Any], *, max_steps: int = 200) -> float:
-    """The logarithm of maximum evidence, LogME (You et al. 2021).
+    """The logarithm of maximum evidence, LogME.
 
     Labels are the targets of a Bayesian linear regression on the features, one class against the
     others: ``w ~ N(0, 1 / alpha)``, ``t ~ N(w f, 1 / beta)``. The evidence ``p(t | alpha, beta)``
@@ -26,9 +26,8 @@ def logme(features: NDArray[np.floating], y: NDArray[Any], *, max_steps: int = 2
     Parameters
     ----------
     features : ndarray of float, shape (n_samples, d)
-        Finite. They are not centred, as in the paper.
+        They are not centred, as in the paper.
     y : ndarray, shape (n_samples,)
-        Labels of at least two classes.
     max_steps : int, default=200
         Maximum number of steps of the fixed-point iteration.
 
@@ -39,12 +38,11 @@ def logme(features: NDArray[np.floating], y: NDArray[Any], *, max_steps: int = 2
 
     Notes
     -----
-    Algorithm 1 of You, Liu, Wang & Long, "LogME: practical assessment of pre-trained models for
-    transfer learning", ICML 2021. With the singular value decomposition the iteration depends on
-    ``alpha / beta`` alone, and a step costs ``min(n_samples, d)`` operations per class. The
-    evidence may have several maxima, and the iteration ends in any of them. It therefore starts
-    from the best of a grid of ratios (in the paper from 1). The best beta for a ratio has a closed
-    form.
+    Algorithm 1 of You et al. 2021, see :func:`rank_pretrained`. With the singular value
+    decomposition the iteration depends on ``alpha / beta`` alone; a step costs
+    ``min(n_samples, d)`` operations per class. The evidence may have several maxima: the iteration
+    starts from the best of a grid of ratios (in the paper from 1). The best beta for a ratio has a
+    closed form.
     """
     n_samples = len(features)
     left, singular, _ = np.linalg.svd(np.asarray(features, dtype=np.float64), full_matrices=False)
@@ -90,9 +88,7 @@ def h_score(features: NDArray[np.floating], y: NDArray[Any]) -> float:
     Parameters
     ----------
     features : ndarray of float, shape (n_samples, d)
-        Finite.
     y : ndarray, shape (n_samples,)
-        Labels of at least two classes.
 
     Returns
     -------
@@ -101,11 +97,9 @@ def h_score(features: NDArray[np.floating], y: NDArray[Any]) -> float:
 
     Notes
     -----
-    Bao et al., "An information-theoretic approach to transferability in task
-    transfer learning", ICIP 2019, shrunk as by Ibrahim, Ponomareva & Mazumder, "Newer is not always
-    better: rethinking transferability metrics, their peculiarities, stability and performance",
-    ECML PKDD 2022. The means of the classes lie in the span of the centred features, so their
-    singular value decomposition replaces the d x d matrices.
+    Bao et al. 2019, shrunk as by Ibrahim et al. 2022, see :func:`rank_pretrained`. The class means
+    lie in the span of the centred features, so a singular value decomposition replaces the d x d
+    matrices.
     """
     features = np.asarray(features, dtype=np.float64)
     n_samples, n_features = features.shape
@@ -130,9 +124,7 @@ def nearest_class_mean(features: NDArray[np.floating], y: NDArray[Any]) -> float
     Parameters
     ----------
     features : ndarray of float, shape (n_samples, d)
-        Finite.
     y : ndarray, shape (n_samples,)
-        Labels of at least two classes.
 
     Returns
     -------
@@ -144,8 +136,8 @@ def nearest_class_mean(features: NDArray[np.floating], y: NDArray[Any]) -> float
     Notes
     -----
     The classifier is that of Mensink et al., "Distance-based image classification: generalizing to
-    new classes at near-zero cost", TPAMI 2013, without a learned metric. Leaving a sample
-    out of a class of n multiplies its distance from the mean by ``n / (n - 1)``.
+    new classes at near-zero cost", TPAMI 2013, without a learned metric. Leaving a sample out of a
+    class of n multiplies its distance from the mean by ``n / (n - 1)``.
     """
     features = np.asarray(features, dtype=np.float64)
     members = _membership(y)
