@@ -59,14 +59,7 @@ class Continuation:
 def continue_training(
     vectors: PretrainedVectors, sentences: Sequence[Sequence[str]], parameters: Continuation
 ) -> PretrainedVectors:
-    """Continue the training of vectors on sentences.
-
-    Parameters
-    ----------
-    vectors : PretrainedVectors
-    sentences : sequence of sequences of str
-        Words as the vectors write them.
-    parameters : Continuation
+    """Continue the training of vectors on sentences, whose words are as the vectors write them.
 
     Returns
     -------
@@ -156,14 +149,7 @@ def _make_model(dim: int, counts: dict[str, int], parameters: Continuation) -> A
 class _Rows:
     """The rows that a model trains, initialised with the pretrained ones.
 
-    Parameters
-    ----------
-    model : gensim FastText
-    vectors : PretrainedVectors
-    words : list of str, length n
-        The words of the model.
-    position : ndarray of int64, shape (n,)
-        Positions of the words in the vectors; -1 for new words.
+    `words` are those of the model, `position` theirs in the vectors, -1 for new words: shape (n,).
     """
 
     def __init__(

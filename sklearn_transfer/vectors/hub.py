@@ -35,18 +35,10 @@ class HubName(NamedTuple):
 
 
 def parse(source: str) -> HubName | None:
-    """Parse a name of the hub.
+    """Parse a name of the hub; return None if it is no name.
 
-    Parameters
-    ----------
-    source : str
-        Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder
-        ``org`` make it the path of a missing file.
-
-    Returns
-    -------
-    HubName or None
-        None if it is no name.
+    Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder ``org``
+    make it the path of a missing file.
 
     Raises
     ------
@@ -79,10 +71,6 @@ def find_repository(name: HubName) -> Path:
 
     The network is not used for a repository in the cache, so that fits, searches and workers work
     offline. Name a revision to get a later state.
-
-    Parameters
-    ----------
-    name : HubName
 
     Returns
     -------

@@ -19,20 +19,9 @@ OutOfVocabulary = Literal["ignore", "subword", "hash"]
 def knows(
     table: Table, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
 ) -> NDArray[np.bool_]:
-    """Return which words have a vector in a table, or a sub-word token that has one.
+    """Return which words have a vector in a table, or a sub-word token that has one: shape (n,).
 
-    Parameters
-    ----------
-    table : Table
-    words : sequence of str, length n
-    fold_case : bool, default=False
-        Also look for the lower-cased form of a word.
-    are_tokens : bool, default=False
-        The words are tokens of the table's tokenizer.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+    See :func:`look_up` for the parameters.
     """
     if table.tokenizer is not None and not are_tokens:
         return np.diff(_find_tokens(table, table.tokenizer, words).indptr) > 0

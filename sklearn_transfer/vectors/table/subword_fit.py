@@ -47,15 +47,7 @@ _WORDS, _COLUMNS = 1 << 15, 32  # per block, which bounds the memory
 def fit_subwords(table: Table, parameters: SubwordFit = _DEFAULTS) -> Subwords:
     r"""Fit n-gram rows whose means approximate the centred vectors of a table.
 
-    Parameters
-    ----------
-    table : Table
-    parameters : SubwordFit, default=SubwordFit()
-
-    Returns
-    -------
-    Subwords
-        The matrix is float32 of shape (n_buckets, dim), in memory.
+    The result is in memory: float32, shape (n_buckets, dim).
 
     Notes
     -----
@@ -136,7 +128,7 @@ def _solve(
 
 
 def _ratio(numerator: NDArray[np.float32], denominator: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The quotients, shape (n,); 0 where the denominator is not positive."""
+    """Return the quotients, shape (n,); 0 where the denominator is not positive."""
     zero = np.zeros_like(numerator)
     return np.divide(numerator, denominator, out=zero, where=denominator > 0)
 

@@ -26,14 +26,7 @@ _BLOCK = 1 << 14  # rows that are converted to float32 at once
 class Reading:
     """Options for reading a file; a reader ignores those without a meaning for its format.
 
-    Attributes
-    ----------
-    allow_pickle : bool, default=False
-        Open pickles, which run any code that their author put inside.
-    mmap : bool, default=True
-        Map the matrix into memory if the file holds it in the form that is needed.
-    limit : int or None, default=None
-        Maximum number of words, the first ones.
+    See :meth:`PretrainedVectors.load`.
     """
 
     allow_pickle: bool = False
@@ -79,18 +72,10 @@ class Table:
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return the vectors of some words.
+        """Return the float32 vectors of the words at some positions: shape (n, dim).
 
-        Parameters
-        ----------
-        words : ndarray of int, shape (n,), or slice
-            Positions of the words.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, dim)
-            Only these vectors are converted to float32. A slice of a plain float32 table is a view,
-            which may be memory-mapped and read-only.
+        Only these vectors are converted. A slice of a plain float32 table is a view, which may be
+        memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
         taken = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
@@ -123,12 +108,7 @@ class Table:
         path : Path
             The file, for the messages.
         **others : dict
-            Other attributes of the table: `subwords`, `rows` (integers of any type, within the
-            matrix), `scales`, `tokenizer`.
-
-        Returns
-        -------
-        Table
+            Other attributes: `subwords`, `rows` (integers of any type), `scales`, `tokenizer`.
 
         Raises
         ------
@@ -228,22 +208,12 @@ def check_rows(rows: NDArray[np.integer] | None, n_rows: int, path: Path) -> Non
 
 
 def as_float_matrix(values: NDArray[Any], path: Path) -> Matrix:
-    """Return a 2-D array of floats as float32 or float16 in C order; copy only if needed.
-
-    Parameters
-    ----------
-    values : ndarray
-    path : Path
-        The file, for the messages.
-
-    Returns
-    -------
-    ndarray of float32 or float16, shape (n_rows, dim)
+    """Return an array as float32 or float16 in C order; copy only if needed.
 
     Raises
     ------
     VectorFormatError
-        If it has another shape or type, or no columns.
+        If it is no matrix of floats with at least one column; names `path`.
     """
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind != "f":
         raise VectorFormatError(

@@ -23,7 +23,7 @@ _N_POWERS = 4096
 
 
 def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The first `n` powers of the multiplier and of its inverse modulo 2**64."""
+    """Return the first `n` powers of the multiplier and of its inverse modulo 2**64."""
     factors = np.array([_MULTIPLIER, pow(_MULTIPLIER, -1, 1 << 64)], dtype=np.uint64)
     powers = np.repeat(factors[:, None], n, axis=1)
     powers[:, 0] = 1
@@ -37,18 +37,9 @@ Words = Iterable[str]
 
 
 def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Encode strings as one byte array and offsets.
+    """Encode strings as bytes, uint8, and offsets, int64, shape (n_words + 1,).
 
-    Parameters
-    ----------
-    words : iterable of str
-
-    Returns
-    -------
-    text : ndarray of uint8, shape (n_bytes,)
-        The concatenated words in UTF-8.
-    offsets : ndarray of int64, shape (n_words + 1,)
-        Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``.
+    Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``, in UTF-8.
     """
     encoded = [word.encode(*_ENCODING) for word in words]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
@@ -56,24 +47,14 @@ def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def to_offsets(lengths: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Offsets of slices that follow one another: 0 and the running sum, int64, shape (n + 1,)."""
+    """Return the offsets of slices that follow one another: int64, shape (n + 1,)."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     lengths.cumsum(out=offsets[1:])
     return offsets
 
 
 def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of many slices of one array, concatenated.
-
-    Parameters
-    ----------
-    starts, lengths : ndarray of int64, shape (n,)
-
-    Returns
-    -------
-    ndarray of int64, shape (lengths.sum(),)
-        ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``.
-    """
+    """Return ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``."""
     if len(starts) == 1:
         return np.arange(starts[0], starts[0] + lengths[0])
     offsets = to_offsets(lengths)
@@ -87,13 +68,7 @@ def character_ngrams(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the character n-grams of packed words, as slices of their bytes.
 
-    Parameters
-    ----------
-    text : ndarray of uint8, shape (n_bytes,)
-    offsets : ndarray of int64, shape (n_words + 1,)
-        Words in the form of :func:`pack`.
-    min_n, max_n : int
-        Lengths in characters (code points).
+    Lengths `min_n` to `max_n` are in characters (code points).
 
     Returns
     -------
@@ -214,36 +189,13 @@ class Vocabulary(Sequence[str]):
 
     @classmethod
     def from_encoded(cls, texts: Iterable[bytes], lengths: Sequence[int]) -> Vocabulary:
-        """Build a vocabulary from valid UTF-8, without checking that words are distinct.
-
-        Parameters
-        ----------
-        texts : iterable of bytes
-            The concatenated words, in any number of pieces.
-        lengths : sequence of int, length n_words
-            The length of each word in bytes.
-
-        Returns
-        -------
-        Vocabulary
-        """
+        """Join pieces of valid UTF-8 to words of these lengths in bytes, which may be repeated."""
         offsets = to_offsets(np.asarray(lengths, dtype=np.int64))
         return cls.from_arrays(np.frombuffer(b"".join(texts), dtype=np.uint8), offsets)
 
     @classmethod
     def distinct(cls, words: Words) -> tuple[Vocabulary, NDArray[np.bool_]]:
-        """Build a vocabulary of words that may be repeated.
-
-        Parameters
-        ----------
-        words : iterable of str, or a Vocabulary that was not checked
-
-        Returns
-        -------
-        vocabulary : Vocabulary
-        kept : ndarray of bool, shape (n_given,)
-            True for the first occurrence of each word.
-        """
+        """Build a vocabulary of the distinct words, and return which words are first occurrences."""
         everything = words if isinstance(words, cls) else cls.from_arrays(*pack(words))
         kept = everything.is_first()
         return (everything if kept.all() else everything.take(np.flatnonzero(kept))), kept
@@ -270,18 +222,9 @@ class Vocabulary(Sequence[str]):
         return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
-        """Look up many words.
+        """Return the position of each word, shape (n,); -1 for a word that is not there.
 
-        Parameters
-        ----------
-        words : sequence of str, length n
-        fold_case : bool, default=False
-            Look for the lower-cased form of words that are not there.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-            The position of each word; -1 for a word that is not in the vocabulary.
+        With `fold_case`, the lower-cased form of such a word is looked for, too.
         """
         if not len(words) or not len(self):
             return np.full(len(words), -1, dtype=np.int64)
