@@ -93,7 +93,12 @@ def continue_training(
         )
     model = _make_model(vectors.dim, counts, parameters)
     rows = _Rows(model, vectors, words, position)
-    _train(model, rows, _split_long(sentences), parameters)
+    parts = [
+        sentence[start : start + _LONGEST]
+        for sentence in sentences
+        for start in range(0, len(sentence), _LONGEST)
+    ]
+    _train(model, rows, parts, parameters)
     trained, subwords = rows.publish()
     before = vectors.table.expanded().matrix.astype(np.float32, copy=False)
     matrix = np.concatenate([before, trained[~is_old]])
@@ -116,14 +121,6 @@ def _count(sentences: Iterable[Sequence[str]], min_count: int) -> dict[str, int]
             f"example unlabelled ones, or lower min_count."
         )
     return kept
-
-
-def _split_long(sentences: Iterable[Sequence[str]]) -> list[Sequence[str]]:
-    return [
-        sentence[start : start + _LONGEST]
-        for sentence in sentences
-        for start in range(0, len(sentence), _LONGEST)
-    ]
 
 
 def _make_model(dim: int, counts: dict[str, int], parameters: Continuation) -> Any:

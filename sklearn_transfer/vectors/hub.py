@@ -19,12 +19,7 @@ _FILE = re.compile(r"\.(bin|bz2|gz|json|kv|model|npy|npz|parquet|pkl|safetensors
 
 _FASTTEXT = "model.bin"
 # The files of a repository that this package opens; no others are downloaded.
-_PATTERNS = [
-    METADATA,
-    "*.npy",
-    _FASTTEXT,
-    *("*.safetensors", "*.json", "*.txt", "*.model"),
-]
+_PATTERNS = [METADATA, _FASTTEXT, "*.npy", "*.safetensors", "*.json", "*.txt", "*.model"]
 
 
 class HubName(NamedTuple):

@@ -80,7 +80,7 @@ def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
 
 
 def quantise(table: Table) -> Table:
-    """Convert the rows to int8: each is divided by 1/127 of its largest absolute value, a factor."""
+    """Convert rows to int8: each is divided by 1/127 of its largest absolute value."""
     matrix = np.empty(table.matrix.shape, dtype=np.int8)
     factors = np.empty(len(matrix), dtype=np.float32)
     for start in range(0, len(matrix), _BLOCK):

@@ -21,7 +21,7 @@ def knows(
 ) -> NDArray[np.bool_]:
     """Return which words have a vector in a table, or a sub-word token that has one: shape (n,).
 
-    See :func:`look_up` for the parameters.
+    See :meth:`PretrainedVectors.look_up` for the parameters.
     """
     if table.tokenizer is not None and not are_tokens:
         return np.diff(_find_tokens(table, table.tokenizer, words).indptr) > 0
@@ -37,24 +37,10 @@ def look_up(
     are_tokens: bool,
     predict: Callable[[list[str]], NDArray[np.float32]] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Look up the vectors of many words.
+    """Look up the vectors of many words. See :meth:`PretrainedVectors.look_up`.
 
-    Parameters
-    ----------
-    table : Table
-    words : sequence of str, length n
-    fold_case : bool
-        Look for the lower-cased form of words that the table does not have.
-    are_tokens : bool
-        The words are tokens of the table's tokenizer, and are not split again.
-    predict : callable or None
-        Returns vectors of out-of-vocabulary words, shape (n_unknown, dim). None: they have none.
-
-    Returns
-    -------
-    index : ndarray of int64, shape (n,)
-        The row in `vectors` of each word, -1 for a word without a vector.
-    vectors : ndarray of float32, shape (n_vectors, dim)
+    `predict` returns vectors of out-of-vocabulary words, shape (n_unknown, dim); None: they have
+    none.
     """
     if table.tokenizer is not None and not are_tokens:
         is_known, vectors = _mean_of_tokens(table, table.tokenizer, words)

@@ -37,7 +37,7 @@ class Subwords:
         return means
 
     def sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return the sum of the n-gram rows of each word, shape (n, dim), and their number, (n,)."""
+        """Return the sum of the n-gram rows of each word, (n, dim), and their number, (n,)."""
         word, bucket = self.ngrams(words)
         used, column = np.unique(bucket, return_inverse=True)
         once = np.ones(len(word), dtype=np.float32)

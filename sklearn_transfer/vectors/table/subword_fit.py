@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -137,7 +136,8 @@ def _incidence(words: Vocabulary, n_words: int, parameters: SubwordFit) -> csr_a
     """Return the share of each n-gram in each word: float32, shape (n_words, n_buckets)."""
     blank = np.zeros((parameters.max_buckets, 0), dtype=np.float32)
     blocks = []
-    for block in _in_blocks(words, n_words):
+    first = islice(iter(words), n_words)
+    while block := list(islice(first, _WORDS)):
         word, bucket = Subwords(blank, parameters.min_n, parameters.max_n).ngrams(block)
         counts = np.bincount(word, minlength=len(block))
         share = (1 / counts[word]).astype(np.float32)
@@ -153,9 +153,3 @@ def _incidence(words: Vocabulary, n_words: int, parameters: SubwordFit) -> csr_a
     narrow = csr_array((whole.data, indices, whole.indptr), shape=(n_words, n_buckets))
     narrow.sum_duplicates()
     return narrow
-
-
-def _in_blocks(words: Vocabulary, n_words: int) -> Iterator[list[str]]:
-    first = islice(iter(words), n_words)
-    while block := list(islice(first, _WORDS)):
-        yield block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Table:
         """Length of a vector."""
         return int(self.matrix.shape[1])
 
-    @property
+    @cached_property
     def cased(self) -> bool:
         """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
         sample = self.words[:: max(1, len(self.words) // 10_000)]

@@ -33,10 +33,8 @@ def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 _POWERS, _INVERSES = _powers(_N_POWERS)
 
-Words = Iterable[str]
 
-
-def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def pack(words: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Encode strings as bytes, uint8, and offsets, int64, shape (n_words + 1,).
 
     Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``, in UTF-8.
@@ -92,13 +90,6 @@ def character_ngrams(
     return start, stop, word.repeat(n_here)
 
 
-def pack_slices(
-    text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return slices ``text[start:stop]`` in the form of :func:`pack`."""
-    return text[ragged_arange(start, stop - start)], to_offsets(stop - start)
-
-
 def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Hash each word as ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, by one cumulative sum."""
     powers, inverses = (_POWERS, _INVERSES) if len(text) < _N_POWERS else _powers(len(text) + 1)
@@ -110,7 +101,7 @@ def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.u
     return (running[1:] - running[:-1]) * inverses[offsets[:-1]]
 
 
-def word_hashes(words: Words) -> NDArray[np.uint64]:
+def word_hashes(words: Iterable[str]) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each word, the same in every process: shape (n_words,)."""
     return _hashes(*pack(words))
 
@@ -164,7 +155,7 @@ class Vocabulary(Sequence[str]):
     _hashes: NDArray[np.uint64] | None
     _order: NDArray[np.int32] | None
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Iterable[str]) -> None:
         self.__setstate__(pack(words))
         repeated = ~self.is_first()
         if repeated.any():
@@ -194,8 +185,8 @@ class Vocabulary(Sequence[str]):
         return cls.from_arrays(np.frombuffer(b"".join(texts), dtype=np.uint8), offsets)
 
     @classmethod
-    def distinct(cls, words: Words) -> tuple[Vocabulary, NDArray[np.bool_]]:
-        """Build a vocabulary of the distinct words, and return which words are first occurrences."""
+    def distinct(cls, words: Iterable[str]) -> tuple[Vocabulary, NDArray[np.bool_]]:
+        """Build a vocabulary of the distinct words, and say which are first occurrences."""
         everything = words if isinstance(words, cls) else cls.from_arrays(*pack(words))
         kept = everything.is_first()
         return (everything if kept.all() else everything.take(np.flatnonzero(kept))), kept
@@ -226,8 +217,6 @@ class Vocabulary(Sequence[str]):
 
         With `fold_case`, the lower-cased form of such a word is looked for, too.
         """
-        if not len(words) or not len(self):
-            return np.full(len(words), -1, dtype=np.int64)
         position = self.find_packed(*pack(words))
         if fold_case:
             missing = np.flatnonzero(position < 0)
@@ -280,10 +269,13 @@ class Vocabulary(Sequence[str]):
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:
         """Return the vocabulary of the words at some distinct positions, in their order."""
-        start, stop = self._offsets[:-1][rows], self._offsets[1:][rows]
-        return Vocabulary.from_arrays(*pack_slices(self._text, start, stop))
+        start = self._offsets[:-1][rows]
+        lengths = self._offsets[1:][rows] - start
+        return Vocabulary.from_arrays(
+            self._text[ragged_arange(start, lengths)], to_offsets(lengths)
+        )
 
-    def extended(self, words: Words) -> Vocabulary:
+    def extended(self, words: Iterable[str]) -> Vocabulary:
         """Append other words, without checking that all are distinct."""
         text, offsets = pack(words)
         return Vocabulary.from_arrays(
