@@ -24,36 +24,16 @@ _LARGEST = 1e9
 
 @dataclass(frozen=True)
 class Continuation:
-    """Parameters of continued training.
+    """Parameters of continued training."""
 
-    Attributes
-    ----------
-    epochs : int
-        Number of passes over the sentences, after one that trains only the output vectors.
-    pull : float
-        Share of the distance to their pretrained values by which rows move back after each epoch.
-    window : int
-        Maximum distance between a word and a word of its context.
-    negative : int
-        Number of random words per word of a context.
-    min_count : int
-        Words that occur less often are left out.
-    lr : float
-        Initial learning rate; it falls linearly to zero.
-    seed : int
-        In ``[0, 2**32)``.
-    n_threads : int
-        With more than one thread, the result depends on their timing.
-    """
-
-    epochs: int
-    pull: float
-    window: int
-    negative: int
-    min_count: int
-    lr: float
-    seed: int
-    n_threads: int
+    epochs: int  # after one that trains only the output vectors
+    pull: float  # share of the way back to its pretrained values that a row moves after each epoch
+    window: int  # maximum distance between a word and a word of its context
+    negative: int  # random words per word of a context
+    min_count: int  # words that occur less often are left out
+    lr: float  # initial learning rate; it falls linearly to zero
+    seed: int  # in [0, 2**32)
+    n_threads: int  # with more than one, the result depends on their timing
 
 
 def continue_training(

@@ -15,28 +15,14 @@ from .vocabulary import Vocabulary
 
 
 class SubwordFit(NamedTuple):
-    """Parameters of a fit of n-gram rows.
-
-    Attributes
-    ----------
-    min_n, max_n : int
-        Lengths of the n-grams, in characters.
-    max_buckets : int
-        Maximum number of rows; a power of two. Small tables have fewer.
-    max_words : int
-        Maximum number of words, the first ones of a table, that the rows are fitted to.
-    ridge : float
-        Weight of the squared n-gram rows relative to the squared errors.
-    n_steps : int
-        Number of steps of conjugate gradients.
-    """
+    """Parameters of a fit of n-gram rows; n-grams have `min_n` to `max_n` characters."""
 
     min_n: int = 3
     max_n: int = 6
-    max_buckets: int = 1 << 19
-    max_words: int = 400_000
-    ridge: float = 0.2
-    n_steps: int = 5
+    max_buckets: int = 1 << 19  # rows: a power of two; small tables have fewer
+    max_words: int = 400_000  # the first ones of a table, which the rows are fitted to
+    ridge: float = 0.2  # weight of the squared n-gram rows relative to the squared errors
+    n_steps: int = 5  # of conjugate gradients
 
 
 _DEFAULTS = SubwordFit()

@@ -39,19 +39,8 @@ class Reading:
 class Table:
     """Words and their vectors: the vector of word ``i`` is ``scales[i] * matrix[rows[i]]``.
 
-    Attributes
-    ----------
-    words : Vocabulary, length n_words
-    matrix : ndarray of float32, float16 or int8, shape (n_rows, dim)
-        May be memory-mapped.
-    subwords : Subwords or None, default=None
-        The n-gram rows of a fastText model.
-    rows : ndarray of int32, shape (n_words,), or None, default=None
-        The row of each word, if words share rows; None: word ``i`` has row ``i``.
-    scales : ndarray of float32, shape (n_words,), or None, default=None
-        Factor of each word's row: the weight of a token, or the scale of int8 values; None: 1.
-    tokenizer : TableTokenizer or None, default=None
-        Splits texts into the words, if these are sub-word tokens.
+    The attributes are those of :class:`PretrainedVectors`. A scale is the weight of a token, or the
+    factor of a row of int8.
     """
 
     words: Vocabulary
