@@ -16,17 +16,7 @@ Writer = BufferedWriter | gzip.GzipFile
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Writer]:
-    """Open a file for writing; it replaces `path` only if the body succeeds.
-
-    Parameters
-    ----------
-    path : Path
-        Compressed by gzip if it ends in ``.gz``.
-
-    Yields
-    ------
-    binary file
-    """
+    """Open a binary file that replaces `path` only if the body succeeds; ``.gz`` is compressed."""
     with temporary_folder(path) as folder:
         with (folder / "content").open("wb") as raw:
             if path.suffix == ".gz":
@@ -66,10 +56,6 @@ def replace_folder(
         Names of all entries that such a folder may hold.
     is_ours : callable
         Called with an existing folder that holds no other names; True if this package wrote it.
-
-    Yields
-    ------
-    Path
 
     Raises
     ------

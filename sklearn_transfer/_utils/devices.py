@@ -7,16 +7,7 @@ from typing import Any
 
 
 def resolve_device(device: str) -> str:
-    """Return the torch device of a name.
-
-    Parameters
-    ----------
-    device : str
-        "auto" is CUDA if available, else MPS, else the CPU.
-
-    Returns
-    -------
-    str
+    """Return the torch device of a name; "auto" is CUDA if available, else MPS, else the CPU.
 
     Raises
     ------

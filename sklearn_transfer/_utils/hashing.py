@@ -17,18 +17,10 @@ Content = str | bytes | memoryview | NDArray[Any]
 
 
 def hash_content(*parts: Content) -> str:
-    """Hash strings, bytes and arrays.
+    """Hash strings, bytes and arrays to 32 hexadecimal digits.
 
-    Parameters
-    ----------
-    *parts : str, bytes, memoryview or ndarray
-        The values of an array count in C order; its dtype and shape do not.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits. The boundaries between parts count; the hash of a single part is its
-        BLAKE2b.
+    The values of an array count in C order; its dtype and shape do not. The boundaries between
+    parts count; the hash of a single part is its BLAKE2b.
 
     Examples
     --------

@@ -16,16 +16,8 @@ _registered: list[Callable[[], Any]] = []
 def register_memo(clear: _Clear) -> _Clear:
     """Register a function that empties a process-wide memo; `clear_cache` calls it.
 
-    Parameters
-    ----------
-    clear : callable
-        Without arguments, for example the method ``clear`` of a module-level dict or the
-        ``cache_clear`` of a function with :func:`functools.lru_cache`.
-
-    Returns
-    -------
-    callable
-        The same function, so that this is a decorator, too.
+    It takes no arguments: the method ``clear`` of a module-level dict, or the ``cache_clear`` of a
+    function with :func:`functools.lru_cache`. It is returned, so that this is a decorator, too.
     """
     _registered.append(clear)
     return clear
@@ -40,11 +32,8 @@ def clear_memos() -> None:
 class ObjectCache(Generic[_T]):
     """One object per key, for as long as anybody holds it. Clearing memos clears it.
 
-    Parameters
-    ----------
-    n_recent : int
-        The number of objects, the most recently used ones, that are held when nobody else does, so
-        that a search whose clones come and go does not open its file again.
+    The `n_recent` most recently used objects are held when nobody else does, so that a search whose
+    clones come and go does not open its file again.
     """
 
     def __init__(self, n_recent: int) -> None:

@@ -9,20 +9,13 @@ from .errors import MissingDependencyError
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module.
+    """Import a module that an extra of this package installs.
 
     Parameters
     ----------
-    module : str
-        Name of the module, dots included.
-    extra : str
-        The extra of this package that installs it.
+    module, extra : str
     purpose : str
         The subject of the error's sentence: "Reading model.safetensors".
-
-    Returns
-    -------
-    module
 
     Raises
     ------

@@ -13,7 +13,7 @@ _ENTRY = re.compile(r"^(\w+)(?:, \w+)* : .*(?:\n(?:[ \t].*)?)*", re.MULTILINE)
 
 
 def share_constructor(estimator: type, *, without: Sequence[str] = ()) -> Callable[..., None]:
-    """Make a constructor with the parameters of another estimator.
+    """Make a constructor with the parameters of another estimator, named in its signature.
 
     Parameters
     ----------
@@ -21,11 +21,6 @@ def share_constructor(estimator: type, *, without: Sequence[str] = ()) -> Callab
         Its constructor has one argument per parameter, and stores each under its name.
     without : sequence of str, default=()
         Parameters that are left out.
-
-    Returns
-    -------
-    function
-        A constructor whose signature names the parameters.
     """
     original = estimator.__init__  # type: ignore[misc]
     full = signature(original)
@@ -47,14 +42,6 @@ def document_parameters(estimator: type) -> Callable[[type], type]:
     """Decorate a class so that its docstring describes all parameters of its constructor.
 
     Descriptions that the class does not give are those of another estimator.
-
-    Parameters
-    ----------
-    estimator : type
-
-    Returns
-    -------
-    function
     """
 
     def decorate(cls: type) -> type:

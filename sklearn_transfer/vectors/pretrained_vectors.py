@@ -83,12 +83,8 @@ class PretrainedVectors:
     (False, 2, (2, 2))
     """
 
-    __slots__ = ("__weakref__", "_cased", "_fitted", "_name", "_origin", "_table")
+    __slots__ = ("__weakref__", "_fitted", "_name", "_origin", "_table")
 
-    _table: Table
-    _name: str | None
-    _origin: Origin | None
-    _cased: bool | None
     _fitted: Subwords | None
 
     def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
@@ -116,7 +112,7 @@ class PretrainedVectors:
         matrix = table.matrix.view()
         matrix.flags.writeable = False
         self._table = replace(table, matrix=matrix)
-        self._cased = self._fitted = None
+        self._fitted = None
 
     @classmethod
     def from_table(
@@ -303,9 +299,7 @@ class PretrainedVectors:
     @property
     def cased(self) -> bool:
         """True if more than 1 % of the words have an upper-case letter."""
-        if self._cased is None:
-            self._cased = self._table.cased
-        return self._cased
+        return self._table.cased
 
     def knows(
         self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False

@@ -19,18 +19,7 @@ _WORD = re.compile(r"\w+")  # the default of the estimators
 
 
 def find_words(texts: list[str], tokenizer: TableTokenizer | None) -> list[str]:
-    """Find the tokens of texts, or their words and these in lower case.
-
-    Parameters
-    ----------
-    texts : list of str
-    tokenizer : TableTokenizer or None
-
-    Returns
-    -------
-    list of str
-        Words may be repeated.
-    """
+    """Find the tokens of texts, or their words and these in lower case; words may be repeated."""
     if tokenizer is not None:
         return list(dict.fromkeys(chain.from_iterable(tokenizer.split_all(texts))))
     words = dict.fromkeys(chain.from_iterable(map(_WORD.findall, texts)))
@@ -38,25 +27,7 @@ def find_words(texts: list[str], tokenizer: TableTokenizer | None) -> list[str]:
 
 
 def reduce(table: Table, n_components: int, n_removed: int = 0) -> Table:
-    """Project vectors on their principal components.
-
-    Parameters
-    ----------
-    table : Table
-    n_components : int
-    n_removed : int, default=0
-        Number of first components that are removed (Mu & Viswanath 2018, algorithm 1).
-
-    Returns
-    -------
-    Table
-        Float32, centred. Words still share rows, unless the table has factors.
-
-    Raises
-    ------
-    ValueError
-        Unless ``1 <= n_components <= dim - n_removed`` and ``n_removed >= 0``.
-    """
+    """Project vectors on their principal components. See :meth:`PretrainedVectors.reduce`."""
     dim = table.dim
     if not 0 <= n_removed < dim:
         raise ValueError(f"n_removed must lie between 0 and dim - 1 = {dim - 1}, got {n_removed}.")
@@ -90,24 +61,9 @@ def _by_word(table: Table, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
-    """Convert the matrix of a table to another type.
+    """Convert the matrix to another type. See :meth:`PretrainedVectors.astype`.
 
-    Parameters
-    ----------
-    table : Table
-    dtype : {"float32", "float16", "int8"}
-    name : str
-        Name of the table, for the message.
-
-    Returns
-    -------
-    Table
-        The same object if its matrix has this type.
-
-    Raises
-    ------
-    ValueError
-        If the type is not allowed, or cannot hold a value.
+    The same table is returned if its matrix has this type; `name` is for the message.
     """
     if np.dtype(dtype) not in (np.float32, np.float16, np.int8):
         raise ValueError(f"dtype must be 'float32', 'float16' or 'int8', got {dtype!r}.")
@@ -124,17 +80,7 @@ def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
 
 
 def quantise(table: Table) -> Table:
-    """Convert the rows of a table to int8, with factors that approximately restore them.
-
-    Parameters
-    ----------
-    table : Table
-
-    Returns
-    -------
-    Table
-        Each row is divided by 1/127 of its largest absolute value, and rounded.
-    """
+    """Convert rows to int8: each is divided by 1/127 of its largest absolute value."""
     matrix = np.empty(table.matrix.shape, dtype=np.int8)
     factors = np.empty(len(matrix), dtype=np.float32)
     for start in range(0, len(matrix), _BLOCK):

@@ -19,20 +19,9 @@ OutOfVocabulary = Literal["ignore", "subword", "hash"]
 def knows(
     table: Table, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
 ) -> NDArray[np.bool_]:
-    """Return which words have a vector in a table, or a sub-word token that has one.
+    """Return which words have a vector in a table, or a sub-word token that has one: shape (n,).
 
-    Parameters
-    ----------
-    table : Table
-    words : sequence of str, length n
-    fold_case : bool, default=False
-        Also look for the lower-cased form of a word.
-    are_tokens : bool, default=False
-        The words are tokens of the table's tokenizer.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+    See :meth:`PretrainedVectors.look_up` for the parameters.
     """
     if table.tokenizer is not None and not are_tokens:
         return np.diff(_find_tokens(table, table.tokenizer, words).indptr) > 0
@@ -48,24 +37,10 @@ def look_up(
     are_tokens: bool,
     predict: Callable[[list[str]], NDArray[np.float32]] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Look up the vectors of many words.
+    """Look up the vectors of many words. See :meth:`PretrainedVectors.look_up`.
 
-    Parameters
-    ----------
-    table : Table
-    words : sequence of str, length n
-    fold_case : bool
-        Look for the lower-cased form of words that the table does not have.
-    are_tokens : bool
-        The words are tokens of the table's tokenizer, and are not split again.
-    predict : callable or None
-        Returns vectors of out-of-vocabulary words, shape (n_unknown, dim). None: they have none.
-
-    Returns
-    -------
-    index : ndarray of int64, shape (n,)
-        The row in `vectors` of each word, -1 for a word without a vector.
-    vectors : ndarray of float32, shape (n_vectors, dim)
+    `predict` returns vectors of out-of-vocabulary words, shape (n_unknown, dim); None: they have
+    none.
     """
     if table.tokenizer is not None and not are_tokens:
         is_known, vectors = _mean_of_tokens(table, table.tokenizer, words)

@@ -17,19 +17,8 @@ def take_rows(
     """Take rows of a matrix; pages of a large read-only memory map are released at once.
 
     Linux maps a neighbourhood of each page that is touched, as far as the page cache holds it.
-    Scattered rows would soon make most of a table count as memory of every process.
-
-    Parameters
-    ----------
-    array : ndarray, shape (n, dim)
-    rows : ndarray of int, shape (n_rows,)
-    min_released : int, default=268_435_456
-        Size in bytes from which a matrix is large. Releasing a page and reading it again takes some
-        microseconds.
-
-    Returns
-    -------
-    ndarray, shape (n_rows, dim)
+    Scattered rows would soon make most of a table count as memory of every process. Releasing a
+    page and reading it again takes some microseconds: only done from `min_released` bytes on.
     """
     mapping = _find_mmap(array) if array.nbytes >= min_released else None
     if mapping is None:

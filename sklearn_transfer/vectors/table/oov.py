@@ -31,34 +31,13 @@ class Subwords:
     max_n: int
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean of the n-gram rows of each word.
-
-        Parameters
-        ----------
-        words : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of float32, shape (n, dim)
-            Zero for a word without n-grams of these lengths.
-        """
+        """Return the mean of the n-gram rows of each word, zero without n-grams: shape (n, dim)."""
         sums, counts = self.sums(words)
         means: NDArray[np.float32] = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
         return means
 
     def sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return the sum of the n-gram rows of each word.
-
-        Parameters
-        ----------
-        words : sequence of str, length n
-
-        Returns
-        -------
-        sums : ndarray of float32, shape (n, dim)
-        counts : ndarray of int64, shape (n,)
-            Number of n-grams of each word.
-        """
+        """Return the sum of the n-gram rows of each word, (n, dim), and their number, (n,)."""
         word, bucket = self.ngrams(words)
         used, column = np.unique(bucket, return_inverse=True)
         once = np.ones(len(word), dtype=np.float32)
@@ -93,20 +72,10 @@ def _fnv1a(
 
 
 def hashed_vectors(words: Sequence[str], dim: int, *, scale: float) -> NDArray[np.float32]:
-    """Return a random vector for each word, the same in every process and on every machine.
+    """Return a random vector for each word, the same in every process: shape (n_words, dim).
 
-    Parameters
-    ----------
-    words : sequence of str, length n
-    dim : int
-    scale : float
-        Root mean square of the values.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, dim)
-        Uniform on ``[-sqrt(3) * scale, sqrt(3) * scale)``: the SplitMix64 sequence (Steele, Lea &
-        Flood 2014) that starts at the word's hash.
+    Uniform on ``[-sqrt(3) * scale, sqrt(3) * scale)``, so that `scale` is the root mean square: the
+    SplitMix64 sequence (Steele, Lea & Flood 2014) that starts at the word's hash.
     """
     step = np.uint64(0x9E3779B97F4A7C15)
     z = word_hashes(words)[:, None] + step * np.arange(1, dim + 1, dtype=np.uint64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,28 +15,14 @@ from .vocabulary import Vocabulary
 
 
 class SubwordFit(NamedTuple):
-    """Parameters of a fit of n-gram rows.
-
-    Attributes
-    ----------
-    min_n, max_n : int
-        Lengths of the n-grams, in characters.
-    max_buckets : int
-        Maximum number of rows; a power of two. Small tables have fewer.
-    max_words : int
-        Maximum number of words, the first ones of a table, that the rows are fitted to.
-    ridge : float
-        Weight of the squared n-gram rows relative to the squared errors.
-    n_steps : int
-        Number of steps of conjugate gradients.
-    """
+    """Parameters of a fit of n-gram rows; n-grams have `min_n` to `max_n` characters."""
 
     min_n: int = 3
     max_n: int = 6
-    max_buckets: int = 1 << 19
-    max_words: int = 400_000
-    ridge: float = 0.2
-    n_steps: int = 5
+    max_buckets: int = 1 << 19  # rows: a power of two; small tables have fewer
+    max_words: int = 400_000  # the first ones of a table, which the rows are fitted to
+    ridge: float = 0.2  # weight of the squared n-gram rows relative to the squared errors
+    n_steps: int = 5  # of conjugate gradients
 
 
 _DEFAULTS = SubwordFit()
@@ -47,15 +32,7 @@ _WORDS, _COLUMNS = 1 << 15, 32  # per block, which bounds the memory
 def fit_subwords(table: Table, parameters: SubwordFit = _DEFAULTS) -> Subwords:
     r"""Fit n-gram rows whose means approximate the centred vectors of a table.
 
-    Parameters
-    ----------
-    table : Table
-    parameters : SubwordFit, default=SubwordFit()
-
-    Returns
-    -------
-    Subwords
-        The matrix is float32 of shape (n_buckets, dim), in memory.
+    The result is in memory: float32, shape (n_buckets, dim).
 
     Notes
     -----
@@ -136,7 +113,7 @@ def _solve(
 
 
 def _ratio(numerator: NDArray[np.float32], denominator: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The quotients, shape (n,); 0 where the denominator is not positive."""
+    """Return the quotients, shape (n,); 0 where the denominator is not positive."""
     zero = np.zeros_like(numerator)
     return np.divide(numerator, denominator, out=zero, where=denominator > 0)
 
@@ -145,7 +122,8 @@ def _incidence(words: Vocabulary, n_words: int, parameters: SubwordFit) -> csr_a
     """Return the share of each n-gram in each word: float32, shape (n_words, n_buckets)."""
     blank = np.zeros((parameters.max_buckets, 0), dtype=np.float32)
     blocks = []
-    for block in _in_blocks(words, n_words):
+    first = islice(iter(words), n_words)
+    while block := list(islice(first, _WORDS)):
         word, bucket = Subwords(blank, parameters.min_n, parameters.max_n).ngrams(block)
         counts = np.bincount(word, minlength=len(block))
         share = (1 / counts[word]).astype(np.float32)
@@ -161,9 +139,3 @@ def _incidence(words: Vocabulary, n_words: int, parameters: SubwordFit) -> csr_a
     narrow = csr_array((whole.data, indices, whole.indptr), shape=(n_words, n_buckets))
     narrow.sum_duplicates()
     return narrow
-
-
-def _in_blocks(words: Vocabulary, n_words: int) -> Iterator[list[str]]:
-    first = islice(iter(words), n_words)
-    while block := list(islice(first, _WORDS)):
-        yield block

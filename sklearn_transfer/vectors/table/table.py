@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,7 @@ _BLOCK = 1 << 14  # rows that are converted to float32 at once
 class Reading:
     """Options for reading a file; a reader ignores those without a meaning for its format.
 
-    Attributes
-    ----------
-    allow_pickle : bool, default=False
-        Open pickles, which run any code that their author put inside.
-    mmap : bool, default=True
-        Map the matrix into memory if the file holds it in the form that is needed.
-    limit : int or None, default=None
-        Maximum number of words, the first ones.
+    See :meth:`PretrainedVectors.load`.
     """
 
     allow_pickle: bool = False
@@ -45,19 +39,8 @@ class Reading:
 class Table:
     """Words and their vectors: the vector of word ``i`` is ``scales[i] * matrix[rows[i]]``.
 
-    Attributes
-    ----------
-    words : Vocabulary, length n_words
-    matrix : ndarray of float32, float16 or int8, shape (n_rows, dim)
-        May be memory-mapped.
-    subwords : Subwords or None, default=None
-        The n-gram rows of a fastText model.
-    rows : ndarray of int32, shape (n_words,), or None, default=None
-        The row of each word, if words share rows; None: word ``i`` has row ``i``.
-    scales : ndarray of float32, shape (n_words,), or None, default=None
-        Factor of each word's row: the weight of a token, or the scale of int8 values; None: 1.
-    tokenizer : TableTokenizer or None, default=None
-        Splits texts into the words, if these are sub-word tokens.
+    The attributes are those of :class:`PretrainedVectors`. A scale is the weight of a token, or the
+    factor of a row of int8.
     """
 
     words: Vocabulary
@@ -72,25 +55,17 @@ class Table:
         """Length of a vector."""
         return int(self.matrix.shape[1])
 
-    @property
+    @cached_property
     def cased(self) -> bool:
         """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return the vectors of some words.
+        """Return the float32 vectors of the words at some positions: shape (n, dim).
 
-        Parameters
-        ----------
-        words : ndarray of int, shape (n,), or slice
-            Positions of the words.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, dim)
-            Only these vectors are converted to float32. A slice of a plain float32 table is a view,
-            which may be memory-mapped and read-only.
+        Only these vectors are converted. A slice of a plain float32 table is a view, which may be
+        memory-mapped and read-only.
         """
         rows = words if self.rows is None else self.rows[words]
         taken = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
@@ -123,12 +98,7 @@ class Table:
         path : Path
             The file, for the messages.
         **others : dict
-            Other attributes of the table: `subwords`, `rows` (integers of any type, within the
-            matrix), `scales`, `tokenizer`.
-
-        Returns
-        -------
-        Table
+            Other attributes: `subwords`, `rows` (integers of any type), `scales`, `tokenizer`.
 
         Raises
         ------
@@ -228,22 +198,12 @@ def check_rows(rows: NDArray[np.integer] | None, n_rows: int, path: Path) -> Non
 
 
 def as_float_matrix(values: NDArray[Any], path: Path) -> Matrix:
-    """Return a 2-D array of floats as float32 or float16 in C order; copy only if needed.
-
-    Parameters
-    ----------
-    values : ndarray
-    path : Path
-        The file, for the messages.
-
-    Returns
-    -------
-    ndarray of float32 or float16, shape (n_rows, dim)
+    """Return an array as float32 or float16 in C order; copy only if needed.
 
     Raises
     ------
     VectorFormatError
-        If it has another shape or type, or no columns.
+        If it is no matrix of floats with at least one column; names `path`.
     """
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind != "f":
         raise VectorFormatError(

@@ -40,13 +40,6 @@ class TableTokenizer:
     skipped : iterable of str, default=()
         Tokens that are left out, such as the one for unknown text.
 
-    Attributes
-    ----------
-    content : str
-    skipped : frozenset of str
-    digest : str
-        32 hexadecimal digits, the same for equal tokenizers.
-
     Notes
     -----
     Splitting texts needs the library ``tokenizers`` (extra ``static``). Tokenizers with the same
@@ -58,7 +51,7 @@ class TableTokenizer:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the content and the skipped tokens."""
+        """Hash of the content and the skipped tokens, 32 hexadecimal digits."""
         return hash_content(json.dumps([self.content, sorted(self.skipped)]))
 
     @cached_property
@@ -80,19 +73,10 @@ class TableTokenizer:
     def check(self, path: Path) -> dict[int, str]:
         """Parse the tokenizer, and return the tokens by their ids, in order. Ids may have gaps.
 
-        Parameters
-        ----------
-        path : Path
-            The file, for the messages.
-
-        Returns
-        -------
-        dict of int to str
-
         Raises
         ------
         VectorFormatError
-            If it is no tokenizer, has no tokens, or has tokens that share an id.
+            If it is no tokenizer, has no tokens, or has tokens that share an id; names `path`.
         MissingDependencyError
             If the library is not installed.
         """
@@ -127,19 +111,10 @@ class TableTokenizer:
     def split_all(self, texts: Sequence[str]) -> Iterator[list[str]]:
         """Split texts into tokens, without special ones.
 
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Yields
-        ------
-        list of str
-
         Raises
         ------
         VectorFormatError
-            If the tokenizer cannot split a text, for example because it has no token for unknown
-            words.
+            If the tokenizer cannot split a text, for example without a token for unknown words.
         """
         names = self.names
         skipped = {id_ for id_, token in names.items() if token in self.skipped}

@@ -23,7 +23,7 @@ _N_POWERS = 4096
 
 
 def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The first `n` powers of the multiplier and of its inverse modulo 2**64."""
+    """Return the first `n` powers of the multiplier and of its inverse modulo 2**64."""
     factors = np.array([_MULTIPLIER, pow(_MULTIPLIER, -1, 1 << 64)], dtype=np.uint64)
     powers = np.repeat(factors[:, None], n, axis=1)
     powers[:, 0] = 1
@@ -33,22 +33,11 @@ def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 _POWERS, _INVERSES = _powers(_N_POWERS)
 
-Words = Iterable[str]
 
+def pack(words: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Encode strings as bytes, uint8, and offsets, int64, shape (n_words + 1,).
 
-def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Encode strings as one byte array and offsets.
-
-    Parameters
-    ----------
-    words : iterable of str
-
-    Returns
-    -------
-    text : ndarray of uint8, shape (n_bytes,)
-        The concatenated words in UTF-8.
-    offsets : ndarray of int64, shape (n_words + 1,)
-        Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``.
+    Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``, in UTF-8.
     """
     encoded = [word.encode(*_ENCODING) for word in words]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
@@ -56,24 +45,14 @@ def pack(words: Words) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def to_offsets(lengths: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Offsets of slices that follow one another: 0 and the running sum, int64, shape (n + 1,)."""
+    """Return the offsets of slices that follow one another: int64, shape (n + 1,)."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     lengths.cumsum(out=offsets[1:])
     return offsets
 
 
 def ragged_arange(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of many slices of one array, concatenated.
-
-    Parameters
-    ----------
-    starts, lengths : ndarray of int64, shape (n,)
-
-    Returns
-    -------
-    ndarray of int64, shape (lengths.sum(),)
-        ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``.
-    """
+    """Return ``concatenate([arange(s, s + n) for s, n in zip(starts, lengths)])``."""
     if len(starts) == 1:
         return np.arange(starts[0], starts[0] + lengths[0])
     offsets = to_offsets(lengths)
@@ -87,13 +66,7 @@ def character_ngrams(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the character n-grams of packed words, as slices of their bytes.
 
-    Parameters
-    ----------
-    text : ndarray of uint8, shape (n_bytes,)
-    offsets : ndarray of int64, shape (n_words + 1,)
-        Words in the form of :func:`pack`.
-    min_n, max_n : int
-        Lengths in characters (code points).
+    Lengths `min_n` to `max_n` are in characters (code points).
 
     Returns
     -------
@@ -117,13 +90,6 @@ def character_ngrams(
     return start, stop, word.repeat(n_here)
 
 
-def pack_slices(
-    text: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return slices ``text[start:stop]`` in the form of :func:`pack`."""
-    return text[ragged_arange(start, stop - start)], to_offsets(stop - start)
-
-
 def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Hash each word as ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, by one cumulative sum."""
     powers, inverses = (_POWERS, _INVERSES) if len(text) < _N_POWERS else _powers(len(text) + 1)
@@ -135,7 +101,7 @@ def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.u
     return (running[1:] - running[:-1]) * inverses[offsets[:-1]]
 
 
-def word_hashes(words: Words) -> NDArray[np.uint64]:
+def word_hashes(words: Iterable[str]) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each word, the same in every process: shape (n_words,)."""
     return _hashes(*pack(words))
 
@@ -189,7 +155,7 @@ class Vocabulary(Sequence[str]):
     _hashes: NDArray[np.uint64] | None
     _order: NDArray[np.int32] | None
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Iterable[str]) -> None:
         self.__setstate__(pack(words))
         repeated = ~self.is_first()
         if repeated.any():
@@ -214,36 +180,13 @@ class Vocabulary(Sequence[str]):
 
     @classmethod
     def from_encoded(cls, texts: Iterable[bytes], lengths: Sequence[int]) -> Vocabulary:
-        """Build a vocabulary from valid UTF-8, without checking that words are distinct.
-
-        Parameters
-        ----------
-        texts : iterable of bytes
-            The concatenated words, in any number of pieces.
-        lengths : sequence of int, length n_words
-            The length of each word in bytes.
-
-        Returns
-        -------
-        Vocabulary
-        """
+        """Join pieces of valid UTF-8 to words of these lengths in bytes, which may be repeated."""
         offsets = to_offsets(np.asarray(lengths, dtype=np.int64))
         return cls.from_arrays(np.frombuffer(b"".join(texts), dtype=np.uint8), offsets)
 
     @classmethod
-    def distinct(cls, words: Words) -> tuple[Vocabulary, NDArray[np.bool_]]:
-        """Build a vocabulary of words that may be repeated.
-
-        Parameters
-        ----------
-        words : iterable of str, or a Vocabulary that was not checked
-
-        Returns
-        -------
-        vocabulary : Vocabulary
-        kept : ndarray of bool, shape (n_given,)
-            True for the first occurrence of each word.
-        """
+    def distinct(cls, words: Iterable[str]) -> tuple[Vocabulary, NDArray[np.bool_]]:
+        """Build a vocabulary of the distinct words, and say which are first occurrences."""
         everything = words if isinstance(words, cls) else cls.from_arrays(*pack(words))
         kept = everything.is_first()
         return (everything if kept.all() else everything.take(np.flatnonzero(kept))), kept
@@ -270,21 +213,10 @@ class Vocabulary(Sequence[str]):
         return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
-        """Look up many words.
+        """Return the position of each word, shape (n,); -1 for a word that is not there.
 
-        Parameters
-        ----------
-        words : sequence of str, length n
-        fold_case : bool, default=False
-            Look for the lower-cased form of words that are not there.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-            The position of each word; -1 for a word that is not in the vocabulary.
+        With `fold_case`, the lower-cased form of such a word is looked for, too.
         """
-        if not len(words) or not len(self):
-            return np.full(len(words), -1, dtype=np.int64)
         position = self.find_packed(*pack(words))
         if fold_case:
             missing = np.flatnonzero(position < 0)
@@ -337,10 +269,13 @@ class Vocabulary(Sequence[str]):
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:
         """Return the vocabulary of the words at some distinct positions, in their order."""
-        start, stop = self._offsets[:-1][rows], self._offsets[1:][rows]
-        return Vocabulary.from_arrays(*pack_slices(self._text, start, stop))
+        start = self._offsets[:-1][rows]
+        lengths = self._offsets[1:][rows] - start
+        return Vocabulary.from_arrays(
+            self._text[ragged_arange(start, lengths)], to_offsets(lengths)
+        )
 
-    def extended(self, words: Words) -> Vocabulary:
+    def extended(self, words: Iterable[str]) -> Vocabulary:
         """Append other words, without checking that all are distinct."""
         text, offsets = pack(words)
         return Vocabulary.from_arrays(
