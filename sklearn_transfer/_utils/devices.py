@@ -7,13 +7,7 @@ from typing import Any
 
 
 def resolve_device(device: str) -> str:
-    """Return the torch device of a name; "auto" is CUDA if available, else MPS, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or the device is not available.
-    """
+    """Return the torch device of a name, "auto" included; raise ValueError if it is unusable."""
     torch = importlib.import_module("torch")  # word vectors need no torch
     if device == "auto":
         if torch.cuda.is_available():

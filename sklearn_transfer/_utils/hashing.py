@@ -17,10 +17,16 @@ Content = str | bytes | memoryview | NDArray[Any]
 
 
 def hash_content(*parts: Content) -> str:
-    """Hash strings, bytes and arrays to 32 hexadecimal digits.
+    """Hash strings, bytes and the values of arrays in C order to 32 hexadecimal digits.
 
-    The values of an array count in C order; its dtype and shape do not. The boundaries between
-    parts count; the hash of a single part is its BLAKE2b.
+    Parameters
+    ----------
+    *parts : str, bytes, memoryview or ndarray
+        Boundaries between parts count; the hash of a single part is its BLAKE2b.
+
+    Returns
+    -------
+    str
 
     Examples
     --------

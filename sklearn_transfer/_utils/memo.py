@@ -14,11 +14,7 @@ _registered: list[Callable[[], Any]] = []
 
 
 def register_memo(clear: _Clear) -> _Clear:
-    """Register a function that empties a process-wide memo; `clear_cache` calls it.
-
-    It takes no arguments: the method ``clear`` of a module-level dict, or the ``cache_clear`` of a
-    function with :func:`functools.lru_cache`. It is returned, so that this is a decorator, too.
-    """
+    """Register and return a function that empties a process-wide memo; `clear_cache` calls it."""
     _registered.append(clear)
     return clear
 
@@ -32,8 +28,11 @@ def clear_memos() -> None:
 class ObjectCache(Generic[_T]):
     """One object per key, for as long as anybody holds it. Clearing memos clears it.
 
-    The `n_recent` most recently used objects are held when nobody else does, so that a search whose
-    clones come and go does not open its file again.
+    Parameters
+    ----------
+    n_recent : int
+        The number of objects, the most recently used ones, that are held when nobody else does, so
+        that a search whose clones come and go does not open its file again.
     """
 
     def __init__(self, n_recent: int) -> None:

@@ -9,19 +9,7 @@ from .errors import MissingDependencyError
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a module that an extra of this package installs.
-
-    Parameters
-    ----------
-    module, extra : str
-    purpose : str
-        The subject of the error's sentence: "Reading model.safetensors".
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    """
+    """Import a module that `extra` installs; `purpose` is the subject of the error's sentence."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

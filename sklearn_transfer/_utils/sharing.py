@@ -13,15 +13,7 @@ _ENTRY = re.compile(r"^(\w+)(?:, \w+)* : .*(?:\n(?:[ \t].*)?)*", re.MULTILINE)
 
 
 def share_constructor(estimator: type, *, without: Sequence[str] = ()) -> Callable[..., None]:
-    """Make a constructor with the parameters of another estimator, named in its signature.
-
-    Parameters
-    ----------
-    estimator : type
-        Its constructor has one argument per parameter, and stores each under its name.
-    without : sequence of str, default=()
-        Parameters that are left out.
-    """
+    """Make a constructor with the parameters of another estimator, named in its signature."""
     original = estimator.__init__  # type: ignore[misc]
     full = signature(original)
     kept = [p for name, p in full.parameters.items() if name not in without]
@@ -39,10 +31,7 @@ def share_constructor(estimator: type, *, without: Sequence[str] = ()) -> Callab
 
 
 def document_parameters(estimator: type) -> Callable[[type], type]:
-    """Decorate a class so that its docstring describes all parameters of its constructor.
-
-    Descriptions that the class does not give are those of another estimator.
-    """
+    """Decorate a class to document all its parameters, by default as `estimator` does."""
 
     def decorate(cls: type) -> type:
         if cls.__doc__ is None:  # python -OO

@@ -10,7 +10,7 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 
 def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
-    """Validate raw texts, and return them as a list.
+    """Validate raw texts.
 
     Parameters
     ----------
@@ -18,6 +18,10 @@ def check_texts(X: Any, *, estimator: str = "The estimator") -> list[str]:
         A list, a 1-D array, a pandas or polars Series, a one-column frame or array.
     estimator : str, default="The estimator"
         Name of the caller, for the error messages.
+
+    Returns
+    -------
+    list of str, length n_texts
 
     Raises
     ------

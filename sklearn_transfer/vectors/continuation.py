@@ -39,7 +39,14 @@ class Continuation:
 def continue_training(
     vectors: PretrainedVectors, sentences: Sequence[Sequence[str]], parameters: Continuation
 ) -> PretrainedVectors:
-    """Continue the training of vectors on sentences, whose words are as the vectors write them.
+    """Continue the training of vectors on sentences.
+
+    Parameters
+    ----------
+    vectors : PretrainedVectors
+    sentences : sequence of sequences of str
+        Words as the vectors write them.
+    parameters : Continuation
 
     Returns
     -------

@@ -30,10 +30,18 @@ class HubName(NamedTuple):
 
 
 def parse(source: str) -> HubName | None:
-    """Parse a name of the hub; return None if it is no name.
+    """Parse a name of the hub.
 
-    Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder ``org``
-    make it the path of a missing file.
+    Parameters
+    ----------
+    source : str
+        Without the prefix, only ``org/name`` is a name, unless its ending or an existing folder
+        ``org`` make it the path of a missing file.
+
+    Returns
+    -------
+    HubName or None
+        None if it is no name.
 
     Raises
     ------
@@ -62,10 +70,13 @@ def parse(source: str) -> HubName | None:
 
 
 def find_repository(name: HubName) -> Path:
-    """Find a repository in the local cache of the hub, or download it.
+    """Find the folder of a repository in the hub's local cache, or download it.
 
-    The network is not used for a repository in the cache, so that fits, searches and workers work
-    offline. Name a revision to get a later state.
+    Parameters
+    ----------
+    name : HubName
+        The network is not used for a repository in the cache, so that fits, searches and workers
+        work offline. Name a revision to get a later state.
 
     Returns
     -------

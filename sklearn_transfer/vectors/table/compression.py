@@ -61,10 +61,7 @@ def _by_word(table: Table, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cast(table: Table, dtype: DTypeLike, name: str) -> Table:
-    """Convert the matrix to another type. See :meth:`PretrainedVectors.astype`.
-
-    The same table is returned if its matrix has this type; `name` is for the message.
-    """
+    """Convert the matrix to another type. See :meth:`PretrainedVectors.astype`."""
     if np.dtype(dtype) not in (np.float32, np.float16, np.int8):
         raise ValueError(f"dtype must be 'float32', 'float16' or 'int8', got {dtype!r}.")
     if table.matrix.dtype == dtype:

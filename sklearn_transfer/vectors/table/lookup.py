@@ -19,10 +19,7 @@ OutOfVocabulary = Literal["ignore", "subword", "hash"]
 def knows(
     table: Table, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
 ) -> NDArray[np.bool_]:
-    """Return which words have a vector in a table, or a sub-word token that has one: shape (n,).
-
-    See :meth:`PretrainedVectors.look_up` for the parameters.
-    """
+    """Return which words, or some of their tokens, have a vector in a table: shape (n,)."""
     if table.tokenizer is not None and not are_tokens:
         return np.diff(_find_tokens(table, table.tokenizer, words).indptr) > 0
     is_known: NDArray[np.bool_] = table.words.find(words, fold_case=fold_case) >= 0
@@ -37,11 +34,7 @@ def look_up(
     are_tokens: bool,
     predict: Callable[[list[str]], NDArray[np.float32]] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Look up the vectors of many words. See :meth:`PretrainedVectors.look_up`.
-
-    `predict` returns vectors of out-of-vocabulary words, shape (n_unknown, dim); None: they have
-    none.
-    """
+    """Look up many words as :meth:`PretrainedVectors.look_up`; `predict` is for unknown ones."""
     if table.tokenizer is not None and not are_tokens:
         is_known, vectors = _mean_of_tokens(table, table.tokenizer, words)
     else:

@@ -1,4 +1,9 @@
-"""Rows of memory-mapped matrices, read without keeping their pages in the process."""
+"""Rows of memory-mapped matrices, read without keeping their pages in the process.
+
+Linux maps a neighbourhood of each page that is touched, as far as the page cache holds it.
+Scattered rows would soon make most of a table count as memory of every process. Releasing a page
+and reading it again takes some microseconds, so that small matrices are left alone.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,7 @@ _ROWS = 8  # between two releases; each may bring a folio of 2 MB into the proce
 def take_rows(
     array: NDArray[Any], rows: NDArray[np.integer], *, min_released: int = 256 << 20
 ) -> NDArray[Any]:
-    """Take rows of a matrix; pages of a large read-only memory map are released at once.
-
-    Linux maps a neighbourhood of each page that is touched, as far as the page cache holds it.
-    Scattered rows would soon make most of a table count as memory of every process. Releasing a
-    page and reading it again takes some microseconds: only done from `min_released` bytes on.
-    """
+    """Take rows of a matrix; pages of a large read-only memory map are released at once."""
     mapping = _find_mmap(array) if array.nbytes >= min_released else None
     if mapping is None:
         return np.asarray(array[rows])

@@ -72,11 +72,8 @@ def _fnv1a(
 
 
 def hashed_vectors(words: Sequence[str], dim: int, *, scale: float) -> NDArray[np.float32]:
-    """Return a random vector for each word, the same in every process: shape (n_words, dim).
-
-    Uniform on ``[-sqrt(3) * scale, sqrt(3) * scale)``, so that `scale` is the root mean square: the
-    SplitMix64 sequence (Steele, Lea & Flood 2014) that starts at the word's hash.
-    """
+    """Return random vectors of root mean square `scale`, the same in every process: (n, dim)."""
+    # SplitMix64 (Steele, Lea & Flood 2014), started at the word's hash; uniform values.
     step = np.uint64(0x9E3779B97F4A7C15)
     z = word_hashes(words)[:, None] + step * np.arange(1, dim + 1, dtype=np.uint64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,25 @@
-"""An n-gram model of a table without n-gram rows, fitted to its own words."""
+r"""An n-gram model of a table without n-gram rows, fitted to its own words.
+
+The model of Zhao, Mudgal & Liang 2018 [1]_: the vector of a word is the mean of the rows of its
+n-grams, ``v_w = 1/|S_w| \sum_{g \in S_w} x_g`` (equation 1), and the rows ``x`` minimise the
+squared error over the words, all with equal weight. There are three differences. N-grams are
+hashed into buckets as in fastText, so that the result has the form of a fastText model. The
+target is the difference of each vector from the mean ``m`` of all, and ``m`` is not added
+again: a word with unknown n-grams then counts as little as one that is left out, while ``m`` in
+each of the many unknown words of a text would outweigh their differences. And instead of
+stopping gradient descent early, a ridge penalty keeps the rows of rare n-grams small. The sum
+
+``\sum_w |v_w - (E_w - m)|^2 + ridge \sum_g |x_g|^2``
+
+is minimised by a fixed number of steps of conjugate gradients [2]_ on its normal equations,
+preconditioned by their diagonal, for each dimension separately. There is no randomness.
+
+Predictions are shorter than vectors, and the more so the less the n-grams determine the word.
+They are not rescaled: least squares asks for it, and uncertain words count less in a mean.
+
+.. [1] Zhao, Mudgal & Liang, "Generalizing word embeddings using bag of subwords", EMNLP 2018.
+.. [2] Saad, "Iterative methods for sparse linear systems", 2003, algorithm 9.1.
+"""
 
 from __future__ import annotations
 
@@ -30,34 +51,7 @@ _WORDS, _COLUMNS = 1 << 15, 32  # per block, which bounds the memory
 
 
 def fit_subwords(table: Table, parameters: SubwordFit = _DEFAULTS) -> Subwords:
-    r"""Fit n-gram rows whose means approximate the centred vectors of a table.
-
-    The result is in memory: float32, shape (n_buckets, dim).
-
-    Notes
-    -----
-    The model of Zhao, Mudgal & Liang 2018 [1]_: the vector of a word is the mean of the rows of its
-    n-grams, ``v_w = 1/|S_w| \sum_{g \in S_w} x_g`` (equation 1), and the rows ``x`` minimise the
-    squared error over the words, all with equal weight. There are three differences. N-grams are
-    hashed into buckets as in fastText, so that the result has the form of a fastText model. The
-    target is the difference of each vector from the mean ``m`` of all, and ``m`` is not added
-    again: a word with unknown n-grams then counts as little as one that is left out, while ``m`` in
-    each of the many unknown words of a text would outweigh their differences. And instead of
-    stopping gradient descent early, a ridge penalty keeps the rows of rare n-grams small. The sum
-
-    ``\sum_w |v_w - (E_w - m)|^2 + ridge \sum_g |x_g|^2``
-
-    is minimised by a fixed number of steps of conjugate gradients [2]_ on its normal equations,
-    preconditioned by their diagonal, for each dimension separately. There is no randomness.
-
-    Predictions are shorter than vectors, and the more so the less the n-grams determine the word.
-    They are not rescaled: least squares asks for it, and uncertain words count less in a mean.
-
-    References
-    ----------
-    .. [1] Zhao, Mudgal & Liang, "Generalizing word embeddings using bag of subwords", EMNLP 2018.
-    .. [2] Saad, "Iterative methods for sparse linear systems", 2003, algorithm 9.1.
-    """
+    """Fit n-gram rows whose means approximate the centred vectors: float32, (n_buckets, dim)."""
     n_words = min(len(table.words), parameters.max_words)
     incidence = _incidence(table.words, n_words, parameters)
     transposed = incidence.T.tocsr()

@@ -62,11 +62,8 @@ class Table:
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
-        """Return the float32 vectors of the words at some positions: shape (n, dim).
-
-        Only these vectors are converted. A slice of a plain float32 table is a view, which may be
-        memory-mapped and read-only.
-        """
+        """Return the float32 vectors of the words at some positions: shape (n, dim)."""
+        # A slice of a plain float32 table stays a view, memory-mapped or not.
         rows = words if self.rows is None else self.rows[words]
         taken = self.matrix[rows] if isinstance(rows, slice) else take_rows(self.matrix, rows)
         vectors: NDArray[np.float32] = taken.astype(np.float32, copy=False)
@@ -99,6 +96,10 @@ class Table:
             The file, for the messages.
         **others : dict
             Other attributes: `subwords`, `rows` (integers of any type), `scales`, `tokenizer`.
+
+        Returns
+        -------
+        Table
 
         Raises
         ------
@@ -198,13 +199,7 @@ def check_rows(rows: NDArray[np.integer] | None, n_rows: int, path: Path) -> Non
 
 
 def as_float_matrix(values: NDArray[Any], path: Path) -> Matrix:
-    """Return an array as float32 or float16 in C order; copy only if needed.
-
-    Raises
-    ------
-    VectorFormatError
-        If it is no matrix of floats with at least one column; names `path`.
-    """
+    """Return a matrix of floats as float32 or float16 in C order; copy only if needed."""
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind != "f":
         raise VectorFormatError(
             f"{path}: expected a matrix of floats, found {values.dtype} of shape {values.shape}."

@@ -71,15 +71,7 @@ class TableTokenizer:
         return {id_: token for token, id_ in sorted(vocabulary.items(), key=itemgetter(1))}
 
     def check(self, path: Path) -> dict[int, str]:
-        """Parse the tokenizer, and return the tokens by their ids, in order. Ids may have gaps.
-
-        Raises
-        ------
-        VectorFormatError
-            If it is no tokenizer, has no tokens, or has tokens that share an id; names `path`.
-        MissingDependencyError
-            If the library is not installed.
-        """
+        """Parse the tokenizer of a file, and return its tokens by their ids, in order."""
         with _catch_library_errors(f"{path}: no tokenizer.json"):
             names = self.names
             n_tokens = self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -109,13 +101,7 @@ class TableTokenizer:
         return other
 
     def split_all(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Split texts into tokens, without special ones.
-
-        Raises
-        ------
-        VectorFormatError
-            If the tokenizer cannot split a text, for example without a token for unknown words.
-        """
+        """Split texts into tokens, without special ones; `VectorFormatError` if it cannot."""
         names = self.names
         skipped = {id_ for id_, token in names.items() if token in self.skipped}
         for start in range(0, len(texts), _BATCH):

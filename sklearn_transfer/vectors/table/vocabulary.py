@@ -35,10 +35,7 @@ _POWERS, _INVERSES = _powers(_N_POWERS)
 
 
 def pack(words: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Encode strings as bytes, uint8, and offsets, int64, shape (n_words + 1,).
-
-    Word ``i`` is ``text[offsets[i]:offsets[i + 1]]``, in UTF-8.
-    """
+    """Encode words as bytes; word ``i`` is ``text[offsets[i]:offsets[i + 1]]``, in UTF-8."""
     encoded = [word.encode(*_ENCODING) for word in words]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), to_offsets(lengths)
@@ -66,7 +63,12 @@ def character_ngrams(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the character n-grams of packed words, as slices of their bytes.
 
-    Lengths `min_n` to `max_n` are in characters (code points).
+    Parameters
+    ----------
+    text, offsets : ndarray
+        Words in the form of :func:`pack`.
+    min_n, max_n : int
+        Lengths in characters (code points).
 
     Returns
     -------
@@ -213,10 +215,7 @@ class Vocabulary(Sequence[str]):
         return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
-        """Return the position of each word, shape (n,); -1 for a word that is not there.
-
-        With `fold_case`, the lower-cased form of such a word is looked for, too.
-        """
+        """Return the position of each word or its lower-cased form; -1 for others: shape (n,)."""
         position = self.find_packed(*pack(words))
         if fold_case:
             missing = np.flatnonzero(position < 0)
