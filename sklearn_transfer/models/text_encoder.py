@@ -156,7 +156,7 @@ class _DistinctRows(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """The gradient of the table."""
         (tokens,) = ctx.saved_tensors
-        sparse = torch.sparse_coo_tensor(
-            tokens[None], gradient, ctx.shape, check_invariants=False, is_coalesced=True
-        )
+        # torch 2.11 warns even if the argument check_invariants is False.
+        with torch.sparse.check_sparse_tensor_invariants(False):
+            sparse = torch.sparse_coo_tensor(tokens[None], gradient, ctx.shape, is_coalesced=True)
         return sparse, None
