@@ -154,16 +154,7 @@ class BagFeatures:
         return self._assemble(sparse, pooled, len(texts))
 
     def transform(self, texts: Sequence[str]) -> Design:
-        """The features of texts.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        Design, length n_texts
-        """
+        """The features of texts."""
         tokens, token_ids = self._split(texts)
         words = self._words(tokens)
         word = np.array([self._number.get(w, -1) for w in words], dtype=int)
@@ -257,13 +248,7 @@ class PretrainedWords:
     def look_up(
         self, tokens: Sequence[str], word: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Look up tokens whose number among the training words, or -1, is known.
-
-        Returns
-        -------
-        index, vectors : ndarray
-            As :meth:`PretrainedVectors.look_up` returns them.
-        """
+        """Look up tokens, given their numbers or -1, as :meth:`PretrainedVectors.look_up` does."""
         position = self._positions[word]
         other = np.flatnonzero(word < 0)
         if len(other):

@@ -25,21 +25,7 @@ def has_vector(
     fold_case: bool,
     are_tokens: bool = False,
 ) -> NDArray[np.bool_]:
-    """Mark the tokens that have a vector in any source.
-
-    Parameters
-    ----------
-    tokens : sequence of str, length n
-    sources : sequence of PretrainedVectors
-    fold_case : bool
-        Accept the vector of the lower-cased token.
-    are_tokens : bool, default=False
-        The tokens come from the tokenizer of the sources.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-    """
+    """Mark the tokens that have a vector in any source, shape (n_tokens,)."""
     covered = np.zeros(len(tokens), dtype=bool)
     for source in sources:
         covered |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)

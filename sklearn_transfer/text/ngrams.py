@@ -122,18 +122,7 @@ class WordNgrams:
         return counts
 
     def find(self, token_ids: TokenIds) -> list[Integers]:
-        """Find the learned n-grams in other texts.
-
-        Parameters
-        ----------
-        token_ids : TokenIds
-
-        Returns
-        -------
-        list of ndarray of int64, shape (n_tokens,)
-            For each length from 2 to `max_n`, the column of the n-gram that begins at each token;
-            -1 if it was not learned.
-        """
+        """For each length, the column of the learned n-gram that begins at each token, or -1."""
         columns = [self._unigrams(token_ids)]
         for n, keys in enumerate(self._keys, start=2):
             columns.append(_search(keys, self._lengthen(token_ids, columns[-1], n)))
@@ -166,18 +155,9 @@ def _matrix(column: Integers, text: Integers, times: Integers, shape: tuple[int,
 
 
 def _count_pairs(keys: Integers, token_ids: TokenIds) -> tuple[Integers, Integers, Integers]:
-    """The distinct pairs of a key and its text, sorted, and the count of each.
+    """The distinct pairs of a key and its text, sorted, and their counts, each shape (n_pairs,).
 
-    Parameters
-    ----------
-    keys : ndarray of int64, shape (n_tokens,)
-        Negative keys are left out.
-    token_ids : TokenIds
-        The texts of the keys.
-
-    Returns
-    -------
-    keys, text, times : ndarray of int64, shape (n_pairs,)
+    Negative keys, shape (n_tokens,), are left out.
     """
     used = keys >= 0
     text = token_ids.text_index[used]

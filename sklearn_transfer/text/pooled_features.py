@@ -66,16 +66,7 @@ class PooledFeatures:
         )
 
     def fit_transform(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Learn term weights and common components, and return the features of the same texts.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        ndarray of float32, shape (n_texts, n_features)
-        """
+        """Learn weights and components; return the features, shape (n_texts, n_features)."""
         tokens, token_ids = self._split(texts)
         if self.tables:
             covered = has_vector(

@@ -115,35 +115,13 @@ def _extreme(
 
 
 def idf(document_frequency: NDArray[np.floating], n_texts: float) -> NDArray[np.float32]:
-    """Smoothed inverse document frequency, ``ln((1 + n) / (1 + df)) + 1``, as in scikit-learn.
-
-    Parameters
-    ----------
-    document_frequency : ndarray of float, shape (n_tokens,)
-    n_texts : float
-
-    Returns
-    -------
-    ndarray of float32, shape (n_tokens,)
-    """
+    """Smoothed inverse document frequency, ``ln((1 + n) / (1 + df)) + 1``, as in scikit-learn."""
     log = np.log((1 + n_texts) / (1 + document_frequency))
     return np.asarray(log + 1, dtype=np.float32)
 
 
 def sif(frequency: NDArray[np.floating], a: float = 1e-3) -> NDArray[np.float32]:
-    """Smooth inverse frequency, ``a / (a + p(w))`` (Arora et al. 2017, equation 3).
-
-    Parameters
-    ----------
-    frequency : ndarray of float, shape (n_tokens,)
-        ``p(w)``, the share of each token among all tokens.
-    a : float, default=1e-3
-        The paper's value.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_tokens,)
-    """
+    """Smooth inverse frequency ``a / (a + p)`` of shares of tokens (Arora et al. 2017, eq. 3)."""
     return (a / (a + frequency)).astype(np.float32)
 
 

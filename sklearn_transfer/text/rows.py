@@ -119,19 +119,7 @@ class WordRows:
         membership: csr_array | None,  # noqa: ARG002 (the protocol of inputs)
         sample_weight: NDArray[np.floating],
     ) -> Bags:
-        """Learn the words of the first texts, and set `rows`.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-        membership : csr_array or None
-            Ignored.
-        sample_weight : ndarray of float, shape (n_texts,)
-
-        Returns
-        -------
-        Bags, length n_texts
-        """
+        """Learn the words of the first texts, and set `rows`; `membership` is ignored."""
         tokens, token_ids = self.tokenization.split(texts, self.sources)
         self._weighted_tokens = Vocabulary(tokens)
         counts = count_tokens(token_ids, len(tokens))
@@ -147,16 +135,7 @@ class WordRows:
         return self._extend(tokens)
 
     def transform(self, texts: Sequence[str]) -> Bags:
-        """Transform texts to row numbers.
-
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-
-        Returns
-        -------
-        Bags, length n_texts
-        """
+        """Transform texts to row numbers."""
         tokens, token_ids = self.tokenization.split(texts, self.sources)
         row = self.vocabulary.find(tokens, fold_case=self._folds_case)
         unseen = np.flatnonzero(row < 0)

@@ -158,12 +158,8 @@ class TokenColumns:
     ) -> tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.int64]]:
         """The weighted values, column indices and numbers of entries of some texts.
 
-        Parameters
-        ----------
-        word_ids : TokenIds, length n_texts
-            Ids from ``n_words`` on are words outside the training texts.
-        spelling : TokenIds or None
-            The columns of the character n-grams of those words.
+        Ids from ``n_words`` on are words outside the training texts; `spelling` has the columns of
+        their character n-grams.
         """
         n_columns = self.bounds[-1]
         size = len(word_ids) * n_columns
@@ -201,13 +197,7 @@ class TokenColumns:
     ) -> NDArray[np.float32]:
         """``(1 + ln tf)`` times the column's weight, scaled to the norm of the block; in place.
 
-        Parameters
-        ----------
-        times : ndarray of float32, shape (n_entries,)
-            Counts, row by row and within a row block by block.
-        indices : ndarray of int, shape (n_entries,)
-            Columns.
-        n_entries : ndarray of int, shape (n_texts, n_blocks)
+        The counts are sorted by row, then block; `n_entries` has the shape (n_texts, n_blocks).
         """
         values = np.log(times, out=times)
         values += 1

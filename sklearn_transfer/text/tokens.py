@@ -160,20 +160,10 @@ class Tokenizer:
     def __call__(
         self, texts: Sequence[str], max_tokens: int | None = None
     ) -> tuple[list[str], TokenIds]:
-        """Split texts.
+        """Split texts; those with more than `max_tokens` tokens are truncated.
 
-        Parameters
-        ----------
-        texts : sequence of str, length n_texts
-        max_tokens : int, default=None
-            Longer texts are truncated.
-
-        Returns
-        -------
-        tokens : list of str
-            The distinct tokens of these texts, in the order in which they first occur.
-        token_ids : TokenIds, length n_texts
-            Positions in `tokens`.
+        Returns the distinct tokens, in the order in which they first occur, and the tokens of each
+        text as positions among them.
         """
         with self._lock:
             new = [text for text in dict.fromkeys(texts) if text not in self._entries]
@@ -227,14 +217,7 @@ def _grown(array: NDArray[_Scalar], size: int) -> NDArray[_Scalar]:
 
 
 def _renumber(ids: NDArray[np.int32], n_ids: int) -> tuple[NDArray[np.int32], list[int]]:
-    """Number ids by first occurrence.
-
-    Returns
-    -------
-    new_ids : ndarray of int32, shape (n_tokens,)
-    distinct : list of int, length n_distinct
-        ``distinct[new_ids[i]]`` equals ``ids[i]``.
-    """
+    """Number ids by first occurrence: ``distinct[new_ids[i]]`` equals ``ids[i]``."""
     if 10 * len(ids) < n_ids:  # a few texts among all that the process has seen
         number: dict[int, int] = {}
         new_ids = [number.setdefault(i, len(number)) for i in ids.tolist()]
