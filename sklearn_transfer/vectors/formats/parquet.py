@@ -196,24 +196,9 @@ def _values(path: Path, column: Any) -> NDArray[np.float32] | NDArray[np.float16
 
 
 def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return a column of strings in the form of :func:`pack`, without copying its Arrow buffers.
+    """Return the text and offsets, as :func:`pack`, of a column of strings, on its Arrow buffers.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the messages.
-    column : pyarrow Array, length n
-        Strings, possibly dictionary-encoded.
-
-    Returns
-    -------
-    text : ndarray of uint8, shape (n_bytes,)
-    offsets : ndarray of int64, shape (n + 1,)
-
-    Raises
-    ------
-    VectorFormatError
-        If a string is null or not UTF-8.
+    Nulls and invalid UTF-8 raise `VectorFormatError`, which names the path.
     """
     if column.null_count:
         raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")

@@ -40,14 +40,7 @@ _PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl")
 
 @dataclass(frozen=True)
 class StaticFiles:
-    """The files of a static model.
-
-    Attributes
-    ----------
-    weights, tokenizer : Path
-    about : tuple of Path
-        Its configuration.
-    """
+    """The weights, the tokenizer and the configuration of a static model."""
 
     weights: Path
     tokenizer: Path
@@ -55,16 +48,7 @@ class StaticFiles:
 
 
 def find_files(path: Path) -> StaticFiles | None:
-    """Find the files of a static model in a folder.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    StaticFiles or None
-        None if no file looks like a part of one.
+    """Find the files of a static model in a folder; None if no file looks like a part of one.
 
     Raises
     ------
