@@ -237,7 +237,7 @@ def write_glove(table: Table, path: Path) -> None:
 
 
 def check_words(words: Vocabulary, forbidden: bytes, format: str) -> None:
-    """Raise `ValueError` for no words, or one with a forbidden ASCII character or lone surrogate."""
+    """Raise `ValueError` for no words, or for one with a forbidden byte or lone surrogate."""
     if not len(words):
         raise ValueError(f"The {format} format cannot hold a table without words.")
     arrays = words.arrays()

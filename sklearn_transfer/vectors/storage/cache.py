@@ -118,13 +118,9 @@ def clear_cache() -> None:
 def find_root() -> Path | None:
     """Return the cache folder, which need not exist; None if the cache is switched off."""
     chosen = os.environ.get(VARIABLE)
-    if chosen == "":
-        return None
-    return (
-        Path(chosen).expanduser()
-        if chosen
-        else user_cache_path("sklearn_transfer", appauthor=False)
-    )
+    if chosen:
+        return Path(chosen).expanduser()
+    return None if chosen == "" else user_cache_path("sklearn_transfer", appauthor=False)
 
 
 def open_or_make(

@@ -118,7 +118,8 @@ def open_decompressed(path: Path) -> Iterator[Reader]:
             yield file
         return
     try:
-        with _decompress(path, kind) as content:
+        open_content: Any = {"zip": _open_only_member, "gzip": gzip.open, "bzip2": bz2.open}[kind]
+        with open_content(path) as content:
             yield content
     except (*_DAMAGED, OSError) as error:
         # Errors of the libraries have no number; damaged archives lead to invalid positions.
@@ -127,12 +128,6 @@ def open_decompressed(path: Path) -> Iterator[Reader]:
         raise VectorFormatError(
             f"{path}: the {kind} data are damaged or cut off: {error}"
         ) from error
-
-
-def _decompress(path: Path, kind: str) -> Any:
-    if kind == "zip":
-        return _open_only_member(path)
-    return (gzip.open if kind == "gzip" else bz2.open)(path)
 
 
 @contextmanager

@@ -185,7 +185,10 @@ def write(table: Table, path: Path) -> None:
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with replace_folder(path, _NAMES, _has_metadata) as new, ThreadPoolExecutor(1) as thread:
+    with (
+        replace_folder(path, _NAMES, lambda old: bool(list_files(old))) as new,
+        ThreadPoolExecutor(1) as thread,
+    ):
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
@@ -200,7 +203,3 @@ def write(table: Table, path: Path) -> None:
         about["digests"] = digests
         about["digest"] = _hash_metadata(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def _has_metadata(path: Path) -> bool:
-    return (path / METADATA).exists()
