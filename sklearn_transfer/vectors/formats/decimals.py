@@ -108,21 +108,7 @@ def parse_plain(
 
 
 def parse_fields(fields: list[bytes]) -> NDArray[np.float32]:
-    """Parse numbers of any form, one by one.
-
-    Parameters
-    ----------
-    fields : list of bytes, length n_numbers
-
-    Returns
-    -------
-    ndarray of float32, shape (n_numbers,)
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite, or not a number.
-    """
+    """Parse numbers of any form, one by one; `ValueError` for one that is not finite."""
     try:
         numbers = np.array(list(map(float, fields)))
     except ValueError:

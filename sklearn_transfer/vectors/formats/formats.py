@@ -72,19 +72,8 @@ def read(
 ) -> Table:
     """Read vectors from a file or folder of any format in the table.
 
-    Parameters
-    ----------
-    path : str or path
-    allow_pickle : bool, default=False
-        Open gensim's own files. They are pickles, which run any code that their author put inside.
-    mmap : bool, default=True
-        Map the matrix into memory if the format allows it.
-    limit : int, default=None
-        Maximum number of words, the first ones.
-
-    Returns
-    -------
-    Table
+    `limit` is the maximum number of words, the first ones. ``allow_pickle=True`` opens gensim's own
+    files: pickles, which run any code that their author put inside.
 
     Raises
     ------
@@ -110,15 +99,9 @@ def read(
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
     """Write vectors. An existing file or folder is replaced when everything is written.
 
-    Parameters
-    ----------
-    table : Table
-    path : str or path
-        With the suffix ``.gz`` the text and binary formats are compressed by gzip.
-    format : {"folder", "word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", \
-"model2vec", "sentence-transformers"}
-        Only ``"folder"`` keeps n-gram rows. It and ``"model2vec"`` keep float16, int8, shared rows
-        and factors; ``"parquet"`` keeps float16. Otherwise vectors become float32.
+    With the suffix ``.gz`` the text and binary formats are compressed by gzip. Only ``"folder"``
+    keeps n-gram rows. It and ``"model2vec"`` keep float16, int8, shared rows and factors;
+    ``"parquet"`` keeps float16. Otherwise vectors become float32.
 
     Raises
     ------
@@ -136,16 +119,7 @@ def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """Detect the format by the content.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    {"folder", "kumo", "spacy", "static", "word2vec-text", "word2vec-binary", "glove", "fasttext", \
-"gensim", "parquet"}
+    """Return the key of `READERS` that the content belongs to.
 
     Raises
     ------
@@ -201,24 +175,9 @@ def _is_text(sample: bytes) -> bool:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Hash the whole content of vectors.
+    """Hash the whole content of vectors: 32 hexadecimal digits.
 
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits. A folder of ours is hashed by its metadata, which hold digests of all
-        other files.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there.
-    VectorFormatError
-        If the format is unknown.
+    A folder of ours is hashed by its metadata, which hold digests of all other files.
     """
     path = Path(path)
     return fingerprint_files(_list_files(path, detect_format(path)))

@@ -64,7 +64,7 @@ def _from_pandas(frame: Any) -> tuple[list[Any], NDArray[Any]]:
 
 
 def _first(column: Any) -> type:
-    """The type of the first value that is there."""
+    """Return the type of the first value that is there."""
     values = column.dropna()
     return type(values.iloc[0]) if len(values) else type(None)
 

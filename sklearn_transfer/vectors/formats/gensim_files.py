@@ -38,18 +38,9 @@ def read(path: Path, options: Reading) -> Table:
 
 
 def from_keyed_vectors(model: Any, path: Path | None = None) -> Table:
-    """Wrap the words and vectors of a gensim object; a float32 matrix is not copied.
+    """Wrap the words, vectors and n-gram rows of gensim ``KeyedVectors`` or a model with ``wv``.
 
-    Parameters
-    ----------
-    model : gensim KeyedVectors, or a model that has them as ``wv``
-    path : Path or None, default=None
-        The file, for the messages.
-
-    Returns
-    -------
-    Table
-        With n-gram rows, if the object has any.
+    A float32 matrix is not copied. The path is named in messages.
 
     Raises
     ------
@@ -77,17 +68,9 @@ def from_keyed_vectors(model: Any, path: Path | None = None) -> Table:
 
 
 def to_gensim(table: Table) -> Any:
-    """Convert a table to a gensim ``KeyedVectors``.
+    """Convert a table to a gensim ``KeyedVectors``; a float32 matrix is not copied.
 
-    Parameters
-    ----------
-    table : Table
-        A float32 matrix is not copied, so that a memory-mapped one stays mapped.
-
-    Returns
-    -------
-    gensim.models.KeyedVectors
-        Without n-gram rows: gensim keeps those only together with the training weights.
+    N-gram rows are left out: gensim keeps those only together with the training weights.
     """
     from gensim.models import KeyedVectors
 

@@ -52,9 +52,8 @@ def read(path: Path, options: Reading) -> Table:
 def _import(name: str) -> Any:
     purpose = f"The Parquet format of {name}"
     arrow = import_optional("pyarrow", extra="parquet", purpose=purpose)
-    import_optional(
-        "pyarrow.parquet", extra="parquet", purpose=purpose
-    )  # arrow.parquet from now on
+    # Afterwards there is arrow.parquet.
+    import_optional("pyarrow.parquet", extra="parquet", purpose=purpose)
     return arrow
 
 
@@ -99,8 +98,6 @@ def _read_batches(path: Path, file: Any, limit: int | None) -> Table:
 def _batches(path: Path, file: Any) -> Iterator[Any]:
     try:
         yield from file.iter_batches(batch_size=_ROWS, use_threads=False)
-    except VectorFormatError:
-        raise
     except Exception as error:
         raise VectorFormatError(f"{path}: cannot be read: {error}") from error
 
@@ -147,17 +144,8 @@ def _vectors(path: Path, batch: Any, numbers: list[int]) -> Matrix:
     columns = [batch.column(i) for i in numbers]
     if hasattr(columns[0].type, "value_type"):
         return _from_lists(path, columns[0])
-    vectors: Matrix | None = None
-    for i, column in enumerate(columns):
-        values = _values(path, column)
-        if vectors is None:
-            same = len({column.type for column in columns}) == 1
-            dtype = values.dtype if same else np.dtype(np.float32)
-            vectors = np.empty((len(values), len(columns)), dtype)
-        vectors[:, i] = values
-    if vectors is None:
-        raise VectorFormatError(f"{path}: expected columns of numbers, found none.")
-    return vectors
+    values: list[NDArray[Any]] = [_values(path, column) for column in columns]
+    return np.ascontiguousarray(np.stack(values, axis=1))  # float32 unless all are float16
 
 
 def _from_lists(path: Path, column: Any) -> Matrix:
@@ -196,24 +184,9 @@ def _values(path: Path, column: Any) -> NDArray[np.float32] | NDArray[np.float16
 
 
 def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return a column of strings in the form of :func:`pack`, without copying its Arrow buffers.
+    """Return the text and offsets, as :func:`pack`, of a column of strings, on its Arrow buffers.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the messages.
-    column : pyarrow Array, length n
-        Strings, possibly dictionary-encoded.
-
-    Returns
-    -------
-    text : ndarray of uint8, shape (n_bytes,)
-    offsets : ndarray of int64, shape (n + 1,)
-
-    Raises
-    ------
-    VectorFormatError
-        If a string is null or not UTF-8.
+    Nulls and invalid UTF-8 raise `VectorFormatError`, which names the path.
     """
     if column.null_count:
         raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")

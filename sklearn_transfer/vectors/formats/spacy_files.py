@@ -46,17 +46,9 @@ _FACTOR, _SHIFT, _SEED = 0xC6A4A7935BD1E995, 47, 1  # of MurmurHash64A, and spaC
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the files of a table in a folder; an empty list if there is none.
+    """Return the matrix, map, strings and settings of a table; an empty list if there is none.
 
-    Parameters
-    ----------
-    path : Path
-        A vocab folder, the folder of a pipeline, or a package that holds one pipeline.
-
-    Returns
-    -------
-    list of Path
-        The matrix, the map, the strings and the settings, as far as they exist.
+    The path is a vocab folder, the folder of a pipeline, or a package that holds one pipeline.
     """
     candidates = [path, path / "vocab"]
     vocab = next((folder for folder in candidates if _is_vocab(folder)), None)
@@ -176,18 +168,7 @@ def _match(folder: Path, keys: NDArray[np.uint64]) -> tuple[Vocabulary, NDArray[
 
 
 def murmur_hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Compute MurmurHash64A (Appleby 2008) of packed words, the keys of spaCy.
-
-    Parameters
-    ----------
-    text : ndarray of uint8, shape (n_bytes,)
-    offsets : ndarray of int64, shape (n_words + 1,)
-        Words as :func:`pack` gives them.
-
-    Returns
-    -------
-    ndarray of uint64, shape (n_words,)
-    """
+    """Compute MurmurHash64A (Appleby 2008) of packed words: spaCy's keys, shape (n_words,)."""
     factor, shift = np.uint64(_FACTOR), np.uint64(_SHIFT)
     lengths = np.diff(offsets)
     by_length = np.argsort(lengths, kind="stable")

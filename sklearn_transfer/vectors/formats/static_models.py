@@ -14,7 +14,6 @@ Normalisation of the output (``normalize`` of Model2Vec, a module ``Normalize``)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,33 +37,8 @@ _LONGEST_NAME = 255  # bytes, in most file systems
 _PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl")
 
 
-@dataclass(frozen=True)
-class StaticFiles:
-    """The files of a static model.
-
-    Attributes
-    ----------
-    weights, tokenizer : Path
-    about : tuple of Path
-        Its configuration.
-    """
-
-    weights: Path
-    tokenizer: Path
-    about: tuple[Path, ...] = ()
-
-
-def find_files(path: Path) -> StaticFiles | None:
-    """Find the files of a static model in a folder.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    StaticFiles or None
-        None if no file looks like a part of one.
+def list_files(path: Path) -> list[Path]:
+    """Return the weights, the tokenizer and the configuration of a static model; empty if none.
 
     Raises
     ------
@@ -94,7 +68,7 @@ def find_files(path: Path) -> StaticFiles | None:
                 f"{file.relative_to(path)}."
             )
     about = (modules, *(path / name for name in CONFIGS))
-    return StaticFiles(weights, tokenizer, tuple(file for file in about if file.is_file()))
+    return [weights, tokenizer, *(file for file in about if file.is_file())]
 
 
 def _read_subfolder(modules: Path) -> PurePosixPath:
@@ -121,7 +95,7 @@ def _read_subfolder(modules: Path) -> PurePosixPath:
     return subfolder
 
 
-def _find_in_wordllama(path: Path) -> StaticFiles | None:
+def _find_in_wordllama(path: Path) -> list[Path]:
     """Find the files of the package wordllama, or of its unpacked wheel."""
     for root in (path, path / "wordllama"):
         weights = sorted((root / "weights").glob("*.safetensors"))
@@ -134,14 +108,8 @@ def _find_in_wordllama(path: Path) -> StaticFiles | None:
                 f"{root}: expected one file of weights and one tokenizer, found {names}. Copy the "
                 f"right two into a folder, as {WEIGHTS} and {TOKENIZER}."
             )
-        return StaticFiles(weights[0], tokenizers[0])
-    return None
-
-
-def list_files(path: Path) -> list[Path]:
-    """Return all files of a static model in a folder; an empty list if there is none."""
-    files = find_files(path)
-    return [] if files is None else [files.weights, files.tokenizer, *files.about]
+        return [weights[0], tokenizers[0]]
+    return []
 
 
 def _find_library(path: Path, tensors: dict[str, Tensor]) -> str:
@@ -156,14 +124,15 @@ def _find_library(path: Path, tensors: dict[str, Tensor]) -> str:
 
 def read(path: Path, options: Reading) -> Table:
     """Read a static model: a table of its tokens, in the order of their ids, with the tokenizer."""
-    files = find_files(path)
-    if files is None:
+    files = list_files(path)
+    if not files:
         raise VectorFormatError(f"{path}: expected a static model, found none.")
-    tensors = read_tensors(files.weights)
-    library = _find_library(files.weights, tensors)
+    weights_file, tokenizer_file = files[:2]
+    tensors = read_tensors(weights_file)
+    library = _find_library(weights_file, tensors)
     matrix = _read_matrix(tensors[TENSORS[library]])
-    tokenizer = _read_tokenizer(files.tokenizer)
-    names = tokenizer.check(files.tokenizer)
+    tokenizer = _read_tokenizer(tokenizer_file)
+    names = tokenizer.check(tokenizer_file)
     ids = np.fromiter(names, np.int64, len(names))
     rows = scales = None
     if library == "model2vec":
@@ -177,7 +146,7 @@ def read(path: Path, options: Reading) -> Table:
     if rows is None:
         if ids[-1] >= len(matrix):
             raise VectorFormatError(
-                f"{files.weights}: expected a row for each token of {files.tokenizer.name}, whose "
+                f"{weights_file}: expected a row for each token of {tokenizer_file.name}, whose "
                 f"largest id is {ids[-1]}, found {len(matrix)} rows."
             )
         if ids[-1] < len(ids):  # no gaps; there may be rows after the last token
@@ -185,7 +154,7 @@ def read(path: Path, options: Reading) -> Table:
         else:
             rows = ids
     return Table.from_rows(
-        names.values(), matrix, files.weights, rows=rows, scales=scales, tokenizer=tokenizer
+        names.values(), matrix, weights_file, rows=rows, scales=scales, tokenizer=tokenizer
     ).head(options.limit)
 
 

@@ -50,27 +50,9 @@ def read_word2vec(path: Path, options: Reading) -> Table:
 
 
 def read_header(path: Path, file: Reader, size: int, *, bytes_per_value: int) -> tuple[int, int]:
-    """Read the first line of a word2vec file, text or binary.
+    """Read the first line of a word2vec file, text or binary: the number of words and `dim`.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the messages.
-    file : binary file
-    size : int
-        Number of bytes in the file.
-    bytes_per_value : int
-        Minimum size of a value. Nothing is allocated for a header that does not fit the file.
-
-    Returns
-    -------
-    n_words : int
-    dim : int
-
-    Raises
-    ------
-    VectorFormatError
-        If the line does not hold two numbers that fit the file.
+    A header that does not fit `size`, in bytes, is an error, so that nothing is allocated for it.
     """
     header = HEADER.fullmatch(_first_line(file))
     if header is None:
@@ -255,21 +237,7 @@ def write_glove(table: Table, path: Path) -> None:
 
 
 def check_words(words: Vocabulary, forbidden: bytes, format: str) -> None:
-    """Raise an error for a word that a format cannot hold.
-
-    Parameters
-    ----------
-    words : Vocabulary
-    forbidden : bytes
-        ASCII characters that no word may contain.
-    format : str
-        Name of the format, for the message.
-
-    Raises
-    ------
-    ValueError
-        If there are no words, or one contains such a character or a lone surrogate.
-    """
+    """Raise `ValueError` for no words, or for one with a forbidden byte or lone surrogate."""
     if not len(words):
         raise ValueError(f"The {format} format cannot hold a table without words.")
     arrays = words.arrays()

@@ -118,13 +118,9 @@ def clear_cache() -> None:
 def find_root() -> Path | None:
     """Return the cache folder, which need not exist; None if the cache is switched off."""
     chosen = os.environ.get(VARIABLE)
-    if chosen == "":
-        return None
-    return (
-        Path(chosen).expanduser()
-        if chosen
-        else user_cache_path("sklearn_transfer", appauthor=False)
-    )
+    if chosen:
+        return Path(chosen).expanduser()
+    return None if chosen == "" else user_cache_path("sklearn_transfer", appauthor=False)
 
 
 def open_or_make(
@@ -142,18 +138,15 @@ def open_or_make(
     entry : Path
         Its name is a hash of everything that determines the result of `make`.
     options : Reading
-        Options for opening the entry.
-    make : callable
-        Returns the table to keep.
-    warn : callable
-        Called with the error if the entry cannot be kept.
+        Options for opening the entry, which is memory-mapped if they allow it.
+    make, warn : callable
+        Return the table to keep; called with the error if the entry cannot be kept.
     is_current : callable, default=lambda: True
         Called after everything is written; if it returns False, the entry is not kept.
 
     Returns
     -------
     Table
-        Memory-mapped if `options` allow it; the result of `make` if the entry cannot be kept.
     """
     try:
         try:

@@ -48,10 +48,6 @@ _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 def check_readable(path: Path) -> None:
     """Raise an error unless a path is a folder or a regular file that is not empty.
 
-    Parameters
-    ----------
-    path : Path
-
     Raises
     ------
     FileNotFoundError
@@ -79,21 +75,7 @@ def check_readable(path: Path) -> None:
 
 @contextmanager
 def open_regular(file: Path) -> Iterator[Reader]:
-    """Open a regular file for reading.
-
-    Parameters
-    ----------
-    file : Path
-
-    Yields
-    ------
-    binary file
-
-    Raises
-    ------
-    VectorFormatError
-        If nothing is there, or it is a folder, a socket, a device or a named pipe.
-    """
+    """Open a file for reading; `VectorFormatError` if it is missing or no regular file."""
     try:
         # Without the flag, a named pipe without a writer blocks.
         descriptor = os.open(file, os.O_RDONLY | _NON_BLOCKING)
@@ -109,16 +91,7 @@ def open_regular(file: Path) -> Iterator[Reader]:
 
 
 def detect_compression(path: Path) -> str | None:
-    """Return the compression of a file, detected by its content.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    {"gzip", "bzip2", "zip"} or None
-    """
+    """Return ``"gzip"``, ``"bzip2"``, ``"zip"`` or None, detected by the content of a file."""
     with path.open("rb") as file:
         start = file.read(4)
     return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), None)
@@ -135,21 +108,9 @@ def check_not_compressed(path: Path, format: str) -> None:
 
 @contextmanager
 def open_decompressed(path: Path) -> Iterator[Reader]:
-    """Open a file for reading, and decompress it if it is compressed.
+    """Open a file for reading, and decompress it if it is compressed; a zip must hold one file.
 
-    Parameters
-    ----------
-    path : Path
-        A zip archive must hold one file.
-
-    Yields
-    ------
-    binary file
-
-    Raises
-    ------
-    VectorFormatError
-        In the body, if the compressed data are damaged or end too early.
+    If the compressed data are damaged or end too early, the body raises `VectorFormatError`.
     """
     kind = detect_compression(path)
     if kind is None:
@@ -157,7 +118,8 @@ def open_decompressed(path: Path) -> Iterator[Reader]:
             yield file
         return
     try:
-        with _decompress(path, kind) as content:
+        open_content: Any = {"zip": _open_only_member, "gzip": gzip.open, "bzip2": bz2.open}[kind]
+        with open_content(path) as content:
             yield content
     except (*_DAMAGED, OSError) as error:
         # Errors of the libraries have no number; damaged archives lead to invalid positions.
@@ -166,12 +128,6 @@ def open_decompressed(path: Path) -> Iterator[Reader]:
         raise VectorFormatError(
             f"{path}: the {kind} data are damaged or cut off: {error}"
         ) from error
-
-
-def _decompress(path: Path, kind: str) -> Any:
-    if kind == "zip":
-        return _open_only_member(path)
-    return (gzip.open if kind == "gzip" else bz2.open)(path)
 
 
 @contextmanager
@@ -195,19 +151,7 @@ def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
 def content_size(path: Path) -> int:
     """Return the number of bytes in a file after decompression.
 
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    int
-        A compressed file is decompressed to count them, because its header may be damaged.
-
-    Raises
-    ------
-    VectorFormatError
-        If the compressed data are damaged or end too early.
+    A compressed file is decompressed to count them, because its header may be damaged.
     """
     if detect_compression(path) is None:
         return path.stat().st_size
@@ -220,23 +164,9 @@ def content_size(path: Path) -> int:
 
 @contextmanager
 def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) -> Iterator[Reader]:
-    """Show a progress bar on stderr while a file is read slowly.
+    """Show a progress bar on stderr after `delay` seconds of `read`; none without a terminal.
 
-    Parameters
-    ----------
-    file : binary file
-        Only its method `read` advances the bar.
-    path : Path
-        Its name is shown before the bar.
-    size : int
-        Number of bytes in the file.
-    delay : float, default=2.0
-        Seconds before the bar is shown.
-
-    Yields
-    ------
-    binary file
-        The bar is removed when the body ends. Without a terminal there is none.
+    The bar has the name of the path and a length of `size` bytes, and is removed at the end.
     """
     from tqdm import tqdm
 
@@ -256,16 +186,7 @@ def read_json(file: Path) -> Any:
 
 
 def map_array(file: Path) -> NDArray[Any]:
-    """Memory-map an array that ``numpy.save`` wrote.
-
-    Parameters
-    ----------
-    file : Path
-
-    Returns
-    -------
-    ndarray of numbers
-        Read-only.
+    """Memory-map an array of numbers that ``numpy.save`` wrote, read-only.
 
     Raises
     ------

@@ -55,18 +55,7 @@ register_memo(_remembered.clear)
 
 
 def fingerprint_files(files: Sequence[Path]) -> str:
-    """Hash the whole content of files, or recall the hash of files that have not changed.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        At least one. Regular files, in a fixed order.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
+    """Hash the whole content of regular files: 32 hexadecimal digits, recalled if none changed."""
     state = _State.of(files)
     stamps, known = _remembered.get(state.paths) or _recall(state)
     if stamps != state.stamps:

@@ -41,18 +41,7 @@ def list_files(path: Path) -> list[Path]:
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Open a folder that :func:`write` wrote.
-
-    Parameters
-    ----------
-    path : Path
-    options : Reading
-        With ``mmap=False`` the arrays are read into memory, and all are checked against their
-        digests.
-
-    Returns
-    -------
-    Table
+    """Open a folder that :func:`write` wrote; ``mmap=False`` reads and checks all arrays.
 
     Raises
     ------
@@ -125,22 +114,7 @@ def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Read ``vectors.json``.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    VectorFormatError
-        If it is missing, damaged, not ours, or of a version that this package does not read.
-    """
+    """Read ``vectors.json``; `VectorFormatError` if it is missing, damaged, not ours or too new."""
     file = path / METADATA
     about = read_json(file)
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
@@ -194,15 +168,7 @@ def _copy_to_memory(table: Table) -> Table:
 def write(table: Table, path: Path) -> None:
     """Write the folder; it replaces an earlier one of ours in one step.
 
-    Parameters
-    ----------
-    table : Table
-    path : Path
-
-    Raises
-    ------
-    FileExistsError
-        If `path` is a file, or a folder that this package did not write.
+    Anything else at `path` raises `FileExistsError`.
     """
     arrays: dict[str, NDArray[Any]] = {**table.words.arrays(), "matrix": table.matrix}
     about: dict[str, Any] = {
@@ -219,7 +185,10 @@ def write(table: Table, path: Path) -> None:
     if table.subwords is not None:
         arrays["subwords"] = table.subwords.matrix
         about |= {"min_n": table.subwords.min_n, "max_n": table.subwords.max_n}
-    with replace_folder(path, _NAMES, _has_metadata) as new, ThreadPoolExecutor(1) as thread:
+    with (
+        replace_folder(path, _NAMES, lambda old: bool(list_files(old))) as new,
+        ThreadPoolExecutor(1) as thread,
+    ):
         digests = {}
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, dtype=dtypes[name])
@@ -234,7 +203,3 @@ def write(table: Table, path: Path) -> None:
         about["digests"] = digests
         about["digest"] = _hash_metadata(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def _has_metadata(path: Path) -> bool:
-    return (path / METADATA).exists()

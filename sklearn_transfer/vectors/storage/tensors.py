@@ -24,17 +24,7 @@ _LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of a file, as bytes.
-
-    Attributes
-    ----------
-    path : Path
-    name : str
-    dtype : str
-        Name of the type in the format: ``"F32"``, ``"BF16"``, ``"I8"``.
-    shape : tuple of int
-    content : bytearray
-    """
+    """A tensor of a file, as bytes, with the format's name of its type, such as ``"F32"``."""
 
     path: Path
     name: str
@@ -45,14 +35,7 @@ class Tensor:
     def to_numpy(self) -> NDArray[Any]:
         """Return the array, on the same memory; bfloat16 is converted to float32.
 
-        Returns
-        -------
-        ndarray
-
-        Raises
-        ------
-        VectorFormatError
-            If it has no values, or a type that NumPy lacks.
+        No values, or a type that NumPy lacks, raise `VectorFormatError`.
         """
         if self.dtype not in _DTYPES or 0 in self.shape:
             raise VectorFormatError(
@@ -66,22 +49,9 @@ class Tensor:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file.
+    """Read the tensors of a file by name; needs ``safetensors``, of the extra ``static``.
 
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    dict of str to Tensor
-
-    Raises
-    ------
-    VectorFormatError
-        If it is damaged or cut off: the shapes must fill the file exactly.
-    MissingDependencyError
-        If the library ``safetensors``, of the extra ``static``, is not installed.
+    A damaged file raises `VectorFormatError`: the shapes must fill it exactly.
     """
     library = import_optional("safetensors", extra="static", purpose=f"Reading {path.name}")
     with open_regular(path) as file:
