@@ -11,9 +11,8 @@ from skorch.helper import predefined_split
 
 from ..models.linear import LinearBag
 from .batches import Samples
-from .inference_net import InferenceNet
+from .inference_net import InferenceNet, TrainingSettings
 from .losses import per_sample
-from .settings import TrainingSettings
 from .setup import make_iterators
 from .solvers import LinearProblem, Loss, solve_linear
 
