@@ -15,14 +15,7 @@ from .text_encoder import TextEncoder
 
 @dataclass(frozen=True)
 class Layer:
-    """Parameters that share a learning rate.
-
-    Attributes
-    ----------
-    name : str
-    members : tuple of str
-        Names of parameters or modules of the network.
-    """
+    """Parameters that share a learning rate; members are names of parameters or modules."""
 
     name: str
     members: tuple[str, ...]
@@ -32,7 +25,7 @@ class Layer:
         return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
 
     def holds(self, name: str) -> bool:
-        """Decide whether a parameter or module is one of the members, or inside one."""
+        """True if a parameter or module is one of the members, or inside one."""
         return any(name == member or name.startswith(f"{member}.") for member in self.members)
 
 
@@ -46,10 +39,6 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
         The layers of the user's module, lowest first, as names of its modules or parameters. None
         takes its children that have parameters, in the order of their definition. An only child is
         replaced by its children. Parameters of the module itself belong to the lowest layer.
-
-    Returns
-    -------
-    list of Layer
 
     Raises
     ------
@@ -83,7 +72,7 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
 
 
 def has_trainable_encoder(network: nn.Module) -> bool:
-    """Decide whether any parameter of the encoder is trained."""
+    """True if any parameter of the encoder is trained."""
     encoder = getattr(network, "encoder", None)
     return encoder is not None and any(p.requires_grad for p in encoder.parameters())
 

@@ -17,12 +17,6 @@ class LinearBag(nn.Module):
     :class:`~sklearn_transfer.text.bag_features.BagFeatures`. Zero token weights are feature
     extraction. All parameters start at zero.
 
-    Parameters
-    ----------
-    n_sparse, n_dense : int
-        Columns of the blocks.
-    n_outputs : int
-    dtype : torch.dtype, default=torch.float32
     """
 
     def __init__(

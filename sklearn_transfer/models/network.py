@@ -32,22 +32,8 @@ def make_head(
 ) -> nn.Sequential:
     """Make a multi-layer perceptron whose last module is linear.
 
-    Parameters
-    ----------
-    n_features : int
-    hidden_layer_sizes : sequence of int
-        Empty for a linear head.
-    n_outputs : int
-    activation : str
-        A key of `ACTIVATIONS`.
-    dropout : float
-        Dropout before every linear layer (Srivastava et al. 2014).
-
-    Returns
-    -------
-    nn.Sequential
-        From (n_samples, n_features) to (n_samples, n_outputs). The weights are drawn from the
-        uniform distribution of Glorot & Bengio 2010.
+    Weights are drawn from the uniform distribution of Glorot & Bengio 2010; dropout comes before
+    every linear layer (Srivastava et al. 2014).
     """
     layers: list[nn.Module] = []
     width = n_features
@@ -65,15 +51,7 @@ def make_head(
 
 
 class PretrainedModule(nn.Module):
-    """A pretrained module and, for L2-SP, its initial parameters.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Trained in place: pass a copy.
-    pulled : bool, default=False
-        Whether to keep the initial parameters, for :meth:`squared_distance`.
-    """
+    """A pretrained module, trained in place, and if `pulled`, for L2-SP, its initial parameters."""
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         super().__init__()
@@ -101,20 +79,7 @@ class PretrainedModule(nn.Module):
 
 
 class ArrayEncoder(PretrainedModule):
-    """A copy of a user's module that reads arrays.
-
-    Parameters
-    ----------
-    module : nn.Module
-        From (n_samples, ...) to (n_samples, d).
-    pulled : bool, default=False
-        See `PretrainedModule`.
-
-    Raises
-    ------
-    ValueError
-        If the module has lazy parameters.
-    """
+    """A copy of a user's module from arrays, shape (n_samples, ...), to (n_samples, d)."""
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
@@ -125,22 +90,7 @@ class ArrayEncoder(PretrainedModule):
         super().__init__(copy.deepcopy(module), pulled=pulled)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode samples.
-
-        Parameters
-        ----------
-        x : Tensor, shape (n_samples, ...)
-            Integers stay integers; floats are cast to the dtype of the module's parameters.
-
-        Returns
-        -------
-        Tensor of float32, shape (n_samples, d)
-
-        Raises
-        ------
-        ValueError
-            If the module rejects `x`, or its output has another shape.
-        """
+        """Encode samples as float32; floats are cast to the dtype of the module's parameters."""
         if x.is_floating_point():
             x = x.to(_floating_dtype(self.module))
         try:

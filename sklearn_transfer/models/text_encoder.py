@@ -23,11 +23,11 @@ class TextEncoder(nn.Module):
     reader : nn.Module
         From `vectors`, `ids`, `offsets` and `weights` to (n_texts, d); see `MeanReader`.
     sparse : bool, default=True
-        Whether the gradient of the table holds only the rows of a batch.
+        True: the gradient of the table holds only the rows of a batch.
     pulled : bool, default=False
-        Whether to keep the initial rows, for :meth:`squared_distance`.
+        Keep the initial rows, for :meth:`squared_distance`.
     multichannel : bool, default=False
-        Whether a vector is the sum of its trained row and its initial row. Kim 2014, section 3.1,
+        True: a vector is the sum of its trained row and its initial row. Kim 2014, section 3.1,
         applies each filter to a trained and to a static channel and adds the results, which is the
         filter applied to this sum.
     """
@@ -116,23 +116,7 @@ def make_text_encoder(
     sparse: bool,
     pulled: bool,
 ) -> TextEncoder:
-    """Make the encoder of a name, or one whose reader is a module.
-
-    Parameters
-    ----------
-    rows : Tensor of float32, shape (n_rows, dim)
-        See `TextEncoder`.
-    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
-        A module is copied; see `PaddedReader`.
-    params : mapping or None
-        See :func:`check_reader`.
-    sparse, pulled : bool
-        See `TextEncoder`.
-
-    Returns
-    -------
-    TextEncoder
-    """
+    """Make the encoder of a name and its parameters, or one whose reader is a copy of a module."""
     if not isinstance(encoder, str):
         reader: nn.Module = PaddedReader(copy.deepcopy(encoder))
         return TextEncoder(rows, reader, sparse=sparse, pulled=pulled)

@@ -44,18 +44,7 @@ _DRAWN_TOGETHER = 16
 
 
 def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
-    """Sort inputs by length, so that batches need little padding.
-
-    Parameters
-    ----------
-    inputs : Inputs, length n_samples
-
-    Returns
-    -------
-    inputs : Inputs, length n_samples
-    back : ndarray of int64, shape (n_samples,), or slice
-        Restores the order: ``results[back]`` belong to the inputs in their original order.
-    """
+    """Sort inputs by length; ``results[back]``, of the second value, have their original order."""
     if inputs.lengths is None:
         return inputs, slice(None)
     order = np.argsort(-inputs.lengths, kind="stable")
@@ -70,8 +59,8 @@ class Samples(Dataset[Any]):
     inputs : Inputs, length n_samples
     target : ndarray or None, length n_samples
         Class codes, int64, an indicator, float32, or values, float64.
-    weight : ndarray of float, shape (n_samples,), or None
-        None gives each sample weight 1.
+    weight : ndarray of float or None, shape (n_samples,)
+        None is a weight of 1.
     """
 
     def __init__(

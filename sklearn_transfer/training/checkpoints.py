@@ -57,17 +57,7 @@ class Checkpoint:
             file.write(_MAGIC + hash_content(payload).encode() + payload)
 
     def restore(self, net: Any) -> None:
-        """Restore the state of a net, if there is a checkpoint.
-
-        Parameters
-        ----------
-        net : TransferNet
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or belongs to a fit with other data or settings.
-        """
+        """Restore a net; a damaged file, or one of another fit, is a ValueError."""
         for leftover in self.file.parent.glob(f".{self.file.name}.*"):
             shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
         state = _read(self.file)

@@ -35,14 +35,13 @@ class TrainingSettings:
     encoder_lr : float or None
         Learning rate of the pretrained layers. None is `lr`.
     adaptation : Adaptation
-        Which layers are trained, when, and how fast.
+        The policy: the rates of the layers in each epoch.
     patience : int or None
         Stop after this number of epochs without a better validation loss, and restore the best
         weights. None trains all epochs.
     compiled : bool or str
-        Whether to compile the network; a string is the backend of `torch.compile`.
-    seed : int
-    device : torch.device
+        True compiles the network; a string is the backend of `torch.compile`.
+    seed, device : int, torch.device
     """
 
     optimizer: str | type[torch.optim.Optimizer] = "adam"
@@ -68,16 +67,7 @@ class TrainingSettings:
 
 
 class InferenceNet(NeuralNet):
-    """A skorch net whose X is :class:`Samples`, or inputs.
-
-    Parameters
-    ----------
-    *args : tuple
-        See :class:`skorch.NeuralNet`.
-    settings : TrainingSettings, default=TrainingSettings()
-    **kwargs : dict
-        See :class:`skorch.NeuralNet`.
-    """
+    """A skorch net, with settings, whose X is :class:`Samples`, or inputs."""
 
     def __init__(
         self,

@@ -20,23 +20,9 @@ from .solvers import LinearProblem, Loss, solve_linear
 class LinearNet(InferenceNet):
     """Net whose `fit` is one epoch: the solution of a convex problem on all samples.
 
-    Parameters
-    ----------
-    module : LinearBag
-    criterion : nn.Module
-        Computes the losses in the history.
-    settings : TrainingSettings
-        Seed, device, callbacks and verbosity.
-    loss : str
-        Of the solver; see :func:`~sklearn_transfer.training.solvers.solve_linear`.
-    valid : Samples or None, default=None
-        Evaluated, not trained on.
-
-    Attributes
-    ----------
-    n_solver_iter_ : int
-        Iterations of the solver.
-    converged_ : bool
+    The criterion computes the losses in the history, of the samples and of `valid`, if any; the
+    solver has the `loss` of a :class:`LinearProblem`. Of the settings, only the device, callbacks
+    and verbosity are used. `n_solver_iter_` and `converged_` are those of the solution.
     """
 
     module_: LinearBag

@@ -116,20 +116,7 @@ REGRESSION: dict[str, type[nn.Module]] = {
 def make_criterion(
     criterion: str | type[nn.Module] | Callable[..., Any], label_smoothing: float
 ) -> nn.Module:
-    """Make the criterion of a name, or of a torch class, without reduction over the samples.
-
-    Parameters
-    ----------
-    criterion : str or class
-        A key of `CLASSIFICATION` or `REGRESSION`. A class is called with ``reduction="none"`` where
-        it accepts that.
-    label_smoothing : float
-        For criteria that take it.
-
-    Returns
-    -------
-    nn.Module
-    """
+    """Make a criterion of a name or torch class, with ``reduction="none"`` if it accepts that."""
     make = {**CLASSIFICATION, **REGRESSION}[criterion] if isinstance(criterion, str) else criterion
     accepted = inspect.signature(make).parameters
     wanted: dict[str, Any] = {"reduction": "none"}
@@ -145,16 +132,7 @@ def make_criterion(
 
 
 def per_sample(loss: Tensor, logits: Tensor) -> Tensor:
-    """Sum losses over the outputs.
-
-    Parameters
-    ----------
-    loss : Tensor, shape (n_samples,) or that of the logits
-    logits : Tensor, shape (n_samples, n_outputs)
-
-    Returns
-    -------
-    Tensor, shape (n_samples,)
+    """Sum losses, shape (n_samples,) or (n_samples, n_outputs), over the outputs.
 
     Raises
     ------

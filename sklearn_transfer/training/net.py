@@ -36,12 +36,10 @@ class TransferNet(InferenceNet):
 
     Parameters
     ----------
-    *args : tuple
-        See :class:`skorch.NeuralNet`.
+    *args, **kwargs : object
+        See :class:`InferenceNet`.
     checkpoint : Checkpoint or None, default=None
         `fit` writes its state there after every epoch, and resumes from it.
-    **kwargs : dict
-        See :class:`InferenceNet`.
     """
 
     rates_: LayerRates
@@ -77,7 +75,7 @@ class TransferNet(InferenceNet):
         return self
 
     def goes_on(self) -> bool:
-        """Whether there is another epoch to train."""
+        """True if there is another epoch to train."""
         return bool(self.rates_.count_epochs(self.history) < self.max_epochs)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -174,13 +172,7 @@ class TransferNet(InferenceNet):
 
 
 class GradientAccumulator:
-    """Add up the gradient of a batch from as many parts as memory requires.
-
-    Attributes
-    ----------
-    n_parts : int
-        Parts per batch; doubled whenever memory does not suffice.
-    """
+    """Add up the gradient of a batch from `n_parts`, doubled whenever memory does not suffice."""
 
     def __init__(self) -> None:
         self.n_parts = 1

@@ -129,15 +129,7 @@ def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
-    """Scale the gradients, as one vector, to a maximum norm (Pascanu et al. 2013).
-
-    Parameters
-    ----------
-    parameters : iterable of Tensor
-        Their gradients may be sparse.
-    max_norm : float
-        Gradients of a smaller norm are left as they are.
-    """
+    """Scale gradients, dense or sparse, as one vector to a maximum norm (Pascanu et al. 2013)."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     # Rows that occur twice in a sparse gradient count as their sum.
     values = [coalesce(g).values() if g.is_sparse else g for g in gradients]
@@ -149,14 +141,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
-    """Replace a parameter of an optimizer by one with more rows.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-    old, new : Tensor
-        `new` begins with the rows of `old`; the state of the other rows is zero.
-    """
+    """Replace a parameter of an optimizer by one with more rows, whose state is zero."""
     for group in optimizer.param_groups:
         group["params"] = [new if param is old else param for param in group["params"]]
     if old not in optimizer.state:

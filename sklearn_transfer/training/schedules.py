@@ -48,20 +48,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def rate_at(schedule: str, warmup: float, progress: float) -> float:
-    """Compute the factor of the learning rate at a point of the fit.
+    """Compute the factor of the learning rate when a share `progress` of the fit is done.
 
-    Parameters
-    ----------
-    schedule : str
-        A key of `SCHEDULES`.
-    warmup : float
-        Share of the fit in which the factor rises from 0, before the schedule begins.
-    progress : float
-        Share of the fit that is done, from 0 to 1.
-
-    Returns
-    -------
-    float
+    In the share `warmup` of the fit, the factor rises from 0; then the schedule begins.
 
     Examples
     --------
@@ -76,23 +65,16 @@ def rate_at(schedule: str, warmup: float, progress: float) -> float:
 class LayerRates:
     """Learning rates of the layers of a network: base rate x policy x schedule.
 
-    Parameters
-    ----------
-    network : nn.Module
-    lr : float
-        Base learning rate of the head, and of all layers if `settings.encoder_lr` is None.
-    settings : TrainingSettings
+    The base rate is `lr` for the head, and for all layers if `settings.encoder_lr` is None.
 
     Attributes
     ----------
-    layers : list of Layer
-        Lowest first, the head last.
-    frozen : list of Layer
-        The layers that are not trained in this epoch.
+    layers, frozen : list of Layer
+        All layers, lowest first, the head last; those that are not trained in this epoch.
     applied : list of float
         The rates that were last set in the optimizer.
     is_probing : bool
-        Whether this epoch comes before `max_epochs` begins to count.
+        True before `max_epochs` begins to count.
     """
 
     def __init__(self, network: nn.Module, lr: float, settings: TrainingSettings) -> None:

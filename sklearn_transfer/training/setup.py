@@ -21,19 +21,7 @@ _LIGHT_BATCH, _ENCODED_BATCH = 4096, 256
 
 
 class WeightAveraging(Callback):
-    """Average the weights of the last epochs at the end of training (Izmailov et al. 2018).
-
-    Parameters
-    ----------
-    n_epochs : int
-
-    Attributes
-    ----------
-    average_ : dict of Tensor
-        Average so far, by name of the parameter or buffer.
-    n_averaged_ : int
-        Number of epochs in the average.
-    """
+    """Average the weights of the last epochs at the end of training (Izmailov et al. 2018)."""
 
     def __init__(self, n_epochs: int) -> None:
         self.n_epochs = n_epochs
@@ -76,24 +64,7 @@ def build_net(
     valid: Samples | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TransferNet:
-    """Configure the skorch net of mini-batch training.
-
-    Parameters
-    ----------
-    module : nn.Module
-    criterion : nn.Module
-        Returns a loss for each sample.
-    settings : TrainingSettings
-    valid : Samples or None, default=None
-        Evaluated after every epoch.
-    checkpoint : Checkpoint or None, default=None
-        See :class:`TransferNet`.
-
-    Returns
-    -------
-    TransferNet
-        Not initialised.
-    """
+    """Configure a net, not initialised; the criterion returns a loss for each sample."""
     optimizer = settings.optimizer
     callbacks: list[tuple[str, Any]] = []
     if settings.average_last:

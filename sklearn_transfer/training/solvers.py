@@ -130,20 +130,16 @@ def solve_linear(
 ) -> LinearSolution:
     """Find the coefficients and intercepts that minimise the objective of a linear problem.
 
+    Columns are solved in parallel; the solution, in the dtype of the design, does not depend on
+    `n_threads`. A class without samples, or without others, has coefficients of zero and an
+    intercept of its sign.
+
     Parameters
     ----------
     problem : LinearProblem
     n_threads : int, default=1
-        Columns are solved in parallel. The solution does not depend on the number.
     near : ndarray of float, shape (n_samples, n_outputs), default=None
-        Logits of the solution of a similar problem, from which squared hinge takes its first
-        working set.
-
-    Returns
-    -------
-    LinearSolution
-        In the dtype of the design. A class without samples, or without others, has coefficients of
-        zero and an intercept of its sign.
+        Logits of the solution of a similar problem: the first working set of the squared hinge.
 
     Notes
     -----
@@ -377,11 +373,7 @@ def _solve_absolute_error(
     return fitted._replace(intercept=fitted.intercept + median)
 
 
-def _solve_huber(
-    X: _Matrix,
-    y: NDArray[np.float64],
-    weight: NDArray[np.float64],
-) -> _Fitted:
+def _solve_huber(X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64]) -> _Fitted:
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w, intercept = parameters[:-1], parameters[-1]
         error = X @ w + intercept - y
