@@ -40,10 +40,10 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
         takes its children that have parameters, in the order of their definition. An only child is
         replaced by its children. Parameters of the module itself belong to the lowest layer.
 
-    Raises
-    ------
-    ValueError
-        If `layer_groups` does not name every parameter once.
+    Returns
+    -------
+    list of Layer
+        A parameter that `layer_groups` do not name once is a ValueError.
     """
     encoder = getattr(network, "encoder", None)
     if isinstance(encoder, PretrainedModule):

@@ -17,6 +17,10 @@ class LinearBag(nn.Module):
     :class:`~sklearn_transfer.text.bag_features.BagFeatures`. Zero token weights are feature
     extraction. All parameters start at zero.
 
+    Parameters
+    ----------
+    n_sparse, n_dense, n_outputs, dtype : int, int, int, torch.dtype
+        Columns of the blocks and of the logits.
     """
 
     def __init__(

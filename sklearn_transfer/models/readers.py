@@ -196,10 +196,12 @@ class RecurrentReader(nn.Module):
 
     Parameters
     ----------
-    dim, units, layers : int
-        Dimension of the vectors; units of each direction; number of stacked layers.
+    dim : int
+        Dimension of the vectors.
     cell : {"gru", "lstm"}, default="gru"
         Cho et al. 2014; Hochreiter & Schmidhuber 1997.
+    units, layers : int
+        Units of each direction; number of stacked layers.
 
     Notes
     -----
@@ -237,8 +239,11 @@ class RecurrentReader(nn.Module):
 class PaddedReader(nn.Module):
     """A user's module that reads padded texts.
 
-    It maps vectors, shape (n_texts, length, dim), padded with zeros, and lengths, int64, shape
-    (n_texts,), to (n_texts, d).
+    Parameters
+    ----------
+    module : nn.Module
+        From vectors, shape (n_texts, length, dim), padded with zeros, and lengths, int64, shape
+        (n_texts,), to (n_texts, d).
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -45,6 +45,11 @@ class SentenceEncoder(PretrainedModule):
 
     Its input is the token ids of texts, or the states that enter one of its layers.
 
+    Parameters
+    ----------
+    model, example, pulled : ContextualModel, Sequences, bool
+        The encoder is tried on the example; see also `PretrainedModule`.
+
     Attributes
     ----------
     n_layers : int
@@ -121,11 +126,7 @@ class SentenceEncoder(PretrainedModule):
 
     @torch.no_grad()
     def with_states(self, inputs: Sequences, layer: int, *, max_bytes: int = 4 << 30) -> Sequences:
-        """Compute the states that enter a layer once for all texts.
-
-        If they would take more than `max_bytes`, the sequences are returned without states, with a
-        UserWarning. States that are not finite are a ValueError.
-        """
+        """Add the states that enter a layer; if they exceed `max_bytes`, warn and add none."""
         inputs = replace(inputs, states=None, layer=layer)
         kept: NDArray[np.floating] | None = None
         with _evaluating(self):
@@ -152,8 +153,15 @@ class SentenceEncoder(PretrainedModule):
     ) -> Tensor:
         """Encode texts as float32, shape (n_texts, dim).
 
-        Ids, int64, and mask, bool, have shape (n_texts, length). States, shape (n_texts, length,
-        d), enter `layer`; None computes all layers.
+        Parameters
+        ----------
+        ids, mask : Tensor of int64, Tensor of bool, shape (n_texts, length)
+        states, layer : Tensor or None, shape (n_texts, length, d), and int
+            The states that enter a layer. None computes all layers.
+
+        Returns
+        -------
+        Tensor
         """
         inputs = self._inputs(ids, mask)
         if states is None:

@@ -80,7 +80,7 @@ class TextEncoder(nn.Module):
     def forward(
         self, tokens: Tensor, extra: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor
     ) -> Tensor:
-        """Encode texts.
+        """Encode texts, shape (n_texts, d); zero for a text without tokens.
 
         Parameters
         ----------
@@ -88,15 +88,12 @@ class TextEncoder(nn.Module):
             The distinct rows of the batch, in ascending order.
         extra : Tensor of float32, shape (n_extra, dim)
             Vectors of tokens that are not in the table; they are not trained.
-        ids : Tensor of int64, shape (n_tokens,)
-            Positions in `tokens`; from n_distinct on, in `extra`.
-        offsets : Tensor of int64, shape (n_texts + 1,)
-        weights : Tensor of float32, shape (n_tokens,)
+        ids, offsets, weights : Tensor
+            See `MeanReader`; ids are positions in `tokens`, from n_distinct on in `extra`.
 
         Returns
         -------
-        Tensor of float32, shape (n_texts, d)
-            Zero for a text without tokens.
+        Tensor of float32
         """
         vectors = self._look_up(tokens)
         if self.multichannel:

@@ -52,16 +52,7 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
 
 
 class Samples(Dataset[Any]):
-    """Inputs, targets and weights.
-
-    Parameters
-    ----------
-    inputs : Inputs, length n_samples
-    target : ndarray or None, length n_samples
-        Class codes, int64, an indicator, float32, or values, float64.
-    weight : ndarray of float or None, shape (n_samples,)
-        None is a weight of 1.
-    """
+    """Inputs, targets (int64 codes, a float32 indicator, float64 values), weights (default 1)."""
 
     def __init__(
         self,
@@ -112,10 +103,7 @@ class Batches:
 
     Parameters
     ----------
-    samples : Samples
-    batch_size : int
-        Maximum number of samples per batch.
-    device : torch.device
+    samples, batch_size, device : Samples, int, torch.device
     generator : numpy Generator or None, default=None
         Shuffles samples and drops tokens. None keeps the order and all tokens.
     token_dropout : float, default=0.0

@@ -29,10 +29,8 @@ class Checkpoint:
 
     Parameters
     ----------
-    folder : path
-        Created if it does not exist.
-    settings : mapping of str to str
-        All that determines the result of the fit; the checkpoint of another fit is rejected.
+    folder, settings : path, mapping of str to str
+        Settings are all that determines the result; the checkpoint of another fit is rejected.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, str]) -> None:

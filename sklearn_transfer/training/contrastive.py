@@ -37,7 +37,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     device: torch.device,
     seed: int,
 ) -> list[float]:
-    """Train an encoder in place so that samples of one class are alike; the loss of each step.
+    """Train an encoder in place so that samples of one class are alike.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     how, layer_groups, device, seed : Contrastive, sequence or None, torch.device, int
         For the layers, see :func:`sklearn_transfer.models.layers.find_layers`.
 
-    Raises
-    ------
-    ValueError
-        If the loss is not finite.
+    Returns
+    -------
+    list of float
+        The loss of each step; one that is not finite is a ValueError.
     """
     network = Network(encoder.to(device), nn.Sequential())
     parameters, still = _let_move(network, how.n_layers, layer_groups)
@@ -130,6 +130,10 @@ def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor
         Target of the cosine.
     weight : Tensor, shape (n,)
         Of the samples.
+
+    Returns
+    -------
+    Tensor, shape ()
     """
     unit = F.normalize(encoded, dim=1)
     error = (unit @ unit.T - goal).square()
@@ -147,7 +151,7 @@ def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor
 def draw_batch(
     member: NDArray[np.float32], size: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw the distinct rows of a batch: all, or equally many, at least two, of each class drawn."""
+    """Draw distinct rows of a batch: all, or equally many, at least two, per class drawn."""
     if len(member) <= size:
         return np.arange(len(member))
     classes = generator.permutation(np.flatnonzero(member.any(axis=0)))[: max(size // 2, 1)]

@@ -20,9 +20,12 @@ from .solvers import LinearProblem, Loss, solve_linear
 class LinearNet(InferenceNet):
     """Net whose `fit` is one epoch: the solution of a convex problem on all samples.
 
-    The criterion computes the losses in the history, of the samples and of `valid`, if any; the
-    solver has the `loss` of a :class:`LinearProblem`. Of the settings, only the device, callbacks
-    and verbosity are used. `n_solver_iter_` and `converged_` are those of the solution.
+    Parameters
+    ----------
+    module, criterion, settings, loss, valid : object
+        The criterion computes the losses in the history, of the samples and of `valid`, if any;
+        `loss` is that of a :class:`LinearProblem`. Of the settings, only the device, callbacks
+        and verbosity are used.
     """
 
     module_: LinearBag

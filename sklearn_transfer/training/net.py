@@ -36,10 +36,8 @@ class TransferNet(InferenceNet):
 
     Parameters
     ----------
-    *args, **kwargs : object
-        See :class:`InferenceNet`.
-    checkpoint : Checkpoint or None, default=None
-        `fit` writes its state there after every epoch, and resumes from it.
+    *args, checkpoint, **kwargs : object
+        `fit` writes its state to the checkpoint after every epoch, and resumes from it.
     """
 
     rates_: LayerRates

@@ -18,10 +18,8 @@ class RowAdam(torch.optim.Optimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-    lr : float, default=1e-3
-    betas : tuple of float, default=(0.9, 0.999)
-    eps : float, default=1e-8
+    params, lr, betas, eps : object
+        See :class:`torch.optim.Adam`.
 
     Notes
     -----

@@ -48,9 +48,17 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def rate_at(schedule: str, warmup: float, progress: float) -> float:
-    """Compute the factor of the learning rate when a share `progress` of the fit is done.
+    """Compute the factor of the learning rate at a point of the fit.
 
-    In the share `warmup` of the fit, the factor rises from 0; then the schedule begins.
+    Parameters
+    ----------
+    schedule, warmup, progress : str, float, float
+        In the share `warmup` of the fit, the factor rises from 0; then the schedule begins. The
+        share `progress` of the fit is done.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -65,7 +73,10 @@ def rate_at(schedule: str, warmup: float, progress: float) -> float:
 class LayerRates:
     """Learning rates of the layers of a network: base rate x policy x schedule.
 
-    The base rate is `lr` for the head, and for all layers if `settings.encoder_lr` is None.
+    Parameters
+    ----------
+    network, lr, settings : nn.Module, float, TrainingSettings
+        The base rate is `lr` for the head, and for all layers if `settings.encoder_lr` is None.
 
     Attributes
     ----------

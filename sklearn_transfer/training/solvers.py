@@ -96,16 +96,10 @@ class LinearProblem:
 
 @dataclass(frozen=True)
 class LinearSolution:
-    """The parameters of a linear model.
+    """The parameters of a linear model, and the largest number of iterations of a solver.
 
-    Attributes
-    ----------
-    coefficients : ndarray of float32 or float64, shape (n_features, n_outputs)
-        The features are the sparse columns of the design, followed by the dense ones.
-    intercept : ndarray of the same dtype, shape (n_outputs,)
-    n_iter : int
-        Largest number of iterations that a solver needed.
-    converged : bool
+    Coefficients, shape (n_features, n_outputs), are those of the sparse columns of the design,
+    followed by those of the dense ones; the intercept has shape (n_outputs,).
     """
 
     coefficients: NDArray[np.floating]
@@ -130,16 +124,20 @@ def solve_linear(
 ) -> LinearSolution:
     """Find the coefficients and intercepts that minimise the objective of a linear problem.
 
-    Columns are solved in parallel; the solution, in the dtype of the design, does not depend on
-    `n_threads`. A class without samples, or without others, has coefficients of zero and an
-    intercept of its sign.
-
     Parameters
     ----------
     problem : LinearProblem
     n_threads : int, default=1
+        Columns are solved in parallel. The solution does not depend on the number.
     near : ndarray of float, shape (n_samples, n_outputs), default=None
-        Logits of the solution of a similar problem: the first working set of the squared hinge.
+        Logits of the solution of a similar problem, from which squared hinge takes its first
+        working set.
+
+    Returns
+    -------
+    LinearSolution
+        In the dtype of the design. A class without samples, or without others, has coefficients of
+        zero and an intercept of its sign.
 
     Notes
     -----
