@@ -17,10 +17,10 @@ from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
 from sklearn_transfer.training.batches import Batch, Batches, Samples
+from sklearn_transfer.training.inference_net import TrainingSettings
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
 from sklearn_transfer.training.seeds import seeded
-from sklearn_transfer.training.settings import TrainingSettings
 from sklearn_transfer.training.setup import build_net
 
 N = 23

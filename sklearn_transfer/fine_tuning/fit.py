@@ -21,12 +21,11 @@ from ..models.network import Network, make_head, measure_width
 from ..text.design import Design
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
-from ..training.inference_net import InferenceNet
+from ..training.inference_net import InferenceNet, TrainingSettings
 from ..training.linear_net import LinearNet
 from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
 from ..training.seeds import seeded
-from ..training.settings import TrainingSettings
 from ..training.setup import build_net
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module

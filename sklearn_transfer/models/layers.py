@@ -15,14 +15,7 @@ from .text_encoder import TextEncoder
 
 @dataclass(frozen=True)
 class Layer:
-    """Parameters that share a learning rate.
-
-    Attributes
-    ----------
-    name : str
-    members : tuple of str
-        Names of parameters or modules of the network.
-    """
+    """Parameters that share a learning rate; members are names of parameters or modules."""
 
     name: str
     members: tuple[str, ...]
@@ -32,7 +25,7 @@ class Layer:
         return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
 
     def holds(self, name: str) -> bool:
-        """Decide whether a parameter or module is one of the members, or inside one."""
+        """True if a parameter or module is one of the members, or inside one."""
         return any(name == member or name.startswith(f"{member}.") for member in self.members)
 
 
@@ -50,11 +43,7 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
     Returns
     -------
     list of Layer
-
-    Raises
-    ------
-    ValueError
-        If `layer_groups` does not name every parameter once.
+        A parameter that `layer_groups` do not name once is a ValueError.
     """
     encoder = getattr(network, "encoder", None)
     if isinstance(encoder, PretrainedModule):
@@ -83,7 +72,7 @@ def find_layers(network: nn.Module, layer_groups: Sequence[Any] | None = None) -
 
 
 def has_trainable_encoder(network: nn.Module) -> bool:
-    """Decide whether any parameter of the encoder is trained."""
+    """True if any parameter of the encoder is trained."""
     encoder = getattr(network, "encoder", None)
     return encoder is not None and any(p.requires_grad for p in encoder.parameters())
 

@@ -19,10 +19,8 @@ class LinearBag(nn.Module):
 
     Parameters
     ----------
-    n_sparse, n_dense : int
-        Columns of the blocks.
-    n_outputs : int
-    dtype : torch.dtype, default=torch.float32
+    n_sparse, n_dense, n_outputs, dtype : int, int, int, torch.dtype
+        Columns of the blocks and of the logits.
     """
 
     def __init__(

@@ -30,25 +30,7 @@ def make_head(
     activation: str,
     dropout: float,
 ) -> nn.Sequential:
-    """Make a multi-layer perceptron whose last module is linear.
-
-    Parameters
-    ----------
-    n_features : int
-    hidden_layer_sizes : sequence of int
-        Empty for a linear head.
-    n_outputs : int
-    activation : str
-        A key of `ACTIVATIONS`.
-    dropout : float
-        Dropout before every linear layer (Srivastava et al. 2014).
-
-    Returns
-    -------
-    nn.Sequential
-        From (n_samples, n_features) to (n_samples, n_outputs). The weights are drawn from the
-        uniform distribution of Glorot & Bengio 2010.
-    """
+    """Make a perceptron, linear at last, with dropout (Srivastava et al. 2014) of the inputs."""
     layers: list[nn.Module] = []
     width = n_features
     for i, size in enumerate([*hidden_layer_sizes, n_outputs]):
@@ -57,7 +39,7 @@ def make_head(
         if dropout:
             layers.append(nn.Dropout(dropout))
         linear = nn.utils.skip_init(nn.Linear, width, size)  # type: ignore[no-untyped-call]
-        nn.init.xavier_uniform_(linear.weight)
+        nn.init.xavier_uniform_(linear.weight)  # Glorot & Bengio 2010
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         width = size
@@ -65,15 +47,7 @@ def make_head(
 
 
 class PretrainedModule(nn.Module):
-    """A pretrained module and, for L2-SP, its initial parameters.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Trained in place: pass a copy.
-    pulled : bool, default=False
-        Whether to keep the initial parameters, for :meth:`squared_distance`.
-    """
+    """A pretrained module, trained in place, and if `pulled`, for L2-SP, its initial parameters."""
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         super().__init__()
@@ -101,20 +75,7 @@ class PretrainedModule(nn.Module):
 
 
 class ArrayEncoder(PretrainedModule):
-    """A copy of a user's module that reads arrays.
-
-    Parameters
-    ----------
-    module : nn.Module
-        From (n_samples, ...) to (n_samples, d).
-    pulled : bool, default=False
-        See `PretrainedModule`.
-
-    Raises
-    ------
-    ValueError
-        If the module has lazy parameters.
-    """
+    """A copy of a user's module from arrays, shape (n_samples, ...), to (n_samples, d)."""
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         if any(nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
@@ -125,22 +86,7 @@ class ArrayEncoder(PretrainedModule):
         super().__init__(copy.deepcopy(module), pulled=pulled)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode samples.
-
-        Parameters
-        ----------
-        x : Tensor, shape (n_samples, ...)
-            Integers stay integers; floats are cast to the dtype of the module's parameters.
-
-        Returns
-        -------
-        Tensor of float32, shape (n_samples, d)
-
-        Raises
-        ------
-        ValueError
-            If the module rejects `x`, or its output has another shape.
-        """
+        """Encode samples as float32; floats are cast to the dtype of the module's parameters."""
         if x.is_floating_point():
             x = x.to(_floating_dtype(self.module))
         try:
@@ -173,15 +119,7 @@ def _check_encoded(encoded: Any, n_samples: int, name: str) -> None:
 
 
 class Network(nn.Module):
-    """An encoder and a head.
-
-    Parameters
-    ----------
-    encoder : nn.Module or None
-        Maps inputs, as keyword arguments, to (n_samples, d). None: X is features already.
-    head : nn.Sequential
-        From (n_samples, d) to logits; its last module is linear.
-    """
+    """An encoder, or None if X is features already, and a head whose last module is linear."""
 
     def __init__(self, encoder: nn.Module | None, head: nn.Sequential) -> None:
         super().__init__()
@@ -219,30 +157,16 @@ def join_columns(dense: Tensor, sparse: Tensor | None = None) -> Tensor:
 
 @torch.no_grad()
 def measure_width(encoder: nn.Module | None, example: dict[str, Tensor]) -> int:
-    """Measure the number of features of an encoder.
-
-    Parameters
-    ----------
-    encoder : nn.Module or None
-        None: the inputs are the columns of a design.
-    example : dict of Tensor
-        The inputs of some samples.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        If the output is not finite or not of shape (n_samples, d), or if the module changes its
-        own parameters.
-    """
+    """Measure the number of features of an encoder, or of a design, and check them."""
     if encoder is None:
         return join_columns(**example).shape[1]
     module: Any = encoder.reader if isinstance(encoder, TextEncoder) else encoder
     module = getattr(module, "module", module)
-    versions = [_n_changes(parameter) for parameter in module.parameters()]
+
+    def count_changes() -> list[int]:
+        return [p._version for p in module.parameters()]  # noqa: SLF001 (not public in torch)
+
+    before = count_changes()
     training = encoder.training
     encoded = encoder.eval()(**example)
     encoder.train(training)
@@ -250,7 +174,7 @@ def measure_width(encoder: nn.Module | None, example: dict[str, Tensor]) -> int:
     if "offsets" in example:
         n_samples = len(example["offsets"]) - 1
     _check_encoded(encoded, n_samples, type(module).__name__)
-    if versions != [_n_changes(parameter) for parameter in module.parameters()]:
+    if count_changes() != before:
         raise ValueError(
             f"The module {type(module).__name__} changes its own parameters when it is called; "
             f"only the optimizer may change them. Keep such state in buffers."
@@ -261,11 +185,6 @@ def measure_width(encoder: nn.Module | None, example: dict[str, Tensor]) -> int:
             f"samples. Check its weights and the scale of X."
         )
     return int(encoded.shape[1])
-
-
-def _n_changes(parameter: nn.Parameter) -> int:
-    """The number of in-place changes of a parameter."""
-    return int(parameter._version)  # noqa: SLF001 (torch has no public name for it)
 
 
 def as_array(X: NDArray[Any], module: nn.Module) -> NDArray[Any]:

@@ -14,13 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 
 class MeanReader(nn.Module):
-    """The weighted sum of the vectors of a text, divided by its number of tokens.
-
-    Parameters
-    ----------
-    dim : int
-        Dimension of the vectors.
-    """
+    """The weighted sum of the vectors of a text, divided by its number of tokens."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -51,10 +45,8 @@ class AttentionReader(nn.Module):
 
     Parameters
     ----------
-    dim : int
-        Dimension of the vectors.
-    units : int, default=64
-        Hidden units of the score.
+    dim, units : int
+        Dimension of the vectors; hidden units of the score.
 
     Notes
     -----
@@ -95,10 +87,8 @@ class ConvolutionReader(nn.Module):
     ----------
     dim : int
         Dimension of the vectors.
-    widths : sequence of int, default=(3, 4, 5)
-        Widths of the filters, in tokens.
-    filters : int, default=100
-        Number of filters of each width.
+    widths, filters : sequence of int, int
+        Widths of the filters, in tokens, and the number of filters of each width.
 
     Notes
     -----
@@ -210,10 +200,8 @@ class RecurrentReader(nn.Module):
         Dimension of the vectors.
     cell : {"gru", "lstm"}, default="gru"
         Cho et al. 2014; Hochreiter & Schmidhuber 1997.
-    units : int, default=64
-        Units of each direction.
-    layers : int, default=1
-        Number of stacked layers.
+    units, layers : int
+        Units of each direction; number of stacked layers.
 
     Notes
     -----
@@ -279,19 +267,7 @@ READERS: dict[str, type[nn.Module]] = {
 
 
 def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> None:
-    """Reject settings that an encoder does not have.
-
-    Parameters
-    ----------
-    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
-    params : mapping or None
-        Keyword arguments of the reader, and "multichannel" for "cnn".
-
-    Raises
-    ------
-    ValueError
-        If the encoder does not take those settings.
-    """
+    """Reject keyword arguments that a reader does not have; "cnn" also takes "multichannel"."""
     if not isinstance(encoder, str):
         if params:
             raise ValueError(

@@ -41,18 +41,14 @@ class _Skipped(nn.Module):
 
 
 class SentenceEncoder(PretrainedModule):
-    """A trainable copy of a contextual model.
+    """A trainable copy, in float32, of a contextual model.
 
     Its input is the token ids of texts, or the states that enter one of its layers.
 
     Parameters
     ----------
-    model : ContextualModel
-        Its modules are copied, as float32.
-    example : Sequences
-        Texts on which the encoder is tried.
-    pulled : bool, default=False
-        See `PretrainedModule`.
+    model, example, pulled : ContextualModel, Sequences, bool
+        The encoder is tried on the example; see also `PretrainedModule`.
 
     Attributes
     ----------
@@ -65,7 +61,7 @@ class SentenceEncoder(PretrainedModule):
     The stack of layers is the longest list of modules in the model. A hook catches the states that
     enter a layer, another puts them in its place, and the layers below are skipped. Modules outside
     the stack may act in each layer (the relative positions of MPNet), so the constructor compares
-    the features of both ways.
+    the features of both ways on the `example`.
     """
 
     light = False
@@ -112,19 +108,7 @@ class SentenceEncoder(PretrainedModule):
         return self.n_layers - 1
 
     def states(self, ids: Tensor, mask: Tensor, layer: int) -> Tensor:
-        """Compute the states that enter a layer.
-
-        Parameters
-        ----------
-        ids : Tensor of int64, shape (n_texts, length)
-        mask : Tensor of bool, shape (n_texts, length)
-        layer : int
-            From 1 to `n_layers` - 1.
-
-        Returns
-        -------
-        Tensor, shape (n_texts, length, d)
-        """
+        """Compute the states that enter a layer from 1 on, shape (n_texts, length, d)."""
         caught: list[Tensor] = []
 
         def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -142,31 +126,7 @@ class SentenceEncoder(PretrainedModule):
 
     @torch.no_grad()
     def with_states(self, inputs: Sequences, layer: int, *, max_bytes: int = 4 << 30) -> Sequences:
-        """Compute the states that enter a layer once for all texts.
-
-        Parameters
-        ----------
-        inputs : Sequences, length n_texts
-        layer : int
-            See `states`.
-        max_bytes : int, default=4 GiB
-            Maximum size of the states.
-
-        Returns
-        -------
-        Sequences, length n_texts
-            Without states if they would be larger than `max_bytes`.
-
-        Raises
-        ------
-        ValueError
-            If states are not finite.
-
-        Warns
-        -----
-        UserWarning
-            If the states would be larger.
-        """
+        """Add the states that enter a layer; if they exceed `max_bytes`, warn and add none."""
         inputs = replace(inputs, states=None, layer=layer)
         kept: NDArray[np.floating] | None = None
         with _evaluating(self):
@@ -191,19 +151,17 @@ class SentenceEncoder(PretrainedModule):
     def forward(
         self, ids: Tensor, mask: Tensor, states: Tensor | None = None, layer: int = 0
     ) -> Tensor:
-        """Encode texts.
+        """Encode texts as float32, shape (n_texts, dim).
 
         Parameters
         ----------
-        ids : Tensor of int64, shape (n_texts, length)
-        mask : Tensor of bool, shape (n_texts, length)
-        states : Tensor or None, shape (n_texts, length, d), default=None
-            The states that enter `layer`. None computes all layers.
-        layer : int, default=0
+        ids, mask : Tensor of int64, Tensor of bool, shape (n_texts, length)
+        states, layer : Tensor or None, shape (n_texts, length, d), and int
+            The states that enter a layer. None computes all layers.
 
         Returns
         -------
-        Tensor of float32, shape (n_texts, dim)
+        Tensor
         """
         inputs = self._inputs(ids, mask)
         if states is None:
@@ -285,7 +243,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _find_stack(module: nn.Module) -> tuple[str, int]:
-    """The path of the longest list of modules, and its length; "" and 0 where there is none."""
+    """Find the path of the longest list of modules, and its length; "" and 0 without any."""
     lists = [
         (name, len(child))
         for name, child in module.named_modules()

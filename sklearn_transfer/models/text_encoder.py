@@ -23,11 +23,11 @@ class TextEncoder(nn.Module):
     reader : nn.Module
         From `vectors`, `ids`, `offsets` and `weights` to (n_texts, d); see `MeanReader`.
     sparse : bool, default=True
-        Whether the gradient of the table holds only the rows of a batch.
+        True: the gradient of the table holds only the rows of a batch.
     pulled : bool, default=False
-        Whether to keep the initial rows, for :meth:`squared_distance`.
+        Keep the initial rows, for :meth:`squared_distance`.
     multichannel : bool, default=False
-        Whether a vector is the sum of its trained row and its initial row. Kim 2014, section 3.1,
+        True: a vector is the sum of its trained row and its initial row. Kim 2014, section 3.1,
         applies each filter to a trained and to a static channel and adds the results, which is the
         filter applied to this sum.
     """
@@ -80,7 +80,7 @@ class TextEncoder(nn.Module):
     def forward(
         self, tokens: Tensor, extra: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor
     ) -> Tensor:
-        """Encode texts.
+        """Encode texts, shape (n_texts, d); zero for a text without tokens.
 
         Parameters
         ----------
@@ -88,15 +88,12 @@ class TextEncoder(nn.Module):
             The distinct rows of the batch, in ascending order.
         extra : Tensor of float32, shape (n_extra, dim)
             Vectors of tokens that are not in the table; they are not trained.
-        ids : Tensor of int64, shape (n_tokens,)
-            Positions in `tokens`; from n_distinct on, in `extra`.
-        offsets : Tensor of int64, shape (n_texts + 1,)
-        weights : Tensor of float32, shape (n_tokens,)
+        ids, offsets, weights : Tensor
+            See `MeanReader`; ids are positions in `tokens`, from n_distinct on in `extra`.
 
         Returns
         -------
-        Tensor of float32, shape (n_texts, d)
-            Zero for a text without tokens.
+        Tensor of float32
         """
         vectors = self._look_up(tokens)
         if self.multichannel:
@@ -116,23 +113,7 @@ def make_text_encoder(
     sparse: bool,
     pulled: bool,
 ) -> TextEncoder:
-    """Make the encoder of a name, or one whose reader is a module.
-
-    Parameters
-    ----------
-    rows : Tensor of float32, shape (n_rows, dim)
-        See `TextEncoder`.
-    encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module
-        A module is copied; see `PaddedReader`.
-    params : mapping or None
-        See :func:`check_reader`.
-    sparse, pulled : bool
-        See `TextEncoder`.
-
-    Returns
-    -------
-    TextEncoder
-    """
+    """Make the encoder of a name and its parameters, or one whose reader is a copy of a module."""
     if not isinstance(encoder, str):
         reader: nn.Module = PaddedReader(copy.deepcopy(encoder))
         return TextEncoder(rows, reader, sparse=sparse, pulled=pulled)

@@ -44,18 +44,7 @@ _DRAWN_TOGETHER = 16
 
 
 def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
-    """Sort inputs by length, so that batches need little padding.
-
-    Parameters
-    ----------
-    inputs : Inputs, length n_samples
-
-    Returns
-    -------
-    inputs : Inputs, length n_samples
-    back : ndarray of int64, shape (n_samples,), or slice
-        Restores the order: ``results[back]`` belong to the inputs in their original order.
-    """
+    """Sort inputs by length; ``results[back]``, of the second value, have their original order."""
     if inputs.lengths is None:
         return inputs, slice(None)
     order = np.argsort(-inputs.lengths, kind="stable")
@@ -63,16 +52,7 @@ def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
 
 
 class Samples(Dataset[Any]):
-    """Inputs, targets and weights.
-
-    Parameters
-    ----------
-    inputs : Inputs, length n_samples
-    target : ndarray or None, length n_samples
-        Class codes, int64, an indicator, float32, or values, float64.
-    weight : ndarray of float, shape (n_samples,), or None
-        None gives each sample weight 1.
-    """
+    """Inputs, targets (int64 codes, a float32 indicator, float64 values), weights (default 1)."""
 
     def __init__(
         self,
@@ -123,10 +103,7 @@ class Batches:
 
     Parameters
     ----------
-    samples : Samples
-    batch_size : int
-        Maximum number of samples per batch.
-    device : torch.device
+    samples, batch_size, device : Samples, int, torch.device
     generator : numpy Generator or None, default=None
         Shuffles samples and drops tokens. None keeps the order and all tokens.
     token_dropout : float, default=0.0

@@ -29,10 +29,8 @@ class Checkpoint:
 
     Parameters
     ----------
-    folder : path
-        Created if it does not exist.
-    settings : mapping of str to str
-        All that determines the result of the fit; the checkpoint of another fit is rejected.
+    folder, settings : path, mapping of str to str
+        Settings are all that determines the result; the checkpoint of another fit is rejected.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, str]) -> None:
@@ -57,17 +55,7 @@ class Checkpoint:
             file.write(_MAGIC + hash_content(payload).encode() + payload)
 
     def restore(self, net: Any) -> None:
-        """Restore the state of a net, if there is a checkpoint.
-
-        Parameters
-        ----------
-        net : TransferNet
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or belongs to a fit with other data or settings.
-        """
+        """Restore a net; a damaged file, or one of another fit, is a ValueError."""
         for leftover in self.file.parent.glob(f".{self.file.name}.*"):
             shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
         state = _read(self.file)

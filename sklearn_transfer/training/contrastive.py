@@ -37,32 +37,24 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     device: torch.device,
     seed: int,
 ) -> list[float]:
-    """Train an encoder so that samples of one class are alike.
+    """Train an encoder in place so that samples of one class are alike.
 
     Parameters
     ----------
     encoder : PretrainedModule
-        Trained in place, on `device`; left in evaluation mode.
+        Left in evaluation mode, on `device`.
     inputs : Arrays or Sequences, length n_samples
     membership : csr_array, shape (n_samples, n_classes)
-        1 where a sample belongs to a class. Samples that share a class are a pair of it.
+        1 where a sample belongs to a class.
     sample_weight : ndarray of float, shape (n_samples,)
-        A pair counts by the product.
-    how : Contrastive
-    layer_groups : sequence or None, default=None
-        See :func:`sklearn_transfer.models.layers.find_layers`.
-    device : torch.device
-    seed : int
+        The weight of a pair is the product.
+    how, layer_groups, device, seed : Contrastive, sequence or None, torch.device, int
+        For the layers, see :func:`sklearn_transfer.models.layers.find_layers`.
 
     Returns
     -------
     list of float
-        The loss of each step.
-
-    Raises
-    ------
-    ValueError
-        If the loss is not finite.
+        The loss of each step; one that is not finite is a ValueError.
     """
     network = Network(encoder.to(device), nn.Sequential())
     parameters, still = _let_move(network, how.n_layers, layer_groups)
@@ -127,15 +119,15 @@ def _let_move(
 
 
 def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
-    """The squared error of all cosines of a batch.
+    """Mean squared error of the cosines of pairs within a class, plus that of all other pairs.
 
     Parameters
     ----------
     encoded : Tensor, shape (n, d)
     same : Tensor of bool, shape (n, n)
-        Whether two samples share a class: both kinds of pairs count alike, as a whole.
+        True if two samples share a class.
     goal : Tensor, shape (n, n)
-        What their cosine should be.
+        Target of the cosine.
     weight : Tensor, shape (n,)
         Of the samples.
 
@@ -159,19 +151,7 @@ def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor
 def draw_batch(
     member: NDArray[np.float32], size: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Samples of a batch: all, or as many of each class as there is room for.
-
-    Parameters
-    ----------
-    member : ndarray, shape (n_samples, n_classes)
-    size : int
-    generator : numpy Generator
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Distinct; at least two of a class that is drawn, where it has two.
-    """
+    """Draw distinct rows of a batch: all, or equally many, at least two, per class drawn."""
     if len(member) <= size:
         return np.arange(len(member))
     classes = generator.permutation(np.flatnonzero(member.any(axis=0)))[: max(size // 2, 1)]
@@ -185,7 +165,7 @@ def draw_batch(
 def _encode(
     encoder: PretrainedModule, inputs: Inputs, rows: NDArray[np.int64], device: torch.device
 ) -> tuple[Tensor, NDArray[np.int64]]:
-    """What the encoder gives for some samples, and in which order: by length, if any."""
+    """Encode samples, shape (n, d), in the order of the second value: by length, if any."""
     from_inputs: Any = inputs[rows]
     lengths = getattr(from_inputs, "lengths", None)
     parts: Sequence[NDArray[np.int64]] = [np.arange(len(rows))]
@@ -203,7 +183,7 @@ def _encode_all(
     size: int,
     device: torch.device,
 ) -> Tensor:
-    """What the encoder gives for samples, `size` at a time: unit vectors, shape (n_rows, d)."""
+    """Encode samples, `size` at a time, as unit vectors of shape (n_rows, d)."""
     found = []
     for start in range(0, len(rows), size):
         encoded, order = _encode(encoder, inputs, rows[start : start + size], device)

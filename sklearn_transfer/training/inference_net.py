@@ -1,9 +1,10 @@
-"""The skorch net that predicts from inputs of this package."""
+"""The settings of training, and the skorch net that predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,28 +16,63 @@ from torch import Tensor
 
 from .._utils.devices import device_or_cpu
 from .batches import Batch, Inputs, Samples, by_length
-from .settings import TrainingSettings
+from .policies import Adaptation, Full
 
 # The parameters of a net that name its device.
 _DEVICE_PARAMETERS = ("device", "iterator_train__device", "iterator_valid__device")
 
 
-class InferenceNet(NeuralNet):
-    """A skorch net whose X is :class:`Samples`, or inputs.
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of mini-batch training, with the names of the estimators.
 
-    Parameters
+    Attributes
     ----------
-    *args : tuple
-        See :class:`skorch.NeuralNet`.
-    settings : TrainingSettings, default=TrainingSettings()
-    **kwargs : dict
-        See :class:`skorch.NeuralNet`.
+    optimizer, lr, batch_size, max_epochs, schedule, warmup, max_grad_norm, average_last : object
+        See `FineTunedClassifier`; `max_epochs` does not count the epochs of probing.
+    token_dropout, mixed_precision, layer_groups, l2_sp, callbacks, verbose : object
+        See `FineTunedClassifier`.
+    encoder_lr : float or None
+        Learning rate of the pretrained layers. None is `lr`.
+    adaptation : Adaptation
+        The policy: the rates of the layers in each epoch.
+    patience : int or None
+        Stop after this number of epochs without a better validation loss, and restore the best
+        weights. None trains all epochs.
+    compiled : bool or str
+        True compiles the network; a string is the backend of `torch.compile`.
+    seed, device : int, torch.device
     """
+
+    optimizer: str | type[torch.optim.Optimizer] = "adam"
+    lr: float = 0.01
+    encoder_lr: float | None = None
+    adaptation: Adaptation = Full()  # noqa: RUF009 (immutable)
+    layer_groups: Sequence[Any] | None = None
+    l2_sp: float = 0.0
+    schedule: str = "constant"
+    warmup: float = 0.0
+    max_grad_norm: float | None = None
+    batch_size: int = 32
+    max_epochs: int = 20
+    token_dropout: float = 0.0
+    average_last: int = 0
+    patience: int | None = None
+    mixed_precision: bool = False
+    compiled: bool | str = False
+    seed: int = 0
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+    callbacks: Sequence[Any] = ()
+    verbose: int = 0
+
+
+class InferenceNet(NeuralNet):
+    """A skorch net, with settings, whose X is :class:`Samples`, or inputs."""
 
     def __init__(
         self,
         *args: Any,
-        settings: TrainingSettings = TrainingSettings(),  # noqa: B008 (immutable)
+        settings: TrainingSettings = TrainingSettings(),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)

@@ -11,9 +11,8 @@ from skorch.helper import predefined_split
 
 from ..models.linear import LinearBag
 from .batches import Samples
-from .inference_net import InferenceNet
+from .inference_net import InferenceNet, TrainingSettings
 from .losses import per_sample
-from .settings import TrainingSettings
 from .setup import make_iterators
 from .solvers import LinearProblem, Loss, solve_linear
 
@@ -23,21 +22,10 @@ class LinearNet(InferenceNet):
 
     Parameters
     ----------
-    module : LinearBag
-    criterion : nn.Module
-        Computes the losses in the history.
-    settings : TrainingSettings
-        Seed, device, callbacks and verbosity.
-    loss : str
-        Of the solver; see :func:`~sklearn_transfer.training.solvers.solve_linear`.
-    valid : Samples or None, default=None
-        Evaluated, not trained on.
-
-    Attributes
-    ----------
-    n_solver_iter_ : int
-        Iterations of the solver.
-    converged_ : bool
+    module, criterion, settings, loss, valid : object
+        The criterion computes the losses in the history, of the samples and of `valid`, if any;
+        `loss` is that of a :class:`LinearProblem`. Of the settings, only the device, callbacks
+        and verbosity are used.
     """
 
     module_: LinearBag

@@ -77,28 +77,23 @@ class FocalLoss(nn.Module):
 class SquaredError(nn.Module):
     """Squared error, summed over the outputs."""
 
+    function: Callable[..., Tensor] = staticmethod(F.mse_loss)
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of every sample, shape (n_samples,)."""
-        return (logits - target.to(logits.dtype)).square().sum(1)
+        return self.function(logits, target.to(logits.dtype), reduction="none").sum(1)
 
 
-class AbsoluteError(nn.Module):
+class AbsoluteError(SquaredError):
     """Absolute error, summed over the outputs."""
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of every sample, shape (n_samples,)."""
-        return (logits - target.to(logits.dtype)).abs().sum(1)
+    function = staticmethod(F.l1_loss)
 
 
-class HuberLoss(nn.Module):
-    """Huber's loss, summed over the outputs.
+class HuberLoss(SquaredError):
+    """Huber's loss, ``e**2 / 2`` for errors up to 1 and ``|e| - 1/2`` above, summed."""
 
-    Of an error e it is ``e**2 / 2`` up to 1, and ``|e| - 1/2`` above.
-    """
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of every sample, shape (n_samples,)."""
-        return F.huber_loss(logits, target.to(logits.dtype), reduction="none").sum(1)
+    function = staticmethod(F.huber_loss)
 
 
 CLASSIFICATION: dict[str, type[nn.Module]] = {
@@ -116,20 +111,7 @@ REGRESSION: dict[str, type[nn.Module]] = {
 def make_criterion(
     criterion: str | type[nn.Module] | Callable[..., Any], label_smoothing: float
 ) -> nn.Module:
-    """Make the criterion of a name, or of a torch class, without reduction over the samples.
-
-    Parameters
-    ----------
-    criterion : str or class
-        A key of `CLASSIFICATION` or `REGRESSION`. A class is called with ``reduction="none"`` where
-        it accepts that.
-    label_smoothing : float
-        For criteria that take it.
-
-    Returns
-    -------
-    nn.Module
-    """
+    """Make a criterion of a name or torch class, with ``reduction="none"`` if it accepts that."""
     make = {**CLASSIFICATION, **REGRESSION}[criterion] if isinstance(criterion, str) else criterion
     accepted = inspect.signature(make).parameters
     wanted: dict[str, Any] = {"reduction": "none"}
@@ -145,22 +127,7 @@ def make_criterion(
 
 
 def per_sample(loss: Tensor, logits: Tensor) -> Tensor:
-    """Sum losses over the outputs.
-
-    Parameters
-    ----------
-    loss : Tensor, shape (n_samples,) or that of the logits
-    logits : Tensor, shape (n_samples, n_outputs)
-
-    Returns
-    -------
-    Tensor, shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If the losses have another shape: reduced, or broadcast over targets of another shape.
-    """
+    """Sum losses, shape (n_samples,) or that of the logits and no other, over the outputs."""
     if loss.shape != logits.shape[:1] and loss.shape != logits.shape:
         raise ValueError(
             f"The criterion must give a loss for each of the {len(logits)} samples, of shape "

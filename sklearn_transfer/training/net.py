@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,18 @@ import torch
 from skorch.dataset import unpack_data
 from torch import Tensor
 
+from .._utils.devices import lacks_memory
+from .._utils.errors import levels_to_caller
 from ..models.layers import has_trainable_encoder
-from .accumulation import GradientAccumulator
-from .batches import Batch
+from ..text.design import dense_design
+from .batches import Batch, Batches, Inputs, Samples
 from .checkpoints import Checkpoint
-from .frozen_outputs import FrozenOutputs
 from .inference_net import InferenceNet
-from .layer_rates import LayerRates
 from .losses import per_sample
 from .optimizers import clip_gradients
 from .policies import RATES
+from .schedules import LayerRates
 from .seeds import derive_seed, seeded
-from .threads import is_light, one_thread
 
 
 class TransferNet(InferenceNet):
@@ -34,12 +36,8 @@ class TransferNet(InferenceNet):
 
     Parameters
     ----------
-    *args : tuple
-        See :class:`skorch.NeuralNet`.
-    checkpoint : Checkpoint or None, default=None
-        `fit` writes its state there after every epoch, and resumes from it.
-    **kwargs : dict
-        See :class:`InferenceNet`.
+    *args, checkpoint, **kwargs : object
+        `fit` writes its state to the checkpoint after every epoch, and resumes from it.
     """
 
     rates_: LayerRates
@@ -75,7 +73,7 @@ class TransferNet(InferenceNet):
         return self
 
     def goes_on(self) -> bool:
-        """Whether there is another epoch to train."""
+        """True if there is another epoch to train."""
         return bool(self.rates_.count_epochs(self.history) < self.max_epochs)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -169,3 +167,91 @@ class TransferNet(InferenceNet):
         """Drop the samples that the net was fitted on."""
         self._frozen_outputs.clear()
         super().forget_data()
+
+
+class GradientAccumulator:
+    """Add up the gradient of a batch from `n_parts`, doubled whenever memory does not suffice."""
+
+    def __init__(self) -> None:
+        self.n_parts = 1
+
+    def run(
+        self, batch: Batch, step: Callable[[slice], Any], clear: Callable[[], None]
+    ) -> list[Any]:
+        """Run a step for each part of a batch; `clear` gradients before more parts are tried."""
+        while True:
+            size = -(-len(batch) // self.n_parts)
+            try:
+                return [step(slice(i, i + size)) for i in range(0, len(batch), size)]
+            except (RuntimeError, MemoryError) as error:
+                if not lacks_memory(error) or size == 1 or not batch.divisible:
+                    raise
+            if self.n_parts == 1:
+                warnings.warn(
+                    f"A batch of {len(batch)} samples does not fit into memory; its gradient is "
+                    f"added up from parts. Lower batch_size.",
+                    UserWarning,
+                    stacklevel=levels_to_caller(),
+                )
+            self.n_parts *= 2
+            clear()
+
+
+class FrozenOutputs:
+    """Cache of the outputs of frozen layers for the training and the validation samples."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[int, Samples]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def clear(self) -> None:
+        """Drop all outputs: the samples or the layers change."""
+        self._kept = {}
+
+    def substitute(self, net: InferenceNet, batches: Batches, prefix: str) -> Batches:
+        """Replace inputs by the outputs of the frozen layers; `prefix` is "train" or "valid"."""
+        samples = batches.samples
+        layer = None
+        if getattr(net.module_, "encoder", None) is not None and not batches.token_dropout:
+            layer = _lowest_trainable(net.module_)
+        if layer is None:
+            self.clear()
+            return batches
+        if prefix not in self._kept or self._kept[prefix][0] != layer:
+            self._kept.pop(prefix, None)  # frees memory before more is needed
+            inputs: Inputs
+            if layer == 0:
+                inputs = dense_design(net.encode(samples.X))
+            else:
+                inputs = net.module_.encoder.with_states(samples.X, layer)
+            self._kept[prefix] = layer, Samples(inputs, samples.y, samples.weight)
+        return batches.over(self._kept[prefix][1])
+
+
+def _lowest_trainable(module: torch.nn.Module) -> int | None:
+    """The lowest trainable layer of the encoder: None for the first, 0 if all are frozen."""
+    if not has_trainable_encoder(module):
+        return 0
+    return module.encoder.n_frozen() or None  # type: ignore[operator, union-attr]
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Restrict torch to one thread on the CPU."""
+    # OpenMP threads spin at a barrier while another process occupies one of the cores. With small
+    # batches, an epoch then takes many times as long.
+    n_threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def is_light(module: torch.nn.Module) -> bool:
+    """Decide whether a batch takes too little work for a second thread to pay."""
+    encoder = getattr(module, "encoder", None)
+    return encoder is None or getattr(encoder, "light", False)

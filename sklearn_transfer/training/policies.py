@@ -1,4 +1,4 @@
-"""Which layers move, when, and how fast."""
+"""Adaptation policies: the learning rate of each layer in each epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATES = "rates"
 
 
 class Adaptation(Protocol):
-    """What a policy is: anything with this method.
+    """Interface of a policy: any object with this method.
 
     A policy may also have a method ``n_probing(history)``, the number of epochs that come before
     `max_epochs` begins to count.
@@ -23,28 +23,28 @@ class Adaptation(Protocol):
     def rates(
         self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]
     ) -> Sequence[float]:
-        """How fast each layer moves in an epoch.
+        """Give the learning rate of each layer in an epoch.
 
         Parameters
         ----------
         epoch : int
             From 0 on.
         n_layers : int
-            The layers of the pretrained module, lowest first, and at last the head, with whatever
-            else is new.
+            The layers of the pretrained module, lowest first, and the head, with all new
+            parameters, last.
         history : sequence of dict
             The epochs so far: `train_loss`, `valid_loss` if there is one, and `rates`.
 
         Returns
         -------
         sequence of float, length n_layers
-            Factors of the learning rate; a layer of factor 0 is still.
+            Factors of the learning rate; a layer of factor 0 is frozen.
         """
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """What is pretrained stays (feature extraction); the head learns."""
+    """Train the head only (feature extraction)."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
         """The head alone."""
@@ -53,7 +53,7 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Full:
-    """Every layer moves in every epoch."""
+    """Train every layer in every epoch."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
         """All at the same rate."""
@@ -62,12 +62,12 @@ class Full:
 
 @dataclass(frozen=True)
 class Top:
-    """The head and the highest layers move; what is below stays.
+    """Train the head and the highest layers; the layers below are frozen.
 
     Attributes
     ----------
     n_layers : int, default=1
-        So many layers of the pretrained module.
+        Number of trainable layers of the pretrained module.
     """
 
     n_layers: int = 1
@@ -80,12 +80,12 @@ class Top:
 
 @dataclass(frozen=True)
 class Gradual:
-    """From the head downwards, one more layer begins to move (Howard & Ruder 2018, section 3.3).
+    """Unfreeze one layer after another, from the head downwards (Howard & Ruder 2018, section 3.3).
 
     Attributes
     ----------
     epochs : int, default=1
-        Between one layer and the next.
+        Number of epochs between one layer and the next.
     """
 
     epochs: int = 1
@@ -109,23 +109,23 @@ class Discriminative:
     factor: float = 2.6
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
-        """All, the head fastest."""
+        """All, the head at the highest rate."""
         return [self.factor**-depth for depth in range(n_layers - 1, -1, -1)]
 
 
 @dataclass(frozen=True)
 class LinearProbing:
-    """The head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
+    """Train the head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
 
     Attributes
     ----------
     tolerance : float, default=1e-3
-        The head has converged when the best loss of the last epochs is below that of the ones
-        before by less than this share of the first epoch's loss.
+        The head has converged when the best loss of the last epochs is below that of the epochs
+        before by less than this share of the loss of the first epoch.
     patience : int, default=5
-        How many epochs those are.
+        Number of these last epochs.
     max_probing : int, default=200
-        Epochs of the head at most.
+        Maximum number of epochs of the head alone.
     """
 
     tolerance: float = 1e-3
@@ -133,7 +133,7 @@ class LinearProbing:
     max_probing: int = 200
 
     def n_probing(self, history: Sequence[dict[str, Any]]) -> int:
-        """Epochs in which the head alone has moved."""
+        """Number of epochs in which only the head was trained."""
         count = sum(not any(list(row[RATES].values())[:-1]) for row in history)
         return min(count, self.max_probing)
 
@@ -154,31 +154,33 @@ class LinearProbing:
 
 @dataclass(frozen=True)
 class Contrastive(Frozen):
-    """A contrastive stage before the head, which then sees an encoder that stays.
+    """Train the encoder with a contrastive loss, freeze it, then train the head.
 
     Attributes
     ----------
     n_steps : int, default=20
-        At most; each is one batch.
+        Maximum number of steps; each is one batch.
     lr : float, default=1e-4
-        Of AdamW, after a warm-up over a tenth of the steps; it falls linearly to 0.
+        Learning rate of AdamW after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
-        Samples of a batch, as many of each class; all of them where there are no more.
+        Samples per batch, equally many of each class; all samples if there are no more.
     n_layers : int or None, default=4
-        The layers that move, from the top; None: all. What lies below is computed once.
+        Number of trainable layers, from the top; None trains all. The layers below are computed
+        once.
     pretrained_share : float, default=0.5
-        How much of what a pair should be is what it was; 0 is the labels alone.
+        Share of the pretrained cosine in the target of a pair; 0 takes the labels alone.
     tolerance : float, default=0.005
-        The stage ends when the loss was below this in two steps in a row.
+        The stage ends when the loss is below this in two steps in a row.
     max_tokens : int or None, default=128
-        What of a text the stage reads; the features that follow are of all that the model reads.
+        Maximum sequence length of the stage; the features of the head are of the whole text that
+        the model reads.
 
     Notes
     -----
     Tunstall et al. 2022 [1]_ draw pairs of texts and train their cosine to be 1 within a class and
     0 elsewhere, in squared error. Here every pair of a batch counts, so that a text is encoded once
-    a step and not once a pair; and the goal is a mixture, so that the few labels do not wipe out
-    what the encoder knew of the pairs (relational distillation, Park et al. 2019 [2]_, from the
+    per step and not once per pair. The goal is a mixture, so that a few labels do not erase the
+    similarities of the pretrained encoder (relational distillation, Park et al. 2019 [2]_, from the
     pretrained encoder to itself):
 
     ``mean over pairs of a class of (cos - goal)^2 + mean over all other pairs of (cos - goal)^2``,
@@ -227,18 +229,7 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
 
 
 def check_policy(layers: Sequence[Layer], policy: Any) -> None:
-    """Refuse a policy that has nothing to move.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-    policy : Adaptation
-
-    Raises
-    ------
-    ValueError
-        If the policy tells layers apart, and there is none but the head.
-    """
+    """Reject a policy that treats layers differently if there is none but the head."""
     if len(layers) == 1 and not isinstance(policy, Frozen | Full):
         raise ValueError(
             f"adaptation={policy!r} moves pretrained layers at different times or rates, and there "

@@ -16,14 +16,7 @@ def derive_seed(seed: int, *place: int) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw from generators of this seed inside the block.
-
-    Parameters
-    ----------
-    seed : int
-    device : torch.device, default=None
-        Device whose generator is seeded in addition to that of the CPU.
-    """
+    """Seed the generator of the CPU, and of a device, inside the block."""
     backends = [] if device is None or device.type == "cpu" else [getattr(torch, device.type)]
     before = torch.get_rng_state(), [backend.get_rng_state() for backend in backends]
     torch.default_generator.manual_seed(seed)

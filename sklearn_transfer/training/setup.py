@@ -5,21 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from skorch.callbacks import EarlyStopping, ProgressBar
+from skorch.callbacks import Callback, EarlyStopping, ProgressBar
 from skorch.helper import predefined_split
-from torch import nn
+from torch import Tensor, nn
 
-from .averaging import WeightAveraging
 from .batches import Batches, Samples
 from .checkpoints import Checkpoint
-from .net import TransferNet
+from .inference_net import TrainingSettings
+from .net import TransferNet, is_light
 from .optimizers import OPTIMIZERS
 from .policies import RATES
-from .settings import TrainingSettings
-from .threads import is_light
 
 # Samples per batch of predictions; fewer if the encoder needs much memory for each.
 _LIGHT_BATCH, _ENCODED_BATCH = 4096, 256
+
+
+class WeightAveraging(Callback):
+    """Average the weights of the last epochs at the end of training (Izmailov et al. 2018)."""
+
+    def __init__(self, n_epochs: int) -> None:
+        self.n_epochs = n_epochs
+
+    def on_train_begin(self, _net: Any, **_: Any) -> None:
+        """Begin an average."""
+        self.average_: dict[str, Tensor] = {}
+        self.n_averaged_ = 0
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        """Add the weights of one of the last epochs."""
+        n_left = net.max_epochs - net.rates_.count_epochs(net.history)
+        if n_left >= min(self.n_epochs, net.max_epochs):
+            return
+        self.n_averaged_ += 1
+        for name, tensor in net.module_.state_dict().items():
+            if tensor.is_floating_point():
+                average = self.average_.get(name, tensor.clone()).to(tensor.device)
+                self.average_[name] = average.lerp_(tensor, 1 / self.n_averaged_)
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        """Replace the weights by their average."""
+        net.module_.load_state_dict(self.average_, strict=False)
+        self.average_ = {}
 
 
 class _EarlyStopping(EarlyStopping):
@@ -38,24 +64,7 @@ def build_net(
     valid: Samples | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TransferNet:
-    """Configure the skorch net of mini-batch training.
-
-    Parameters
-    ----------
-    module : nn.Module
-    criterion : nn.Module
-        Returns a loss for each sample.
-    settings : TrainingSettings
-    valid : Samples or None, default=None
-        Evaluated after every epoch.
-    checkpoint : Checkpoint or None, default=None
-        See :class:`TransferNet`.
-
-    Returns
-    -------
-    TransferNet
-        Not initialised.
-    """
+    """Configure a net, not initialised; the criterion returns a loss for each sample."""
     optimizer = settings.optimizer
     callbacks: list[tuple[str, Any]] = []
     if settings.average_last:

@@ -96,16 +96,10 @@ class LinearProblem:
 
 @dataclass(frozen=True)
 class LinearSolution:
-    """The parameters of a linear model.
+    """The parameters of a linear model, and the largest number of iterations of a solver.
 
-    Attributes
-    ----------
-    coefficients : ndarray of float32 or float64, shape (n_features, n_outputs)
-        The features are the sparse columns of the design, followed by the dense ones.
-    intercept : ndarray of the same dtype, shape (n_outputs,)
-    n_iter : int
-        Largest number of iterations that a solver needed.
-    converged : bool
+    Coefficients, shape (n_features, n_outputs), are those of the sparse columns of the design,
+    followed by those of the dense ones; the intercept has shape (n_outputs,).
     """
 
     coefficients: NDArray[np.floating]
@@ -377,11 +371,7 @@ def _solve_absolute_error(
     return fitted._replace(intercept=fitted.intercept + median)
 
 
-def _solve_huber(
-    X: _Matrix,
-    y: NDArray[np.float64],
-    weight: NDArray[np.float64],
-) -> _Fitted:
+def _solve_huber(X: _Matrix, y: NDArray[np.float64], weight: NDArray[np.float64]) -> _Fitted:
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w, intercept = parameters[:-1], parameters[-1]
         error = X @ w + intercept - y

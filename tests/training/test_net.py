@@ -25,11 +25,9 @@ from toys import (
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder
 from sklearn_transfer.training.batches import Samples
-from sklearn_transfer.training.frozen_outputs import FrozenOutputs
 from sklearn_transfer.training.losses import CrossEntropy
-from sklearn_transfer.training.net import TransferNet
+from sklearn_transfer.training.net import FrozenOutputs, TransferNet, one_thread
 from sklearn_transfer.training.policies import Discriminative, Frozen, Full, Gradual, LinearProbing
-from sklearn_transfer.training.threads import one_thread
 
 KINDS = {"design": samples, "bags": bag_samples, "arrays": array_samples}
 every_kind = pytest.mark.parametrize("data", [KINDS[kind]() for kind in KINDS], ids=KINDS)
