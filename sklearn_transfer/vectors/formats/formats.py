@@ -72,8 +72,19 @@ def read(
 ) -> Table:
     """Read vectors from a file or folder of any format in the table.
 
-    `limit` is the maximum number of words, the first ones. ``allow_pickle=True`` opens gensim's own
-    files: pickles, which run any code that their author put inside.
+    Parameters
+    ----------
+    path : str or path
+    allow_pickle : bool, default=False
+        Open gensim's own files. They are pickles, which run any code that their author put inside.
+    mmap : bool, default=True
+        Map the matrix into memory if the format allows it.
+    limit : int, default=None
+        Maximum number of words, the first ones.
+
+    Returns
+    -------
+    Table
 
     Raises
     ------
@@ -99,9 +110,15 @@ def read(
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
     """Write vectors. An existing file or folder is replaced when everything is written.
 
-    With the suffix ``.gz`` the text and binary formats are compressed by gzip. Only ``"folder"``
-    keeps n-gram rows. It and ``"model2vec"`` keep float16, int8, shared rows and factors;
-    ``"parquet"`` keeps float16. Otherwise vectors become float32.
+    Parameters
+    ----------
+    table : Table
+    path : str or path
+        With the suffix ``.gz`` the text and binary formats are compressed by gzip.
+    format : str
+        A key of `WRITERS`. Only ``"folder"`` keeps n-gram rows. It and ``"model2vec"`` keep
+        float16, int8, shared rows and factors; ``"parquet"`` keeps float16. Otherwise vectors
+        become float32.
 
     Raises
     ------
@@ -119,15 +136,7 @@ def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """Return the key of `READERS` that the content belongs to.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there.
-    VectorFormatError
-        If it is none of these.
-    """
+    """Detect the format, a key of `READERS`, by the content; raise an error if none fits."""
     path = Path(path)
     check_readable(path)
     if path.is_dir():
@@ -175,10 +184,7 @@ def _is_text(sample: bytes) -> bool:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Hash the whole content of vectors: 32 hexadecimal digits.
-
-    A folder of ours is hashed by its metadata, which hold digests of all other files.
-    """
+    """Hash the whole content of vectors; the metadata of our folder hold digests of the rest."""
     path = Path(path)
     return fingerprint_files(_list_files(path, detect_format(path)))
 

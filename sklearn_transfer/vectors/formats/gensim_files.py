@@ -38,9 +38,18 @@ def read(path: Path, options: Reading) -> Table:
 
 
 def from_keyed_vectors(model: Any, path: Path | None = None) -> Table:
-    """Wrap the words, vectors and n-gram rows of gensim ``KeyedVectors`` or a model with ``wv``.
+    """Wrap the words and vectors of a gensim object; a float32 matrix is not copied.
 
-    A float32 matrix is not copied. The path is named in messages.
+    Parameters
+    ----------
+    model : gensim KeyedVectors, or a model that has them as ``wv``
+    path : Path or None, default=None
+        The file, for the messages.
+
+    Returns
+    -------
+    Table
+        With n-gram rows, if the object has any.
 
     Raises
     ------
@@ -68,10 +77,7 @@ def from_keyed_vectors(model: Any, path: Path | None = None) -> Table:
 
 
 def to_gensim(table: Table) -> Any:
-    """Convert a table to a gensim ``KeyedVectors``; a float32 matrix is not copied.
-
-    N-gram rows are left out: gensim keeps those only together with the training weights.
-    """
+    """Convert to gensim ``KeyedVectors`` without n-gram rows; a float32 matrix is not copied."""
     from gensim.models import KeyedVectors
 
     vectors = KeyedVectors(table.dim)

@@ -184,10 +184,7 @@ def _values(path: Path, column: Any) -> NDArray[np.float32] | NDArray[np.float16
 
 
 def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the text and offsets, as :func:`pack`, of a column of strings, on its Arrow buffers.
-
-    Nulls and invalid UTF-8 raise `VectorFormatError`, which names the path.
-    """
+    """Return strings in the form of :func:`pack`, on their Arrow buffers; nulls raise an error."""
     if column.null_count:
         raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")
     try:

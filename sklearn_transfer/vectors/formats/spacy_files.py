@@ -46,10 +46,7 @@ _FACTOR, _SHIFT, _SEED = 0xC6A4A7935BD1E995, 47, 1  # of MurmurHash64A, and spaC
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the matrix, map, strings and settings of a table; an empty list if there is none.
-
-    The path is a vocab folder, the folder of a pipeline, or a package that holds one pipeline.
-    """
+    """Return the files of a table in a vocab folder, pipeline or package of one; empty if none."""
     candidates = [path, path / "vocab"]
     vocab = next((folder for folder in candidates if _is_vocab(folder)), None)
     if vocab is None:

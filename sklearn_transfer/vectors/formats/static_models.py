@@ -38,13 +38,7 @@ _PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl")
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the weights, the tokenizer and the configuration of a static model; empty if none.
-
-    Raises
-    ------
-    VectorFormatError
-        If a part is missing, the weights are a pickle, or other modules belong to the model.
-    """
+    """Return the weights, the tokenizer and the configuration of a static model; empty if none."""
     modules = path / MODULES
     inner = path
     if modules.exists():

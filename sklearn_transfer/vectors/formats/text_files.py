@@ -50,10 +50,7 @@ def read_word2vec(path: Path, options: Reading) -> Table:
 
 
 def read_header(path: Path, file: Reader, size: int, *, bytes_per_value: int) -> tuple[int, int]:
-    """Read the first line of a word2vec file, text or binary: the number of words and `dim`.
-
-    A header that does not fit `size`, in bytes, is an error, so that nothing is allocated for it.
-    """
+    """Read `n_words` and `dim` in the first line, which must fit a file of `size` bytes."""
     header = HEADER.fullmatch(_first_line(file))
     if header is None:
         raise VectorFormatError(f"{path}, line 1: expected 'n_words dim'.")

@@ -138,15 +138,18 @@ def open_or_make(
     entry : Path
         Its name is a hash of everything that determines the result of `make`.
     options : Reading
-        Options for opening the entry, which is memory-mapped if they allow it.
-    make, warn : callable
-        Return the table to keep; called with the error if the entry cannot be kept.
+        Options for opening the entry.
+    make : callable
+        Returns the table to keep.
+    warn : callable
+        Called with the error if the entry cannot be kept.
     is_current : callable, default=lambda: True
         Called after everything is written; if it returns False, the entry is not kept.
 
     Returns
     -------
     Table
+        Memory-mapped if `options` allow it; the result of `make` if the entry cannot be kept.
     """
     try:
         try:

@@ -19,10 +19,21 @@ _MIN_CONVERTED = 4 << 20  # bytes
 def read_converted(
     files: Sequence[Path], options: Reading, read: Callable[[Reading], Table]
 ) -> Table:
-    """Read a table from files through the cache, memory-mapped if `options` allow it.
+    """Read a table through the cache; warn if the cache cannot be written.
 
-    With a limit, an existing entry is used and none is made. If the cache cannot be written, a
-    warning is given and the table is in memory.
+    Parameters
+    ----------
+    files : sequence of Path
+        All files that the table is read from.
+    options : Reading
+        With a limit, an existing entry is used and none is made.
+    read : callable
+        Reads the files themselves.
+
+    Returns
+    -------
+    Table
+        Memory-mapped if `options` allow it and the cache can be written.
     """
     root = find_root()
     if root is None or sum(file.stat().st_size for file in files) < _MIN_CONVERTED:

@@ -46,15 +46,7 @@ _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def check_readable(path: Path) -> None:
-    """Raise an error unless a path is a folder or a regular file that is not empty.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing is there.
-    VectorFormatError
-        If it is a socket, a device, a named pipe, a circular link or an empty file.
-    """
+    """Raise an error unless a path is a folder or a regular file that is not empty."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -108,10 +100,7 @@ def check_not_compressed(path: Path, format: str) -> None:
 
 @contextmanager
 def open_decompressed(path: Path) -> Iterator[Reader]:
-    """Open a file for reading, and decompress it if it is compressed; a zip must hold one file.
-
-    If the compressed data are damaged or end too early, the body raises `VectorFormatError`.
-    """
+    """Open a file, decompressed; damaged data raise `VectorFormatError` in the body."""
     kind = detect_compression(path)
     if kind is None:
         with path.open("rb") as file:
@@ -149,10 +138,7 @@ def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
 
 
 def content_size(path: Path) -> int:
-    """Return the number of bytes in a file after decompression.
-
-    A compressed file is decompressed to count them, because its header may be damaged.
-    """
+    """Return the number of bytes after decompression, counted, because headers may be damaged."""
     if detect_compression(path) is None:
         return path.stat().st_size
     size = 0
@@ -164,10 +150,7 @@ def content_size(path: Path) -> int:
 
 @contextmanager
 def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) -> Iterator[Reader]:
-    """Show a progress bar on stderr after `delay` seconds of `read`; none without a terminal.
-
-    The bar has the name of the path and a length of `size` bytes, and is removed at the end.
-    """
+    """Show a progress bar on stderr once reading `size` bytes lasts `delay` seconds."""
     from tqdm import tqdm
 
     with tqdm.wrapattr(
@@ -186,14 +169,7 @@ def read_json(file: Path) -> Any:
 
 
 def map_array(file: Path) -> NDArray[Any]:
-    """Memory-map an array of numbers that ``numpy.save`` wrote, read-only.
-
-    Raises
-    ------
-    VectorFormatError
-        If it is missing or no regular file, is no array of numbers, or does not have the size that
-        its header announces.
-    """
+    """Memory-map an array of numbers, read-only; its header must agree with the file's size."""
     with open_regular(file) as content:
         start = content.read(6)
     if start != b"\x93NUMPY":

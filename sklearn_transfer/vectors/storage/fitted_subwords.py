@@ -24,8 +24,18 @@ _BLOCK = 1 << 15  # rows
 def open_subwords(table: Table, name: str, fingerprint: str | None) -> Subwords:
     """Open the n-gram model of a table, fitted by the first process that needs it.
 
-    The model is memory-mapped from the cache; if the cache cannot be written, a warning that has
-    the table's name is given. Without a fingerprint, the content of the table is hashed.
+    Parameters
+    ----------
+    table : Table
+    name : str
+        Name of the table, for the warning that the cache cannot be written.
+    fingerprint : str or None
+        Identifies the content of a table that comes from a file. None: its content is hashed.
+
+    Returns
+    -------
+    Subwords
+        Memory-mapped if it is in the cache.
     """
     root = find_root()
     n_words = min(len(table.words), _FIT.max_words)

@@ -41,7 +41,17 @@ def list_files(path: Path) -> list[Path]:
 
 
 def read(path: Path, options: Reading) -> Table:
-    """Open a folder that :func:`write` wrote; ``mmap=False`` reads and checks all arrays.
+    """Open a folder that :func:`write` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    options : Reading
+        With ``mmap=False`` the arrays are read into memory and checked against their digests.
+
+    Returns
+    -------
+    Table
 
     Raises
     ------
@@ -166,10 +176,7 @@ def _copy_to_memory(table: Table) -> Table:
 
 
 def write(table: Table, path: Path) -> None:
-    """Write the folder; it replaces an earlier one of ours in one step.
-
-    Anything else at `path` raises `FileExistsError`.
-    """
+    """Write the folder; it replaces an earlier one of ours, and nothing else, in one step."""
     arrays: dict[str, NDArray[Any]] = {**table.words.arrays(), "matrix": table.matrix}
     about: dict[str, Any] = {
         "format": _FORMAT,

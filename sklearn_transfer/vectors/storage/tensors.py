@@ -33,10 +33,7 @@ class Tensor:
     content: bytearray
 
     def to_numpy(self) -> NDArray[Any]:
-        """Return the array, on the same memory; bfloat16 is converted to float32.
-
-        No values, or a type that NumPy lacks, raise `VectorFormatError`.
-        """
+        """Return the array, on the same memory; bfloat16 is converted to float32."""
         if self.dtype not in _DTYPES or 0 in self.shape:
             raise VectorFormatError(
                 f"{self.path}: expected values of {', '.join(_DTYPES)} in the tensor "
@@ -49,10 +46,7 @@ class Tensor:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file by name; needs ``safetensors``, of the extra ``static``.
-
-    A damaged file raises `VectorFormatError`: the shapes must fill it exactly.
-    """
+    """Read the tensors of a file by name; raise `VectorFormatError` if it is damaged or cut off."""
     library = import_optional("safetensors", extra="static", purpose=f"Reading {path.name}")
     with open_regular(path) as file:
         content = file.read()
