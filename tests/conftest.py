@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_classification
 
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
@@ -45,6 +47,24 @@ def only_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.path.name != "test_devices.py":
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread for tests of tiny modules: more would only wait for each other."""
+    n_threads = torch.get_num_threads()
+    if request.path.parent.name in ("models", "training"):
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads, which the code under test must restore."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def make_head(
     activation: str,
     dropout: float,
 ) -> nn.Sequential:
-    """Make a perceptron, linear at last, with dropout (Srivastava et al. 2014) of the inputs."""
+    """Make a multi-layer perceptron with dropout before each linear layer (Srivastava 2014)."""
     layers: list[nn.Module] = []
     width = n_features
     for i, size in enumerate([*hidden_layer_sizes, n_outputs]):

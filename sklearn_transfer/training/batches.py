@@ -44,7 +44,7 @@ _DRAWN_TOGETHER = 16
 
 
 def by_length(inputs: Inputs) -> tuple[Inputs, Any]:
-    """Sort inputs by length; ``results[back]``, of the second value, have their original order."""
+    """Sort inputs by length, longest first; also return the indices that restore their order."""
     if inputs.lengths is None:
         return inputs, slice(None)
     order = np.argsort(-inputs.lengths, kind="stable")

@@ -119,7 +119,7 @@ def _let_move(
 
 
 def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared error of the cosines of pairs within a class, plus that of all other pairs.
+    """Weighted mean squared error of cosines within classes, plus that of all other pairs.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor
 def draw_batch(
     member: NDArray[np.float32], size: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw distinct rows of a batch: all, or equally many, at least two, per class drawn."""
+    """Draw distinct rows: all, or up to the same number (at least two) of each class drawn."""
     if len(member) <= size:
         return np.arange(len(member))
     classes = generator.permutation(np.flatnonzero(member.any(axis=0)))[: max(size // 2, 1)]

@@ -24,8 +24,8 @@ class LinearNet(InferenceNet):
     ----------
     module, criterion, settings, loss, valid : object
         The criterion computes the losses in the history, of the samples and of `valid`, if any;
-        `loss` is that of a :class:`LinearProblem`. Of the settings, only the device, callbacks
-        and verbosity are used.
+        `loss` is that of a :class:`LinearProblem`. The settings give the device, the callbacks
+        and the verbosity.
     """
 
     module_: LinearBag

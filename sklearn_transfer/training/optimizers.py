@@ -139,7 +139,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> None:
 
 
 def replace_parameter(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor) -> None:
-    """Replace a parameter of an optimizer by one with more rows, whose state is zero."""
+    """Replace a parameter by one with rows appended; the state of these rows is zero."""
     for group in optimizer.param_groups:
         group["params"] = [new if param is old else param for param in group["params"]]
     if old not in optimizer.state:
