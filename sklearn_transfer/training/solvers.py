@@ -22,8 +22,8 @@ from ..text.design import Design
 Loss = Literal["squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"]
 
 # Texts are float32: a tolerance of less changes no label. The tolerance is the one of each solver.
-_PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-8}
-_DUAL = {np.dtype(np.float32): 5e-2, np.dtype(np.float64): 1e-8}
+_PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-9}
+_DUAL = {np.dtype(np.float32): 5e-2, np.dtype(np.float64): 1e-10}
 _NEWTON = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
 _GRADIENT = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 _ABSOLUTE = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
@@ -141,9 +141,9 @@ def solve_linear(
 
     Notes
     -----
-    LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features, else
-    in the primal. For a rare class, and with `near`, it solves a working
-    set: samples outside the margin do not change the solution, so that the others are enough.
+    LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features,
+    else in the primal. For a rare class, and with `near`, it solves a working set: samples outside
+    the margin do not change the solution, so that the others are enough.
     Samples that turn out to lie inside it by more than 0.05 are added until there are none.
 
     LIBLINEAR penalises the intercept like a coefficient. The other solvers do not: the Newton
