@@ -197,12 +197,12 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        # The net pickles its module where all devices can open it.
-        return (
-            {**super().__getstate__(), "module_": None}
-            if hasattr(self, "net_")
-            else (super().__getstate__())
-        )
+        state = dict(super().__getstate__())
+        if hasattr(self, "net_"):
+            # All devices can open the pickle; `callbacks` may hold the optimizer, and come first.
+            self.net_.move_to("cpu")
+            state["module_"] = None  # stored with the net
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

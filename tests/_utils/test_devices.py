@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import subprocess
@@ -77,7 +78,7 @@ def make(request: pytest.FixtureRequest, vectors, reviews):
     def make(kind: str, **settings: Any) -> tuple[FineTunedClassifier, Any, Any]:
         given, how = KINDS[kind]
         usual = ON_CUDA if kind in SOLVED else {**ON_CUDA, **BATCHES}
-        settings = {**usual, **how, **settings}
+        settings = {**usual, **copy.deepcopy(how), **settings}  # a callback belongs to one fit
         if given in (None, "module"):
             return FineTunedClassifier(body() if given else None, **settings), X, Y
         if given in ("sentences", "stored sentences"):
