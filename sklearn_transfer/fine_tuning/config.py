@@ -28,10 +28,8 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
     is_stream: bool = False,
     has_validation: bool = False,
 ) -> Configuration:
-    """Resolve the parameters of a fit, and reject those that contradict each other.
-
-    `adaptation` is a policy, not "auto". With `is_stream`, samples come in parts (`partial_fit`).
-    """
+    """Resolve the parameters of a fit, and reject those that contradict each other."""
+    # `adaptation` is a policy, not "auto". With `is_stream`, samples come in parts (`partial_fit`).
     policy = POLICIES[adaptation]() if isinstance(adaptation, str) else adaptation
     check_reader(parameters.encoder, parameters.encoder_params)
     kind.check_parameters(parameters, policy)

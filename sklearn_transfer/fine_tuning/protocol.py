@@ -41,11 +41,10 @@ class Features(Protocol):
 
 
 class Representation:
-    """Features, and the encoder that reads them.
+    """Features, and the encoder that reads them."""
 
-    `has_seen_labels` is True if the labels of all samples have shaped the features, so that samples
-    that are left out of a later fit are not new to the model.
-    """
+    # `has_seen_labels` is True if the labels of all samples have shaped the features, so that
+    # samples that are left out of a later fit are not new to the model.
 
     has_seen_labels = False
 

@@ -41,11 +41,9 @@ def select_policy(
     samples: LabelledSamples,
     validation: LabelledSamples | None,
 ) -> tuple[Choice, Configuration]:
-    """Fit each policy, the simplest first, on parts of the samples, and compare them on the rest.
-
-    The rest are the validation samples or, without them, five folds in turn; one fold from 2,000
-    samples on. Among policies with equal scores the one with the lower loss is chosen.
-    """
+    """Fit each policy, the simplest first, on parts of the samples, and compare on the rest."""
+    # The rest are the validation samples or, without them, five folds in turn; one fold from 2,000
+    # samples on. Among policies with equal scores the one with the lower loss is chosen.
     first, config = candidates[0]
     if len(candidates) == 1:
         given = config.parameters.adaptation == first

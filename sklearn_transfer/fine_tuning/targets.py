@@ -81,10 +81,9 @@ class Task(ABC):
 
 
 class Labels(Task):
-    """Classes, or an indicator matrix, whose columns are independent binary labels.
+    """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
-    `classes` are the sorted labels, or the numbers of the columns. Two classes have one output.
-    """
+    # `classes` are the sorted labels, or the numbers of the columns. Two classes have one output.
 
     solver_loss = "squared_hinge"
     net_loss = "cross_entropy"

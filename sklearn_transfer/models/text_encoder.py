@@ -138,6 +138,6 @@ class _DistinctRows(torch.autograd.Function):
         """The gradient of the table."""
         (tokens,) = ctx.saved_tensors
         # torch 2.11 warns even if the argument check_invariants is False.
-        with torch.sparse.check_sparse_tensor_invariants(enable=False):
+        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]
             sparse = torch.sparse_coo_tensor(tokens[None], gradient, ctx.shape, is_coalesced=True)
         return sparse, None

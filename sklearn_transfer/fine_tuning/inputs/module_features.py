@@ -33,11 +33,10 @@ class EncoderInputs(Features, Protocol):
 
 
 class ModuleFeatures:
-    """Features of a module: centred, and divided by one number.
+    """Features of a module: centred, and divided by one number."""
 
-    `scale` is the root mean square of the norm of a training sample's features. A stage `tuning`
-    trains the module first, with the layers `layer_groups`; `losses` has the loss of its steps.
-    """
+    # `scale` is the root mean square of the norm of a training sample's features. A stage `tuning`
+    # trains the module first, with the layers `layer_groups`; `losses` has the loss of its steps.
 
     def __init__(  # noqa: PLR0913 (a constructor)
         self,

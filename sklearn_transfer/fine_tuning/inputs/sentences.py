@@ -83,10 +83,9 @@ class Sentences(Kind):
 
 
 class SentenceInputs:
-    """Texts as the token ids of a contextual model that is trained.
+    """Texts as the token ids of a contextual model that is trained."""
 
-    `coverage` is the share of the tokens of the training texts that are not truncated.
-    """
+    # `coverage` is the share of the tokens of the training texts that are not truncated.
 
     def __init__(self, model: ContextualModel) -> None:
         self.model = model
