@@ -1,1 +1,1 @@
-"""Floor 2: texts to numbers."""
+"""Texts to numbers, with NumPy and SciPy."""

@@ -214,6 +214,15 @@ def test_fitted_model_does_not_hold_its_training_data(vectors, reviews):
     assert large < 1.2 * small
 
 
+@pytest.mark.parametrize("optimizer", ["auto", "adam"])
+def test_pickling_leaves_the_model_as_it_was(vectors, reviews, optimizer: str):
+    model = FineTunedClassifier(vectors, optimizer=optimizer).fit(*reviews)
+    module = model.module_
+    opened = pickle.loads(pickle.dumps(model))
+    assert model.module_ is module is model.net_.module_
+    assert opened.module_ is opened.net_.module_
+
+
 # Fits that fail
 
 

@@ -150,6 +150,21 @@ def test_squared_hinge_of_float64_is_exact() -> None:
     np.testing.assert_allclose(weighted.predict(design), repeated.predict(design), rtol=1e-8)
 
 
+def test_more_features_than_samples_are_solved_in_the_dual() -> None:
+    # These features share a large mean: the primal needs over 4,000 iterations.
+    generator = np.random.default_rng(0)
+    design = dense_design(np.abs(generator.standard_normal((30, 600))) * 10 + 5)
+    target = generator.integers(2, size=30)
+    solution = solve(design, target, np.ones(30), "squared_hinge", n_outputs=1)
+    assert solution.converged
+    assert solution.n_iter < 1_000
+    # At the minimum, the coefficients are the gradient of the loss.
+    sign = 2 * target - 1
+    loss = np.maximum(0, 1 - sign * solution.predict(design)[:, 0])
+    expected = 2 * design.dense.T @ (sign * loss)
+    np.testing.assert_allclose(solution.coefficients[:, 0], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", CLASSIFICATION)
 def test_solution_does_not_depend_on_the_number_of_threads(loss: Loss) -> None:
     design, codes = make_texts(n_classes=20)
