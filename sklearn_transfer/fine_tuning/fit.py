@@ -76,7 +76,8 @@ class Fitted:
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
-        net = copy.deepcopy(self.net)
+        kept = {id(callback): callback for _, callback in self.net.callbacks_}  # the user's own
+        net = copy.deepcopy(self.net, kept)
         return replace(self, representation=self.representation.copy(), net=net)
 
     @property

@@ -1,6 +1,8 @@
 """The steps of a fit: what is checked, chosen, held out and trained."""
 
 import pickle
+import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,6 +223,24 @@ def test_pickling_leaves_the_model_as_it_was(vectors, reviews, optimizer: str):
     opened = pickle.loads(pickle.dumps(model))
     assert model.module_ is module is model.net_.module_
     assert opened.module_ is opened.net_.module_
+
+
+class Locked(Callback):
+    """Counts epochs; cannot be copied."""
+
+    def __init__(self) -> None:
+        self.n_epochs, self.lock = 0, threading.Lock()
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        self.n_epochs += 1
+
+
+def test_warm_start_calls_the_given_callback(vectors, reviews):
+    counter = Locked()
+    options = {"optimizer": "adam", "max_epochs": 2, "warm_start": True, "callbacks": [counter]}
+    model = FineTunedClassifier(vectors, **options)
+    model.fit(*reviews).fit(*reviews)
+    assert counter.n_epochs == 4
 
 
 # Fits that fail
