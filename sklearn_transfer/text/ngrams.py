@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array, csr_array, hstack
 
-from ..vectors.table.vocabulary import to_offsets
+from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
 _Integer = TypeVar("_Integer", bound=np.integer)
+_PADDING = sys.maxunicode + 1  # no character
 
 
 def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
@@ -70,6 +71,19 @@ def _search(learned: NDArray[np.integer], keys: NDArray[np.integer]) -> Integers
     return np.where(learned.take(position, mode="clip") == keys, position, -1)
 
 
+def _lengthen(shorter: Integers, ids: Integers, n_ids: int, offsets: Integers, n: int) -> Integers:
+    """Keys of the n-grams that begin at each id, given the columns of the (n-1)-grams; or -1."""
+    last = ids[n - 1 :]
+    keys = shorter * n_ids
+    keys[: len(last)] += last
+    keys[: len(last)][last < 0] = -1
+    keys[shorter < 0] = -1
+    # The longer n-gram, but not the shorter, reaches over the end of its text.
+    before = offsets[1:] - (n - 1)
+    keys[before[before >= 0]] = -1
+    return keys
+
+
 class WordNgrams:
     """The word n-grams of a collection of texts, as columns.
 
@@ -107,9 +121,9 @@ class WordNgrams:
         """
         self._keys: list[Integers] = []
         counts = []
-        shorter = self._unigrams(token_ids)
+        ids = shorter = self._unigrams(token_ids)
         for n in range(2, self.max_n + 1):
-            grams = self._lengthen(token_ids, shorter, n)
+            grams = _lengthen(shorter, ids, self.n_tokens, token_ids.offsets, n)
             keys, text, times = _count_pairs(grams, token_ids)
             new = np.diff(keys, prepend=-1) != 0
             column = np.cumsum(new) - 1
@@ -123,25 +137,15 @@ class WordNgrams:
 
     def find(self, token_ids: TokenIds) -> list[Integers]:
         """For each length, the column of the learned n-gram that begins at each token, or -1."""
-        columns = [self._unigrams(token_ids)]
+        ids = self._unigrams(token_ids)
+        columns = [ids]
         for n, keys in enumerate(self._keys, start=2):
-            columns.append(_search(keys, self._lengthen(token_ids, columns[-1], n)))
+            grams = _lengthen(columns[-1], ids, self.n_tokens, token_ids.offsets, n)
+            columns.append(_search(keys, grams))
         return columns[1:]
 
     def _unigrams(self, token_ids: TokenIds) -> Integers:
         return np.where(token_ids.ids < self.n_tokens, token_ids.ids, np.int64(-1))
-
-    def _lengthen(self, token_ids: TokenIds, columns: Integers, n: int) -> Integers:
-        """Keys of n-grams from the columns of the (n-1)-grams that they begin with; or -1."""
-        last = token_ids.ids[n - 1 :]
-        keys = columns * self.n_tokens
-        keys[: len(last)] += last
-        keys[: len(last)][last >= self.n_tokens] = -1
-        keys[columns < 0] = -1
-        for back in range(1, n):
-            before = token_ids.offsets[1:] - back
-            keys[before[before >= 0]] = -1
-        return keys
 
 
 def _matrix(column: Integers, text: Integers, times: Integers, shape: tuple[int, int]) -> csr_array:
@@ -178,7 +182,8 @@ class CharNgrams:
     """The character n-grams inside words, with a space at both ends, as columns.
 
     They are those of scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the
-    counts of the texts are (texts x words) @ (words x n-grams).
+    counts of the texts are (texts x words) @ (words x n-grams). Keys are those of `WordNgrams`,
+    with characters in place of tokens.
 
     Parameters
     ----------
@@ -210,39 +215,66 @@ class CharNgrams:
             Counts of each word in each text.
         sample_weight : ndarray of float, shape (n_texts,)
         min_df : float
-            N-grams in texts of a smaller total weight are dropped.
+            N-grams in texts of a smaller total weight are dropped, and longer ones with them.
 
         Returns
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
-        column: dict[str, int] = {}
-        spelling = _as_token_ids(
-            [[column.setdefault(gram, len(column)) for gram in self._cut(w)] for w in words]
-        )
-        ngram_counts = counts @ count_tokens(spelling, len(column))
-        kept = document_frequency(ngram_counts, sample_weight) >= min_df
-        frequent = (gram for gram, is_kept in zip(column, kept.tolist(), strict=True) if is_kept)
-        self._column = {gram: i for i, gram in enumerate(frequent)}
-        self.spelling = spelling.translate(np.where(kept, np.cumsum(kept) - 1, -1))
-        return csr_array(ngram_counts[:, np.flatnonzero(kept)])
+        characters = self._spell(words)
+        self._keys: list[Integers] = []
+        blocks, columns = [], [characters.ids.astype(np.int64)]
+        for n in range(1, self.max_n + 1):
+            keys, column = np.unique(self._grams(columns, characters, n), return_inverse=True)
+            if keys.size and keys[0] < 0:
+                keys, column = keys[1:], column - 1
+            kept = np.ones(len(keys), dtype=bool)
+            if n >= self.min_n:
+                found = TokenIds(column.astype(np.int32), characters.offsets).only(column >= 0)
+                block = counts @ count_tokens(found, len(keys))
+                kept = document_frequency(block, sample_weight) >= min_df
+                blocks.append(block[:, np.flatnonzero(kept)])
+            self._keys.append(keys[kept])
+            # The last entry is for -1, no n-gram.
+            columns.append(np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)[column])
+        self.spelling = self._merge(columns[1:], characters)
+        ngram_counts: csr_array = hstack(blocks, format="csr")
+        return ngram_counts
 
     def find(self, words: Sequence[str]) -> TokenIds:
         """The columns of the learned n-grams in each word, repeated where the word repeats one."""
-        column = self._column
-        return _as_token_ids(
-            [[column[gram] for gram in self._cut(word) if gram in column] for word in words]
-        )
+        characters = self._spell(words)
+        columns = [characters.ids.astype(np.int64)]
+        for n, keys in enumerate(self._keys, start=1):
+            columns.append(_search(keys, self._grams(columns, characters, n)))
+        return self._merge(columns[1:], characters)
 
-    def _cut(self, word: str) -> list[str]:
-        spaced = f" {word} "
-        size = len(spaced)
-        lengths = range(self.min_n, min(self.max_n, size) + 1)
-        # As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole.
-        return [spaced[i : i + n] for n in lengths for i in range(size - n + 1)] or [spaced]
+    def _spell(self, words: Sequence[str]) -> TokenIds:
+        """The code points of each word and its spaces.
 
+        As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole:
+        padding makes it an n-gram.
+        """
+        text = "".join(f" {word} " for word in words)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        lengths = np.fromiter(map(len, words), np.int64, len(words)) + 2
+        padded = np.maximum(lengths, self.min_n)
+        offsets = to_offsets(padded)
+        ids = np.full(offsets[-1], _PADDING, dtype=np.int32)
+        ids[ragged_arange(offsets[:-1], lengths)] = codes
+        return TokenIds(ids, offsets)
 
-def _as_token_ids(rows: list[list[int]]) -> TokenIds:
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    offsets = to_offsets(lengths)
-    return TokenIds(np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1])), offsets)
+    def _grams(self, columns: list[Integers], characters: TokenIds, n: int) -> Integers:
+        """Keys of the n-grams; `columns` has code points and the columns of shorter n-grams."""
+        if n == 1:
+            return columns[0]
+        return _lengthen(columns[-1], columns[1], len(self._keys[0]), characters.offsets, n)
+
+    def _merge(self, columns: list[Integers], characters: TokenIds) -> TokenIds:
+        """One number for all columns, given those of each length from 1 on."""
+        starts = to_offsets(np.array([len(keys) for keys in self._keys[self.min_n - 1 :]]))
+        merged = np.stack(columns[self.min_n - 1 :], axis=1)
+        is_column = merged >= 0
+        ids = (merged + starts[:-1])[is_column].astype(np.int32)
+        n_columns = to_offsets(is_column.sum(axis=1))
+        return TokenIds(ids, n_columns[characters.offsets])

@@ -155,9 +155,7 @@ def solve_linear(
     weight = np.asarray(problem.weight, dtype=np.float64)
     X: _Matrix = design.dense
     if design.sparse.shape[1]:
-        sparse: csr_array = hstack([design.sparse, csr_array(design.dense)], format="csr")
-        sparse.sort_indices()
-        X = _with_short_indices(sparse)
+        X = _with_short_indices(hstack([design.sparse, csr_array(design.dense)], format="csr"))
     coefficients = np.zeros((X.shape[1], n_outputs), dtype=X.dtype)
     intercept = np.zeros(n_outputs, dtype=X.dtype)
 
