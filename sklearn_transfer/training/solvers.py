@@ -36,6 +36,8 @@ _RARE = 1 / 32
 _PER_SAMPLE, _IN_ADDITION = 2, 50
 # Samples outside the working set may lie inside the margin by this much.
 _SLACK = 5e-2
+# So few samples, relative to the working set, do not change the solution.
+_SO_FEW = 1e-3
 # The working set near a solution has the samples that lie outside the margin by less than this.
 _NEAR = 1e-2
 # Ridge regression factorises dense matrices whose shorter side is at most this long.
@@ -47,8 +49,8 @@ _DUAL_SQUARED_HINGE, _PRIMAL_SQUARED_HINGE, _DUAL_ABSOLUTE_ERROR = 1, 2, 13
 _SEED = 0
 _dual_lock = Lock()
 
-# From so many outputs on, so many columns are written together: one at a time misses the cache.
-_MANY, _BLOCK = 256, 16
+# So many classes, at most, share a pass over the samples; there are at least so many such blocks.
+_BLOCK = 16
 
 _Matrix = csr_array | NDArray[np.floating]
 
@@ -144,7 +146,8 @@ def solve_linear(
     LIBLINEAR solves the squared hinge: in the dual where there are fewer samples than features,
     else in the primal. For a rare class, and with `near`, it solves a working set: samples outside
     the margin do not change the solution, so that the others are enough.
-    Samples that turn out to lie inside it by more than 0.05 are added until there are none.
+    Samples that turn out to lie inside it by more than 0.05 are added, as long as there is one for
+    a thousand of the set.
 
     LIBLINEAR penalises the intercept like a coefficient. The other solvers do not: the Newton
     method of LogisticRegression for cross-entropy, Ridge for the squared error, L-BFGS for the
@@ -159,18 +162,17 @@ def solve_linear(
     coefficients = np.zeros((X.shape[1], n_outputs), dtype=X.dtype)
     intercept = np.zeros(n_outputs, dtype=X.dtype)
 
-    def solve(k: int) -> _Fitted:
-        y = target[:, k] if target.ndim == 2 else target
-        if loss == "squared_hinge" or loss == "cross_entropy":
-            y = y == (k if target.ndim == 1 and n_outputs > 1 else 1)
-        if loss == "squared_hinge":
-            return _solve_squared_hinge(X, y, weight, None if near is None else near[:, k])
+    def solve(classes: range) -> list[_Fitted]:
+        y = target[:, classes] if target.ndim == 2 else target[:, None]
+        if loss in _REGRESSIONS:
+            return [_REGRESSIONS[loss](X, column, weight) for column in y.T.astype(np.float64)]
+        positive = y == (classes if target.ndim == 1 and n_outputs > 1 else 1)
         if loss == "cross_entropy":
-            return _solve_logistic(X, y, weight)
-        return _REGRESSIONS[loss](X, y.astype(np.float64), weight)
+            return [_solve_logistic(X, column, weight) for column in positive.T]
+        return _solve_squared_hinge(X, positive, weight, None if near is None else near[:, classes])
 
     def solve_block(block: slice) -> tuple[int, bool]:
-        fitted = [solve(k) for k in range(n_outputs)[block]]
+        fitted = solve(range(n_outputs)[block])
         columns, intercept[block], n_iter, converged = zip(*fitted, strict=True)
         coefficients[:, block] = np.stack(columns, axis=1)
         return max(n_iter), all(converged)
@@ -179,7 +181,7 @@ def solve_linear(
         fitted = _solve_softmax(X, target, weight, n_outputs)
         coefficients[:], intercept[:] = fitted[:2]
         return LinearSolution(coefficients, intercept, *fitted[2:])
-    size = _BLOCK if n_outputs >= _MANY else 1
+    size = max(1, min(n_outputs // _BLOCK, _BLOCK))
     blocks = [slice(k, k + size) for k in range(0, n_outputs, size)]
     # Warnings of LogisticRegression are caught, which threads cannot do at the same time.
     with ThreadPoolExecutor(1 if loss == "cross_entropy" else n_threads) as pool:
@@ -203,75 +205,74 @@ def _solve_squared_hinge(
     positive: NDArray[np.bool_],
     weight: NDArray[np.float64],
     near: NDArray[np.floating] | None,
-) -> _Fitted:
-    """One class against the others; `near` has shape (n_samples,)."""
+) -> list[_Fitted]:
+    """Each class against the others; `positive` and `near` have shape (n_samples, n_classes)."""
     n_samples, n_features = X.shape
-    sign = np.where(positive, 1, -1).astype(X.dtype)
-    if np.ptp(sign) == 0:
-        return _Fitted(np.zeros(n_features), sign[0])
     dual = n_samples < n_features
+    solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
     tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
     if dual and n_samples < _FEW_SAMPLES:
         tolerance = min(tolerance, _EXACT)
-    rows = _choose_working_set(X, sign, near)
-    total, converged = 0, True
-    while True:
-        part, columns = _select(X, rows)
-        solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
-        w, intercept, n_iter, converged = _fit_liblinear(
-            solver, part, positive[rows], weight[rows], tolerance
-        )
-        total += n_iter
-        coefficients = np.zeros(n_features, dtype=X.dtype)
-        coefficients[columns] = w
-        if len(rows) == n_samples:
+    sign = np.where(positive, 1, -1).astype(X.dtype)
+    rows = _choose_working_sets(X, sign, near)
+    coefficients = np.zeros((n_features, len(rows)), dtype=X.dtype)
+    fitted = [_Fitted(coefficients[:, k], sign[0, k]) for k in range(len(rows))]
+    unsolved = [k for k in range(len(rows)) if np.ptp(sign[:, k])]
+    while unsolved:
+        for k in unsolved:
+            part = X if len(rows[k]) == n_samples else X[rows[k]]
+            y, given = positive[rows[k], k], weight[rows[k]]
+            found = _fit_liblinear(solver, part, y, given, tolerance)
+            coefficients[:, k] = found.coefficients
+            n_iter = found.n_iter + fitted[k].n_iter
+            fitted[k] = found._replace(coefficients=coefficients[:, k], n_iter=n_iter)
+        unsolved = [k for k in unsolved if len(rows[k]) < n_samples]
+        if not unsolved:
             break
-        loss = 1 - sign * (X @ coefficients + intercept)
-        loss[rows] = 0
-        wrong = np.flatnonzero(loss > _SLACK)
-        if not len(wrong):
-            break
-        worst = wrong[np.argsort(-loss[wrong], kind="stable")[: len(rows)]]
-        rows = np.sort(np.concatenate([rows, worst]))
-        if 2 * len(rows) > n_samples:
-            rows = np.arange(n_samples)
-    return _Fitted(coefficients, intercept, total, converged)
+        outputs = X @ coefficients[:, unsolved] + np.array([fitted[k].intercept for k in unsolved])
+        loss = (1 - sign[:, unsolved] * outputs).T
+        grown = {k: _grow(rows[k], loss_k) for k, loss_k in zip(unsolved, loss, strict=True)}
+        unsolved = [k for k in unsolved if len(grown[k]) > len(rows[k])]
+        rows = [grown.get(k, rows[k]) for k in range(len(rows))]
+    return fitted
 
 
-def _choose_working_set(
+def _choose_working_sets(
     X: _Matrix, sign: NDArray[np.floating], near: NDArray[np.floating] | None
-) -> NDArray[np.int64]:
-    """Rows to begin with, of both classes, in ascending order."""
-    everything = np.arange(len(sign))
+) -> list[NDArray[np.int64]]:
+    """For each class the rows to begin with, of both signs, in ascending order."""
+    n_samples, n_classes = sign.shape
+    sets = [np.arange(n_samples)] * n_classes
     if X.dtype == np.float64:  # exact
-        return everything
+        return sets
     if near is not None:
-        rows = np.flatnonzero(sign * near < 1 + _NEAR)
-        few = 2 * len(rows) <= len(sign) and np.unique(sign[rows]).size == 2
-        return rows if few else everything
-    rare = sign == (1 if (sign > 0).sum() * 2 < len(sign) else -1)
-    size = _PER_SAMPLE * rare.sum() + _IN_ADDITION
-    if rare.sum() >= _RARE * len(sign) or 2 * (rare.sum() + size) > len(sign):
-        return everything
-    # The others that are most similar to the rare class.
-    similarity = X @ np.asarray(X[rare].sum(axis=0))
-    similarity[rare] = np.inf
-    return np.sort(np.argsort(-similarity, kind="stable")[: rare.sum() + size])
+        for k, inside in enumerate((sign * near < 1 + _NEAR).T):
+            rows = np.flatnonzero(inside)
+            if 2 * len(rows) <= n_samples and np.unique(sign[rows, k]).size == 2:
+                sets[k] = rows
+        return sets
+    is_rare = sign == np.where(2 * (sign > 0).sum(axis=0) < n_samples, 1, -1)
+    n_rare = is_rare.sum(axis=0)
+    size = (1 + _PER_SAMPLE) * n_rare + _IN_ADDITION
+    chosen = np.flatnonzero((n_rare < _RARE * n_samples) & (2 * size <= n_samples))
+    if len(chosen):
+        # The others that are most similar to the rare class.
+        similarity = X @ (X.T @ is_rare[:, chosen].astype(X.dtype))
+        similarity[is_rare[:, chosen]] = np.inf
+        for k, column in zip(chosen.tolist(), similarity.T, strict=True):
+            sets[k] = np.sort(np.argpartition(-column, size[k] - 1)[: size[k]])
+    return sets
 
 
-def _select(X: _Matrix, rows: NDArray[np.int64]) -> tuple[_Matrix, Any]:
-    """Some rows, in the columns that they have, and these columns."""
-    if len(rows) == X.shape[0]:
-        return X, slice(None)
-    if not isinstance(X, csr_array):
-        return X[rows], slice(None)
-    part = X[rows]
-    number = np.zeros(X.shape[1], dtype=np.int32)
-    number[part.indices] = 1
-    columns = np.flatnonzero(number)
-    number[columns] = np.arange(len(columns))
-    shape = (len(rows), len(columns))
-    return csr_array((part.data, number[part.indices], part.indptr), shape=shape), columns
+def _grow(rows: NDArray[np.int64], loss: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The working set and the samples inside the margin that it lacks; all samples if large."""
+    loss[rows] = 0
+    wrong = np.flatnonzero(loss > _SLACK)
+    if len(wrong) < _SO_FEW * len(rows):
+        return rows
+    worst = wrong[np.argsort(-loss[wrong], kind="stable")[: len(rows)]]
+    grown = np.sort(np.concatenate([rows, worst]))
+    return grown if 2 * len(grown) <= len(loss) else np.arange(len(loss))
 
 
 def _fit_liblinear(
