@@ -19,7 +19,9 @@ def predict_left_out(
     problem: LinearProblem,
     folds: NDArray[np.int64],
     logits: NDArray[np.floating],
+    *,
     n_threads: int = 1,
+    device: str = "cpu",
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Predict samples with linear models that were fitted without them.
 
@@ -33,6 +35,7 @@ def predict_left_out(
     logits : ndarray of float, shape (n_samples, n_outputs)
         Of the model that was fitted on all samples, to which the others are similar.
     n_threads : int, default=1
+    device : str, default="cpu"
 
     Returns
     -------
@@ -45,7 +48,9 @@ def predict_left_out(
         left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if not len(left_out) or total >= _ENOUGH:
             continue
-        solution = solve_linear(problem[kept], n_threads=n_threads, near=logits[kept])
+        solution = solve_linear(
+            problem[kept], n_threads=n_threads, near=logits[kept], device=device
+        )
         predicted.append(solution.predict(problem.design.unseen(left_out)))
         rows.append(left_out)
         total += problem.weight[left_out].sum()

@@ -269,7 +269,13 @@ class Fit:
         folds = assign_folds(self.task.groups(train.target), content_keys(train.X), _N_FOLDS)
         problem = net.state_problem(samples)
         n_threads = torch.get_num_threads()
-        logits, rows = predict_left_out(problem, folds, net.logits(samples.X), n_threads)
+        logits, rows = predict_left_out(
+            problem,
+            folds,
+            net.logits(samples.X),
+            n_threads=n_threads,
+            device=str(net.device),
+        )
         return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])
 
 

@@ -176,10 +176,11 @@ def as_tensors(inputs: Inputs, device: torch.device) -> dict[str, Any]:
 def _as_tensor(value: Any, device: torch.device) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value).to(device)
-    return value if isinstance(value, int) else _sparse_tensor(value, device)
+    return value if isinstance(value, int) else sparse_tensor(value, device)
 
 
-def _sparse_tensor(matrix: csr_array, device: torch.device) -> Tensor:
+def sparse_tensor(matrix: csr_array, device: torch.device) -> Tensor:
+    """A tensor of torch's CSR layout, without its warnings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")

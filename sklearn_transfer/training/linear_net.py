@@ -75,7 +75,9 @@ class LinearNet(InferenceNet):
         with self.remember_interrupt():
             self.notify("on_epoch_begin", **datasets)
             problem = self.state_problem(train)
-            solution = solve_linear(problem, n_threads=torch.get_num_threads())
+            solution = solve_linear(
+                problem, n_threads=torch.get_num_threads(), device=str(self.device)
+            )
             self.module_.set_solution(solution.coefficients, solution.intercept)
             self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
             self.history.record("train_loss", self._mean_loss(train))

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
 from sklearn_transfer.text.design import Design, dense_design
+from sklearn_transfer.training.newton import solve_squared_hinge
 from sklearn_transfer.training.solvers import LinearProblem, LinearSolution, Loss, solve_linear
 
 N = 60
@@ -277,3 +278,49 @@ def test_indices_of_64_bits_are_read(loss: Loss) -> None:
     expected = solve(design, target, weights(), loss, n_outputs=1)
     found = solve(Design(wide, design.dense), target, weights(), loss, n_outputs=1)
     np.testing.assert_array_equal(found.coefficients, expected.coefficients)
+
+
+# ---- a GPU, which the CPU stands for ----
+
+
+@pytest.mark.parametrize("n_sparse", [30, 0])
+def test_a_gpu_finds_the_same_solution(monkeypatch: pytest.MonkeyPatch, n_sparse: int) -> None:
+    devices = []
+
+    def on_cpu(*args: Any, device: str, **options: Any) -> Any:
+        devices.append(device)
+        return solve_squared_hinge(*args, device="cpu", **options)
+
+    monkeypatch.setattr("sklearn_transfer.training.solvers.solve_squared_hinge", on_cpu)
+    design, target = make_design(n_sparse=n_sparse), make_target("squared_hinge", "classes")
+    # The fourth class has no sample.
+    problem = LinearProblem(design, target, weights(), "squared_hinge", 4)
+    found, expected = solve_linear(problem, device="cuda:1"), solve_linear(problem)
+    assert devices == ["cuda:1"]
+    np.testing.assert_allclose(found.coefficients, expected.coefficients, atol=1e-6)
+    np.testing.assert_allclose(found.intercept, expected.intercept, atol=1e-6)
+    assert found.intercept[3] == -1
+
+
+def test_a_gpu_without_enough_memory_leaves_it_to_liblinear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 90.00 GiB")
+
+    monkeypatch.setattr("sklearn_transfer.training.solvers.solve_squared_hinge", fail)
+    target = make_target("squared_hinge", "one")
+    problem = LinearProblem(make_design(), target, weights(), "squared_hinge", 1)
+    found, expected = solve_linear(problem, device="cuda"), solve_linear(problem)
+    np.testing.assert_array_equal(found.coefficients, expected.coefficients)
+
+
+def test_other_errors_of_a_gpu_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("sklearn_transfer.training.solvers.solve_squared_hinge", fail)
+    target = make_target("squared_hinge", "one")
+    problem = LinearProblem(make_design(), target, weights(), "squared_hinge", 1)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        solve_linear(problem, device="cuda")
