@@ -196,7 +196,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; of an indicator matrix the numbers of its columns or, of a frame, their
+        names.
     net_ : skorch.NeuralNet
         The trained net.
     module_ : torch.nn.Module
@@ -380,7 +381,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         def make_task(y: NDArray[Any]) -> Labels:
             if not hasattr(self, "classes_"):
                 return Labels.declare(classes, multilabel=y.ndim == 2)
-            if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            known = classes if self._labels.multilabel or classes is None else np.unique(classes)
+            if classes is not None and not np.array_equal(self.classes_, known):
                 raise ValueError(
                     f"classes={classes!r} differ from those of earlier calls, {self.classes_!r}."
                 )

@@ -77,11 +77,13 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         """
         parameters = Parameters.of(self)
         kind, draft = find_kind(parameters.pretrained), self._draft()
+        given = y
         X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
         warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
         task = self._task_type.learn(y, weight) if previous is None else previous.task
+        task = task.named(given)
         samples = LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
         draft.adaptation_, config = select_policy(configs, task, samples, validation)
@@ -246,5 +248,5 @@ def _check_validation(
     if X_val is None:
         return None
     X_val = kind.check(X_val, estimator, reset=False)
-    target = task.encode(task.check(y_val, X_val))
+    target = task.named(y_val).encode(task.check(y_val, X_val))
     return LabelledSamples(X_val, target, np.ones(len(target)))

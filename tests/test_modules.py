@@ -16,7 +16,7 @@ from torch import nn
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.training.seeds import seeded
+from sklearn_transfer.models.seeds import seeded
 
 RNG = np.random.default_rng(0)
 N = 20
@@ -26,7 +26,7 @@ SMALL = {**CONVEX, "max_epochs": 2}
 
 
 def made(*layers):
-    with seeded(0):
+    with seeded(0, seed_global=True):
         return nn.Sequential(*[layer() for layer in layers])
 
 
@@ -341,7 +341,7 @@ def test_partial_fit_of_batches_is_that_of_their_samples():
 
 
 def test_modules_that_share_a_layer_stay_shared():
-    with seeded(0):
+    with seeded(0, seed_global=True):
         shared = nn.Linear(8, 8)
     one = fitted(nn.Sequential(shared, nn.Tanh(), shared), KINDS["matrix"][1], average_last=2)
     module = one.module_.encoder.module

@@ -12,6 +12,7 @@ from torch import nn
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
+from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.models.text_encoder import make_text_encoder
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
@@ -20,7 +21,6 @@ from sklearn_transfer.training.batches import Batch, Batches, Samples
 from sklearn_transfer.training.inference_net import TrainingSettings
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
-from sklearn_transfer.training.seeds import seeded
 from sklearn_transfer.training.setup import build_net
 
 N = 23
@@ -76,7 +76,7 @@ def net_of(
     pulled = configured.l2_sp > 0
     encoder: nn.Module | None = None
     width = 9
-    with seeded(configured.seed):
+    with seeded(configured.seed, seed_global=True):
         if isinstance(train.X, Bags):
             table = torch.linspace(-1, 1, 16).reshape(8, 2)
             encoder, width = make_text_encoder(table, "mean", None, sparse=True, pulled=pulled), 2
@@ -95,7 +95,7 @@ def array_samples(n: int = N, **settings: Any) -> Samples:
 
 def body() -> nn.Sequential:
     """A pretrained module of three layers, from 8 numbers to 4."""
-    with seeded(0):
+    with seeded(0, seed_global=True):
         return nn.Sequential(
             nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)
         )

@@ -18,6 +18,7 @@ from .._utils.hashing import hash_content
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
+from ..models.seeds import seeded
 from ..text.design import Design
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
@@ -25,7 +26,6 @@ from ..training.inference_net import InferenceNet, TrainingSettings
 from ..training.linear_net import LinearNet
 from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
-from ..training.seeds import seeded
 from ..training.setup import build_net
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module
@@ -155,7 +155,9 @@ class Fit:
         encoder = representation.make_encoder(example, self.config)
         parameters = [] if encoder is None else encoder.parameters()
         device = next(iter(parameters), torch.empty(0)).device
-        width = measure_width(encoder, as_tensors(example, device))
+        seed_global = encoder is not None and not encoder.is_own
+        with seeded(self.config.seed, seed_global=seed_global):
+            width = measure_width(encoder, as_tensors(example, device))
         head = make_head(
             width,
             self.config.hidden,
@@ -214,7 +216,9 @@ class Fit:
             callbacks=list(parameters.callbacks or ()),
             verbose=parameters.verbose,
         )
-        return build_net(module, config.criterion, settings, valid=valid, checkpoint=checkpoint)
+        return build_net(
+            cast(Network, module), config.criterion, settings, valid=valid, checkpoint=checkpoint
+        )
 
     def _make_checkpoint(
         self, module: nn.Module, train: LabelledSamples, held_out: LabelledSamples | None

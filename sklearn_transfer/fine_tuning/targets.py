@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
@@ -45,6 +46,10 @@ class Task(ABC):
     def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
         """Learn the coding of validated training targets."""
 
+    def named(self, y: Any) -> Self:
+        """The task with the names that the columns of y, as given by the user, may have."""
+        return self
+
     @abstractmethod
     def encode(self, y: NDArray[Any]) -> Target:
         """Encode validated targets as numbers."""
@@ -83,7 +88,8 @@ class Task(ABC):
 class Labels(Task):
     """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
-    # `classes` are the sorted labels, or the numbers of the columns. Two classes have one output.
+    # `classes` are the sorted labels or, of an indicator matrix, the names or numbers of its
+    # columns. Two classes have one output.
 
     solver_loss = "squared_hinge"
     net_loss = "cross_entropy"
@@ -108,14 +114,32 @@ class Labels(Task):
     @classmethod
     def declare(cls, classes: Any, *, multilabel: bool) -> Labels:
         """Name all labels before any sample is seen."""
-        return cls(np.zeros((1, len(classes))) if multilabel else np.asarray(classes))
+        if not multilabel:
+            return cls(np.asarray(classes))
+        made = cls(np.zeros((1, len(classes))))
+        made.classes = _as_names(classes)
+        return made
+
+    def named(self, y: Any) -> Self:
+        """The labels with the names of the columns of a frame; an error where others are known."""
+        if not (self.multilabel and hasattr(y, "columns")):
+            return self
+        names = _as_names(y.columns)
+        if self.classes.dtype.kind in "OU" and not np.array_equal(names, self.classes):
+            raise ValueError(
+                f"The columns of y must be those that were fitted, {self.classes.tolist()}, in "
+                f"that order; got {names.tolist()}."
+            )
+        made = copy.copy(self)
+        made.classes = names
+        return made
 
     @staticmethod
     def check(y: Any, X: Any) -> NDArray[Any]:
-        """Validate labels, or an indicator matrix; a sparse one becomes dense."""
+        """Validate labels, or an indicator matrix, which becomes a dense array."""
         if y is None:
             raise ValueError("The classifier requires y to be passed, but the target y is None.")
-        y = y.toarray() if hasattr(y, "toarray") else y
+        y = _frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
         values = np.asarray(y)
         try:
             assert_all_finite(values, input_name="y")
@@ -135,6 +159,12 @@ class Labels(Task):
         checked = np.asarray(y if kind.startswith("multilabel") else column_or_1d(y, warn=True))
         check_consistent_length(X, checked)
         check_classification_targets(checked)
+        if checked.ndim == 2 and not np.isin(checked, (0, 1)).all():
+            raise ValueError(
+                f"An indicator matrix y must hold 0 and 1, got the values "
+                f"{', '.join(map(str, np.unique(checked).tolist()))}. Convert it, for instance "
+                f"with (y > 0).astype(int)."
+            )
         return checked
 
     def encode(self, y: NDArray[Any]) -> Target:
@@ -225,6 +255,22 @@ class Labels(Task):
     ) -> float:
         """Temperature of the probabilities (Guo et al. 2017)."""
         return fit_temperature(logits, target, weight)
+
+
+def _as_names(columns: Any) -> NDArray[Any]:
+    names = list(columns)
+    is_plain = len({type(name) for name in names}) == 1
+    return np.asarray(names, dtype=None if is_plain else object)
+
+
+def _frame_as_array(y: Any) -> Any:
+    """The numbers of a frame of several columns, whose types may differ; anything else as given."""
+    if not hasattr(y, "columns") or len(y.columns) < 2:
+        return y
+    try:
+        return np.asarray(y.to_numpy(), dtype=np.float64)
+    except (TypeError, ValueError):  # not numbers: refused with the types of scikit-learn
+        return y
 
 
 class Values(Task):

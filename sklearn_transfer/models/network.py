@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .seeds import current_generator
 from .text_encoder import TextEncoder
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -22,6 +23,17 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+class Dropout(nn.Dropout):
+    """Dropout that draws from the generator of the thread's fit (Srivastava et al. 2014)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop numbers in train mode."""
+        if not (self.training and self.p):
+            return input
+        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=current_generator())
+        return input * kept.div_(1 - self.p)
+
+
 def make_head(
     n_features: int,
     hidden_layer_sizes: Sequence[int],
@@ -30,16 +42,17 @@ def make_head(
     activation: str,
     dropout: float,
 ) -> nn.Sequential:
-    """Make a multi-layer perceptron with dropout before each linear layer (Srivastava 2014)."""
+    """Make a multi-layer perceptron with dropout before each linear layer."""
     layers: list[nn.Module] = []
     width = n_features
     for i, size in enumerate([*hidden_layer_sizes, n_outputs]):
         if i:
             layers.append(ACTIVATIONS[activation]())
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         linear = nn.utils.skip_init(nn.Linear, width, size)  # type: ignore[no-untyped-call]
-        nn.init.xavier_uniform_(linear.weight)  # Glorot & Bengio 2010
+        # Glorot & Bengio 2010
+        nn.init.xavier_uniform_(linear.weight, generator=current_generator())
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         width = size
@@ -48,6 +61,8 @@ def make_head(
 
 class PretrainedModule(nn.Module):
     """A pretrained module, trained in place, and if `pulled`, for L2-SP, its initial parameters."""
+
+    is_own = False  # it may draw from the global generators of torch
 
     def __init__(self, module: nn.Module, *, pulled: bool = False) -> None:
         super().__init__()
@@ -129,6 +144,11 @@ class Network(nn.Module):
     def n_features(self) -> int:
         """Width of :meth:`features`."""
         return int(self.head[-1].in_features)  # type: ignore[arg-type]
+
+    def use_plain_dropout(self) -> None:
+        """Replace the dropout of the head by torch's own, which torch.compile knows."""
+        layers = [nn.Dropout(m.p) if isinstance(m, Dropout) else m for m in self.head]
+        self.head = nn.Sequential(*layers)
 
     def encode(self, **inputs: Tensor) -> Tensor:
         """Compute the input of the head, shape (n_samples, d); given columns stay as they are."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from .seeds import current_generator
+
 
 class MeanReader(nn.Module):
     """The weighted sum of the vectors of a text, divided by its number of tokens."""
@@ -65,8 +67,8 @@ class AttentionReader(nn.Module):
         super().__init__()
         if units < 1:
             raise ValueError(f"encoder='attention' needs units of at least 1, got {units!r}.")
-        self.hidden = nn.Linear(dim, units)
-        self.score = nn.Linear(units, 1, bias=False)
+        self.hidden = _uniform(nn.Linear, dim, units, bound=dim**-0.5)
+        self.score = nn.utils.skip_init(nn.Linear, units, 1, bias=False)  # type: ignore[no-untyped-call]
         nn.init.zeros_(self.score.weight)
         self.n_features = dim
 
@@ -118,7 +120,7 @@ class ConvolutionReader(nn.Module):
             torch.split(self.filters, list(self.widths), 1), self.widths, strict=True
         ):
             bound = (6 / (dim * width + filters)) ** 0.5  # Glorot & Bengio 2010
-            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(weight, -bound, bound, generator=current_generator())
         self.n_features = len(self.widths) * filters
 
     def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002
@@ -219,7 +221,8 @@ class RecurrentReader(nn.Module):
         cells = {"gru": nn.GRU, "lstm": nn.LSTM}
         if cell not in cells:
             raise ValueError(f"encoder='rnn' has the cells 'gru' and 'lstm', got cell={cell!r}.")
-        self.network = cells[cell](dim, units, layers, bidirectional=True)
+        bound = units**-0.5
+        self.network = _uniform(cells[cell], dim, units, layers, bound=bound, bidirectional=True)
         self.n_features = 2 * units
 
     def forward(self, vectors: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002
@@ -283,6 +286,17 @@ def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> 
                 f"encoder={encoder!r} has no parameter {name!r}; encoder_params may hold "
                 f"{', '.join(accepted) or 'nothing'}."
             )
+
+
+def _uniform(
+    made: Callable[..., nn.Module], *sizes: int, bound: float, **options: Any
+) -> nn.Module:
+    """A module whose parameters are uniform between two bounds, as torch initialises it."""
+    # On the device "meta", torch's own initialisation draws no numbers.
+    module = made(*sizes, device="meta", **options).to_empty(device="cpu")
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=current_generator())
+    return module
 
 
 def _text_of(offsets: Tensor, n_tokens: int) -> Tensor:

@@ -48,6 +48,7 @@ class TextEncoder(nn.Module):
         self.register_buffer("start", rows.clone() if pulled or multichannel else None)
         self.reader = reader
         self.light = isinstance(reader, MeanReader | AttentionReader)
+        self.is_own = not isinstance(reader, PaddedReader)  # else see PretrainedModule
         self.sparse, self.multichannel = sparse, multichannel
 
     def n_frozen(self) -> int:

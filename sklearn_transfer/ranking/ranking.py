@@ -26,8 +26,8 @@ from ..fine_tuning.inputs.arrays import Arrays
 from ..fine_tuning.inputs.module_features import encode_inputs
 from ..fine_tuning.targets import Labels
 from ..models.network import ArrayEncoder, as_array
+from ..models.seeds import seeded
 from ..sources import load_pretrained
-from ..training.seeds import seeded
 from .scores import h_score, logme, nearest_class_mean
 
 SCORES = ("logme", "h_score", "nearest_class_mean")
@@ -289,7 +289,7 @@ def _encode_arrays(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.flo
     values = check_array(X, dtype="numeric", ensure_2d=False, allow_nd=True, input_name="X")
     tensors = (*module.parameters(), *module.buffers())
     device = tensors[0].device if tensors else torch.device("cpu")
-    with seeded(seed, device):
+    with seeded(seed, device, seed_global=True):
         encoder = ArrayEncoder(module).eval()
         return encode_inputs(encoder, Arrays(as_array(values, encoder)), device)
 

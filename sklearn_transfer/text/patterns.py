@@ -1,10 +1,12 @@
-"""Tokens of texts by a regular expression; of ASCII texts, by array operations."""
+"""Tokens of texts by a regular expression; words as Unicode has them; ASCII by arrays."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from itertools import groupby
 
 import numpy as np
 
@@ -16,6 +18,11 @@ _CHARACTERS = 1 << 20
 
 # The ASCII characters that are neither in a word nor white space.
 _MARKS = np.array([re.match(r"[^\w\s]", chr(i)) is not None for i in range(128)])
+
+# Code points that may have the categories below: all but ideographs and private ones.
+_SEARCHED = (*range(0x80, 0x20000), *range(0xE0000, 0xE0200))
+_MARKS_AND_JOINERS = frozenset(["Mn", "Mc", "Me"])
+_FORMAT, _JOINERS = "Cf", "\u200c\u200d"
 
 _WORDS = frozenset([r"\w+", r"(?u)\w+", r"\b\w+\b", r"(?u)\b\w+\b"])
 _WORDS_AND_MARKS = frozenset([r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"])
@@ -43,14 +50,20 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
 
     Notes
     -----
-    For the patterns of words, ``\w+``, and of words and single marks, ``\w+|[^\w\s]``, ASCII texts
-    are rewritten by array operations so that ``str.split`` gives the same tokens: the marks become
-    spaces, or are surrounded by spaces.
+    In the patterns of words, ``\w+``, and of words and single marks, ``\w+|[^\w\s]``, a word is one
+    as Unicode has it: combining marks and joiners continue it (UAX #29, rule WB4), other format
+    characters, such as the soft hyphen, are left out, and texts are in the normal form NFC. The
+    ``\w`` of Python would cut Hindi, vowelled Arabic and decomposed accents at every mark.
+
+    ASCII texts are rewritten by array operations so that ``str.split`` gives the same tokens: the
+    marks become spaces, or are surrounded by spaces.
 
     Examples
     --------
     >>> list(split_by_pattern(r"\w+|[^\w\s]", lowercase=True)(["Well, no.", "Naïve!"]))
     [['well', ',', 'no', '.'], ['naïve', '!']]
+    >>> list(split_by_pattern(r"\w+", lowercase=True)(["Cafe\u0301 हिन्दी"]))
+    [['café', 'हिन्दी']]
     """
     try:
         pattern = re.compile(token_pattern)
@@ -75,8 +88,40 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
         )
     if token_pattern in _WORDS | _WORDS_AND_MARKS:
         spell = bytes.maketrans(ascii_, spelled)
-        return partial(_split_all, find=find, spell=spell, spread=token_pattern not in _WORDS)
+        spread = token_pattern not in _WORDS
+        find_words = partial(_find_words, lowercase=lowercase, with_marks=spread)
+        return partial(_split_all, find=find_words, spell=spell, spread=spread)
     return partial(map, find)
+
+
+def _find_words(text: str, *, lowercase: bool, with_marks: bool) -> list[str]:
+    """The words of a text as Unicode has them and, if asked for, its other characters."""
+    text = unicodedata.normalize("NFC", text.lower() if lowercase else text)
+    return _word_pattern(with_marks).findall(text.translate(_left_out()))
+
+
+@cache
+def _word_pattern(with_marks: bool) -> re.Pattern[str]:  # noqa: FBT001 (cached)
+    inside = "".join(_ranges(_of_category(_MARKS_AND_JOINERS))) + _JOINERS
+    return re.compile(rf"\w[\w{inside}]*" + (r"|[^\w\s]" if with_marks else ""))
+
+
+@cache
+def _left_out() -> dict[int, None]:
+    """The format characters that do not join letters, for `str.translate`."""
+    codes = _of_category(frozenset([_FORMAT]))
+    return dict.fromkeys(code for code in codes if chr(code) not in _JOINERS)
+
+
+def _of_category(categories: frozenset[str]) -> list[int]:
+    return [code for code in _SEARCHED if unicodedata.category(chr(code)) in categories]
+
+
+def _ranges(codes: Iterable[int]) -> Iterator[str]:
+    """Ascending code points as the ranges of a character class."""
+    for _, group in groupby(enumerate(codes), key=lambda place: place[1] - place[0]):
+        run = [code for _, code in group]
+        yield f"{chr(run[0])}-{chr(run[-1])}"
 
 
 def _split_all(

@@ -16,10 +16,10 @@ from ..contextual.runtime import CPU_TOKENS
 from ..contextual.sequences import batches_by_length
 from ..models.layers import Layer, find_layers
 from ..models.network import Network, PretrainedModule
+from ..models.seeds import derive_seed, seeded
 from .batches import Inputs, as_tensors
 from .policies import Contrastive
 from .schedules import rate_at
-from .seeds import derive_seed, seeded
 
 _WARMUP = 0.1
 _WEIGHT_DECAY = 0.01
@@ -61,7 +61,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     if not parameters:
         return []
     losses: list[float] = []
-    with seeded(seed, device):
+    with seeded(seed, device, seed_global=True):
         if layer := encoder.n_frozen():
             inputs = encoder.with_states(inputs, layer)  # type: ignore[operator]
         generator = np.random.default_rng(derive_seed(seed, 0))

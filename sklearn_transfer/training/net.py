@@ -15,6 +15,7 @@ from torch import Tensor
 from .._utils.devices import lacks_memory
 from .._utils.errors import levels_to_caller
 from ..models.layers import has_trainable_encoder
+from ..models.seeds import derive_seed, seeded
 from ..text.design import dense_design
 from .batches import Batch, Batches, Inputs, Samples
 from .checkpoints import Checkpoint
@@ -23,7 +24,9 @@ from .losses import per_sample
 from .optimizers import clip_gradients
 from .policies import RATES
 from .schedules import LayerRates
-from .seeds import derive_seed, seeded
+
+# Packages whose criteria, optimizers and callbacks draw no random numbers from torch.
+_KNOWN = ("torch.", "skorch.", "sklearn_transfer.")
 
 
 class TransferNet(InferenceNet):
@@ -89,7 +92,8 @@ class TransferNet(InferenceNet):
         device = torch.device(self.device)
         seed = derive_seed(self.settings.seed, len(self.history), training)
         light = is_light(self.module_) or not has_trainable_encoder(self.module_)
-        with one_thread(device) if light else nullcontext(), seeded(seed, device):
+        draws = seeded(seed, device, seed_global=not self._draws_nothing_else())
+        with one_thread(device) if light else nullcontext(), draws:
             if iterator is not None:
                 self._set_training(training)
                 iterator = self._frozen_outputs.substitute(self, iterator, prefix)
@@ -99,6 +103,16 @@ class TransferNet(InferenceNet):
             super().run_single_epoch(
                 iterator, training=training, prefix=prefix, step_fn=step_fn, **fit_params
             )
+
+    def _draws_nothing_else(self) -> bool:
+        """True if no part of training can draw from the global generators of torch."""
+        is_own = not has_trainable_encoder(self.module_) or self.module_.encoder.is_own
+        parts = (self.criterion_, self.optimizer_, *(callback for _, callback in self.callbacks_))
+        return (
+            is_own
+            and not self.settings.compiled
+            and all(type(part).__module__.startswith(_KNOWN) for part in parts)
+        )
 
     def on_batch_begin(
         self, net: Any, *, batch: Any = None, training: bool = False, **kwargs: Any

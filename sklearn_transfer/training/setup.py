@@ -9,6 +9,7 @@ from skorch.callbacks import Callback, EarlyStopping, ProgressBar
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
+from ..models.network import Network
 from .batches import Batches, Samples
 from .checkpoints import Checkpoint
 from .inference_net import TrainingSettings
@@ -57,7 +58,7 @@ class _EarlyStopping(EarlyStopping):
 
 
 def build_net(
-    module: nn.Module,
+    module: Network,
     criterion: nn.Module,
     settings: TrainingSettings,
     *,
@@ -66,6 +67,8 @@ def build_net(
 ) -> TransferNet:
     """Configure a net, not initialised; the criterion returns a loss for each sample."""
     optimizer = settings.optimizer
+    if settings.compiled:
+        module.use_plain_dropout()
     callbacks: list[tuple[str, Any]] = []
     if settings.average_last:
         callbacks.append(("weight_averaging", WeightAveraging(settings.average_last)))

@@ -87,6 +87,65 @@ def test_an_indicator_matrix_becomes_a_dense_array(kind):
     assert found.tolist() == INDICATOR.tolist()
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", "bool", "Float32", "category"])
+def test_an_indicator_frame_may_have_columns_of_any_type(dtype):
+    frame = pd.DataFrame(INDICATOR, columns=["red", "green", "blue"])
+    frame["red"] = frame["red"].astype(bool if dtype == "boolean" else "int8").astype(dtype)
+    found = checked(frame)
+    assert found.tolist() == INDICATOR.tolist()
+
+
+def test_an_indicator_frame_of_polars_is_read():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": [True, False, True, False], "b": [1, 0, 0, 1]})
+    assert checked(frame).tolist() == [[1, 1], [0, 0], [1, 0], [0, 1]]
+
+
+def test_a_missing_value_in_an_indicator_frame_is_refused():
+    frame = pd.DataFrame({"a": pd.array([1, None, 0, 1], dtype="Int64"), "b": [0, 1, 0, 1]})
+    with pytest.raises(ValueError, match=r"NaN|NAType"):
+        checked(frame)
+
+
+@pytest.mark.parametrize(
+    ("y", "shown"),
+    [
+        (2 * INDICATOR - 1, "-1, 1"),
+        (2 * INDICATOR, "0, 2"),
+        (INDICATOR.astype(float) / 1 + 1, "1.0, 2.0"),
+        (csr_matrix(3 * INDICATOR), "0, 3"),
+        (pd.DataFrame(-INDICATOR), "-1.0, 0.0"),
+    ],
+)
+def test_an_indicator_matrix_of_other_numbers_is_refused(y, shown):
+    with pytest.raises(ValueError, match=rf"hold 0 and 1, got the values {shown}. Convert it, for"):
+        checked(y)
+
+
+def test_columns_of_a_frame_name_the_classes():
+    frame = pd.DataFrame(INDICATOR, columns=["red", "green", "blue"])
+    named = MANY.named(frame)
+    assert named.classes.tolist() == ["red", "green", "blue"]
+    assert MANY.classes.tolist() == [0, 1, 2]
+    assert named.named(frame).classes.tolist() == ["red", "green", "blue"]
+    assert named.named(INDICATOR) is named
+    with pytest.raises(ValueError, match=r"that were fitted, \['red', 'green', 'blue'\], in that "):
+        named.named(frame[["green", "red", "blue"]])
+
+
+def test_labels_of_one_column_keep_their_names():
+    assert THREE.named(pd.DataFrame({"colour": ["a", "b"]})) is THREE
+
+
+def test_names_of_several_types_stay_as_they_are():
+    frame = pd.DataFrame(INDICATOR, columns=["red", 1, 2.5])
+    assert MANY.named(frame).classes.tolist() == ["red", 1, 2.5]
+
+
+def test_declared_columns_keep_their_order():
+    assert Labels.declare(["z", "a"], multilabel=True).classes.tolist() == ["z", "a"]
+
+
 def test_classes_of_an_indicator_matrix_are_its_columns():
     assert (MANY.classes.tolist(), MANY.n_outputs, MANY.multilabel) == ([0, 1, 2], 3, True)
 

@@ -12,13 +12,14 @@ from toys import same, state_of
 from sklearn_transfer.models.network import (
     ACTIVATIONS,
     ArrayEncoder,
+    Dropout,
     Network,
     as_array,
     make_head,
     measure_width,
 )
+from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.models.text_encoder import TextEncoder
-from sklearn_transfer.training.seeds import seeded
 
 
 def head(*hidden: int, n: int = 4, seed: int = 0, **settings: Any) -> nn.Sequential:
@@ -50,7 +51,7 @@ def test_a_head_is_a_multi_layer_perceptron(activation: str) -> None:
 
 def test_dropout_stands_before_every_linear_layer() -> None:
     kinds = [type(layer) for layer in head(5, dropout=0.1)]
-    assert kinds == [nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+    assert kinds == [Dropout, nn.Linear, nn.ReLU, Dropout, nn.Linear]
 
 
 def test_the_seed_decides_the_initial_weights() -> None:

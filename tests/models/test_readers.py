@@ -20,8 +20,8 @@ from sklearn_transfer.models.readers import (
     RecurrentReader,
     check_reader,
 )
+from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.models.text_encoder import TextEncoder, make_text_encoder
-from sklearn_transfer.training.seeds import seeded
 from sklearn_transfer.vectors.table.table import Table
 
 DIM = 4
@@ -118,7 +118,7 @@ every_reader = pytest.mark.parametrize("name", NAIVE)
 
 def made(name: str) -> Any:
     """A reader in float64, all of whose parameters are drawn."""
-    with seeded(1):
+    with seeded(1, seed_global=True):
         reader = NAIVE[name][0]().double()
         for parameter in reader.parameters():
             nn.init.normal_(parameter, std=0.5)
@@ -200,7 +200,7 @@ def test_attention_with_large_scores_is_finite() -> None:
 
 
 def test_filters_start_glorot_uniform() -> None:
-    with seeded(0):
+    with seeded(0, seed_global=True):
         reader = ConvolutionReader(50, widths=(2, 3), filters=40)
     for filters, width in zip(reader.filters.split((2, 3), 1), (2, 3), strict=True):
         bound = (6 / (50 * width + 40)) ** 0.5
@@ -247,7 +247,7 @@ def rows(tiny: Table) -> Tensor:
 
 
 def encoder_of(rows: Tensor, name: str = "mean", **settings: Any) -> TextEncoder:
-    with seeded(0):
+    with seeded(0, seed_global=True):
         return TextEncoder(rows, READERS[name](DIM), **settings)
 
 

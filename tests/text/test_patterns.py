@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,12 @@ from hypothesis import strategies as st
 
 from sklearn_transfer.text.patterns import split_by_pattern
 
+# Marks continue a word, and format characters are left out: Unicode, not Python, splits these.
+PLAIN = st.text(st.characters(exclude_categories=["Mn", "Mc", "Me", "Cf", "Cs"])).map(
+    partial(unicodedata.normalize, "NFC")
+)
 ASCII = st.text(st.characters(max_codepoint=127))
-TEXTS = st.lists(st.one_of(ASCII, st.text(), st.text(alphabet="aB é猫.'_")), max_size=6)
+TEXTS = st.lists(st.one_of(ASCII, PLAIN, st.text(alphabet="aB é猫.'_")), max_size=6)
 # Those that have a fast way, and others.
 FAST = [r"(?u)\b\w+\b", r"\b\w+\b", r"\w+", r"(?u)\w+", r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"]
 PATTERNS = [*FAST, r"(?u)\b\w\w+\b", r"#(\w+)"]
@@ -42,6 +48,45 @@ def test_long_texts_are_split_like_short_ones(pattern: str) -> None:
     assert list(split_by_pattern(pattern, lowercase=True)(texts)) == naive(
         pattern, texts, lowercase=True
     )
+
+
+@pytest.mark.parametrize("pattern", [r"\w+", r"\w+|[^\w\s]"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("यह फ़िल्म अच्छी है", ["यह", "फ़िल्म", "अच्छी", "है"]),
+        ("كِتَابٌ جَمِيلٌ", ["كِتَابٌ", "جَمِيلٌ"]),
+        ("cafe\u0301 nai\u0308ve", ["café", "naïve"]),
+        ("שָׁלוֹם עוֹלָם", ["שָׁלוֹם", "עוֹלָם"]),
+        ("می\u200cخواهم کتاب", ["می\u200cخواهم", "کتاب"]),  # noqa: RUF001
+        ("ක්\u200dරීඩාව", ["ක්\u200dරීඩාව"]),
+        ("co\u00adopera\u00adtion", ["cooperation"]),
+        ("\u200fright\u200e mark\ufeff", ["right", "mark"]),
+        ("tamil: தமிழ்", ["tamil", "தமிழ்"]),
+        ("\u0301 stray", ["stray"]),
+        ("한국어 한국어", ["한국어", "한국어"]),
+    ],
+)
+def test_a_word_is_one_as_unicode_has_it(pattern: str, text: str, words: list[str]) -> None:
+    (found,) = split_by_pattern(pattern, lowercase=False)([text])
+    expected = [unicodedata.normalize("NFC", word) for word in words]
+    assert [token for token in found if token not in (":", "\u0301")] == expected
+
+
+def test_lower_case_does_not_split_a_word() -> None:
+    assert list(split_by_pattern(r"\w+", lowercase=True)(["İstanbul ĞÜZEL"])) == [
+        ["i\u0307stanbul", "ğüzel"]
+    ]
+
+
+def test_normal_forms_are_one_word() -> None:
+    texts = [unicodedata.normalize(form, "Crème brûlée, họ") for form in ("NFC", "NFD")]
+    first, second = split_by_pattern(r"\w+", lowercase=True)(texts)
+    assert first == second == ["crème", "brûlée", "họ"]
+
+
+def test_other_patterns_read_the_text_as_it_is() -> None:
+    assert list(split_by_pattern(r"\S+", lowercase=False)(["cafe\u0301"])) == [["cafe\u0301"]]
 
 
 def test_the_group_of_a_pattern_is_the_token() -> None:

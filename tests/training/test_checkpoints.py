@@ -19,9 +19,9 @@ from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
 from sklearn_transfer._utils.hashing import hash_content
+from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.training.checkpoints import Checkpoint, stored_seed
 from sklearn_transfer.training.policies import LinearProbing
-from sklearn_transfer.training.seeds import seeded
 
 X = np.random.default_rng(0).standard_normal((24, 8)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
@@ -56,7 +56,7 @@ def interrupted(folder: Path, epoch: int, *data: Any, **settings: Any) -> None:
 
 
 def norm() -> nn.Sequential:
-    with seeded(0):
+    with seeded(0, seed_global=True):
         return nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Dropout(0.3), nn.Linear(4, 3))
 
 

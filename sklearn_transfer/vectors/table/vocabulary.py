@@ -7,6 +7,7 @@ look up thousands of words.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
@@ -215,11 +216,19 @@ class Vocabulary(Sequence[str]):
         return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
-        """Return the position of each word or its lower-cased form; -1 for others: shape (n,)."""
+        """Return the position of each word or its lower-cased form; -1 for others: shape (n,).
+
+        A word that is not there is looked for in the normal forms NFC and NFD.
+        """
         position = self.find_packed(*pack(words))
+        missing = [i for i in np.flatnonzero(position < 0).tolist() if not words[i].isascii()]
+        for form in ("NFC", "NFD") if missing else ():
+            found = self.find_packed(*pack(unicodedata.normalize(form, words[i]) for i in missing))
+            position[missing] = found
+            missing = [i for i in missing if position[i] < 0]
         if fold_case:
-            missing = np.flatnonzero(position < 0)
-            position[missing] = self.find([words[i].lower() for i in missing.tolist()])
+            missing = np.flatnonzero(position < 0).tolist()
+            position[missing] = self.find([words[i].lower() for i in missing])
         return position
 
     def find_packed(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

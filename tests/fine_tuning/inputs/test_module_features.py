@@ -8,11 +8,11 @@ from toys import CPU, same, state_of
 
 from sklearn_transfer.fine_tuning.inputs.arrays import ModuleInputs
 from sklearn_transfer.fine_tuning.inputs.module_features import ModuleFeatures
-from sklearn_transfer.training.seeds import seeded
+from sklearn_transfer.models.seeds import seeded
 
 
 def made() -> nn.Sequential:
-    with seeded(0):
+    with seeded(0, seed_global=True):
         return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
 
 

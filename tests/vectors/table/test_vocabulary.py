@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 
 import numpy as np
 import pytest
@@ -132,3 +133,17 @@ def test_pack_gives_the_bytes_and_the_places_between_words() -> None:
     text, offsets = pack(["é", "", "ab"])
     assert text.tobytes() == "éab".encode()
     assert offsets.tolist() == [0, 2, 2, 4]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_word_is_found_in_another_normal_form(form: str) -> None:
+    words = Vocabulary([unicodedata.normalize(form, word) for word in ("café", "plain", "họ")])
+    for other in ("NFC", "NFD"):
+        wanted = [unicodedata.normalize(other, word) for word in ("họ", "café", "naïve", "plain")]
+        assert words.find(wanted).tolist() == [2, 0, -1, 1]
+        assert words.find([wanted[1].upper()], fold_case=True).tolist() == [0]
+
+
+def test_the_exact_form_comes_first() -> None:
+    forms = [unicodedata.normalize(form, "café") for form in ("NFD", "NFC")]
+    assert Vocabulary(forms).find(forms[::-1]).tolist() == [1, 0]
