@@ -106,8 +106,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Function from a text to its tokens. None uses `token_pattern`. Used by: texts that are split
         into words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
-        Regular expression of a token: words and single punctuation marks. Used by: texts that are
-        split into words without a tokenizer.
+        Regular expression of a token: words, as Unicode has them, and single punctuation marks.
+        Used by: texts that are split into words without a tokenizer.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts, except that a word is looked up as written first where the vectors
         are cased. Used by: texts that are split into words.
