@@ -282,7 +282,7 @@ def _solve_on_gpu(
 
 
 def _is_dual_faster(X: _Matrix) -> bool:
-    """Whether to solve in the samples rather than the features.
+    """True if the dual is faster, in which the samples are the unknowns.
 
     Texts have rows of length one or two, so that the dual is well conditioned.
     """
