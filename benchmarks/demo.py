@@ -86,9 +86,9 @@ class SearchOnPart(ClassifierMixin, BaseEstimator):
 ROWS: dict[str, Callable[[], Any]] = {
     "TF-IDF + LinearSVC": tfidf,
     "PretrainedEmbeddingTransformer + LogisticRegression": frozen_embedding,
-    "FineTunedClassifier, the tutorial recipe": tutorial_recipe,
+    "the same pipeline, searched with GridSearchCV": grid_search,
+    "FineTunedClassifier, a network as in tutorials": tutorial_recipe,
     "FineTunedClassifier, defaults": fine_tuned,
-    "GridSearchCV: vectors, pooling, weighting, head": grid_search,
 }
 
 

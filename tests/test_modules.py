@@ -213,16 +213,24 @@ def test_a_frame_is_an_array_with_names():
         (np.ones((N, 7)), r"Sequential, refused a batch of shape \(2, 7\) and dtype torch.float32"),
         (
             np.ones((N, 8), dtype=np.uint8),
-            r"refused a batch of shape \(2, 8\) and dtype torch.int",
+            r"of shape \(2, 8\) and dtype .*int64.*X.astype\('float32'\) / 255",
         ),
         (np.full((N, 8), np.nan), "Input X contains NaN"),
-        (["a text"] * N, "dtype='numeric' is not compatible with arrays of bytes/strings"),
+        (
+            ["a text"] * N,
+            r"\(pretrained=module\) reads an array of numbers, got texts. For",
+        ),
     ],
     ids=["flat", "narrow", "integers", "nan", "texts"],
 )
 def test_an_x_that_does_not_suit_the_module_is_refused(X, message):
     with pytest.raises(ValueError, match=message):
         fitted(body, X)
+
+
+def test_images_with_channels_last_are_refused_with_a_cure():
+    with pytest.raises(ValueError, match=r"channels first: use X.transpose\(0, 3, 1, 2\)"):
+        fitted(images, np.ones((N, 6, 6, 3)))
 
 
 def test_a_sparse_x_is_refused():

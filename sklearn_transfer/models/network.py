@@ -109,10 +109,20 @@ class ArrayEncoder(PretrainedModule):
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise ValueError(
                 f"The pretrained module, {type(self.module).__name__}, refused a batch of shape "
-                f"{tuple(x.shape)} and dtype {x.dtype}: {error}"
+                f"{tuple(x.shape)} and dtype {x.dtype}: {error}{_advise(x)}"
             ) from error
         _check_encoded(encoded, len(x), type(self.module).__name__)
         return encoded.float()
+
+
+def _advise(x: Tensor) -> str:
+    """How to mend arrays of images that are as files have them."""
+    advice = []
+    if not x.is_floating_point():
+        advice.append("Integers stay integers: use X.astype('float32') / 255 for pixels.")
+    if x.dim() == 4 and x.shape[-1] in (1, 3, 4):
+        advice.append("Modules read channels first: use X.transpose(0, 3, 1, 2).")
+    return "".join(f" {sentence}" for sentence in advice)
 
 
 def _floating_dtype(module: nn.Module) -> torch.dtype:

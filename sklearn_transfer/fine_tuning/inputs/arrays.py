@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import nn
 
+from ..._utils.texts import looks_like_texts
 from ...models.network import ArrayEncoder, as_array
 from ...training.batches import Inputs
 from ...training.policies import Adaptation, Contrastive, Frozen
@@ -80,6 +81,12 @@ class Modules(Kind):
 
     def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> NDArray[Any]:
         """Validate X: numbers of shape (n_samples, ...)."""
+        if looks_like_texts(X):
+            raise ValueError(
+                f"{type(estimator).__name__}(pretrained=module) reads an array of numbers, got "
+                f"texts. For texts, name word vectors, for instance "
+                f"pretrained='glove-wiki-gigaword-50', or a sentence encoder."
+            )
         array: NDArray[Any] = validate_data(
             estimator, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset
         )
