@@ -175,8 +175,10 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     checkpoint : path, default=None
         Folder where `fit` writes its state after every epoch. A fit that was stopped, and is
         started again with the same data and parameters, resumes from there and ends with the same
-        weights, bit for bit. Of callbacks, numbers and tensors are kept. Used by: mini-batch
-        training.
+        weights, bit for bit. Each fit has a file of its own, named by the hash of its data and
+        parameters, so that a search that was stopped resumes as well. With ``random_state=None``,
+        the folder holds the seed of its fits. Of callbacks, numbers and tensors are kept. Used by:
+        mini-batch training.
     mixed_precision : bool, default=False
         Whether to multiply in bfloat16. Used by: mini-batch training.
     compile : bool or str, default=False
