@@ -1,14 +1,17 @@
-"""Validation of raw texts."""
+"""Validation of raw texts, and words in parts of bounded size."""
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+# Of a longer word, only the first characters have n-grams.
+LONGEST_WORD = 10_000
 
 
 class TokenizedText(str):
@@ -150,3 +153,15 @@ def looks_like_texts(X: Any) -> bool:
     if isinstance(first, list | tuple):
         first = next(iter(first), None)
     return isinstance(first, str | bytes)
+
+
+def in_parts(words: Sequence[str], n_characters: int) -> Iterator[Sequence[str]]:
+    """Consecutive words of about `n_characters` characters with n-grams; at least one part."""
+    start = size = 0
+    for i, word in enumerate(words):
+        size += min(len(word), LONGEST_WORD)
+        if size >= n_characters:
+            yield words[start : i + 1]
+            start, size = i + 1, 0
+    if start < len(words) or not words:
+        yield words[start:]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 
+from .._utils.texts import LONGEST_WORD, in_parts
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
 _Integer = TypeVar("_Integer", bound=np.integer)
 _PADDING = sys.maxunicode + 1  # no character
-# Of a longer word, only the first characters are read.
-_LONGEST_WORD = 10_000
 # Characters whose n-grams are searched at a time: it bounds memory, and the keys stay in the cache.
 _CHARACTERS_AT_A_TIME = 1 << 18
 
@@ -259,7 +258,7 @@ class CharNgrams:
 
     def find(self, words: Sequence[str]) -> TokenIds:
         """The columns of the learned n-grams in each word, repeated where the word repeats one."""
-        parts = [self._find(part) for part in _in_parts(words, _CHARACTERS_AT_A_TIME)]
+        parts = [self._find(part) for part in in_parts(words, _CHARACTERS_AT_A_TIME)]
         lengths = np.concatenate([part.lengths for part in parts])
         return TokenIds(np.concatenate([part.ids for part in parts]), to_offsets(lengths))
 
@@ -276,7 +275,7 @@ class CharNgrams:
         As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole:
         padding makes it an n-gram.
         """
-        words = [word[:_LONGEST_WORD] for word in words]
+        words = [word[:LONGEST_WORD] for word in words]
         text = "".join(f" {word} " for word in words)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         lengths = np.fromiter(map(len, words), np.int64, len(words)) + 2
@@ -300,15 +299,3 @@ class CharNgrams:
         ids = (merged + starts[:-1])[is_column].astype(np.int32)
         n_columns = to_offsets(is_column.sum(axis=1))
         return TokenIds(ids, n_columns[characters.offsets])
-
-
-def _in_parts(words: Sequence[str], n_characters: int) -> Iterator[Sequence[str]]:
-    """Consecutive words with about `n_characters` characters that are read; at least one part."""
-    start = size = 0
-    for i, word in enumerate(words):
-        size += min(len(word), _LONGEST_WORD)
-        if size >= n_characters:
-            yield words[start : i + 1]
-            start, size = i + 1, 0
-    if start < len(words) or not words:
-        yield words[start:]

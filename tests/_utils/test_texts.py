@@ -7,7 +7,13 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
-from sklearn_transfer._utils.texts import TokenizedText, check_texts, looks_like_texts
+from sklearn_transfer._utils.texts import (
+    LONGEST_WORD,
+    TokenizedText,
+    check_texts,
+    in_parts,
+    looks_like_texts,
+)
 
 TEXTS = ["one", "two"]
 
@@ -229,3 +235,18 @@ def test_looking_takes_nothing_from_an_iterator():
     texts = iter(TEXTS)
     looks_like_texts(texts)
     assert list(texts) == TEXTS
+
+
+# ---- words in parts ----
+
+
+def test_parts_are_the_words_in_order():
+    words = ["a" * n for n in (3, 0, 4, 1, 9, 2, 2)]
+    assert list(in_parts(words, 5)) == [words[:3], words[3:5], words[5:]]
+    assert list(in_parts(words[:3], 7)) == [words[:3]]
+    assert list(in_parts([], 5)) == [[]]
+
+
+def test_a_long_word_counts_with_the_characters_that_are_read():
+    words = ["a" * 10 * LONGEST_WORD] * 4
+    assert list(in_parts(words, 2 * LONGEST_WORD)) == [words[:2], words[2:]]
