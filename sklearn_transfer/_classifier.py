@@ -103,8 +103,11 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         The same for character n-grams inside words. "auto" is (2, 4) where the training texts have
         60 tokens or fewer on average, and None elsewhere. Used by: the linear bag of words.
     tokenizer : callable, default=None
-        Function from a text to its tokens. None uses `token_pattern`. Used by: texts that are split
-        into words.
+        Function from a text to its tokens. None uses `token_pattern`. It must give the same for the
+        same text: clones share it, and its tokens are kept. It is pickled by its name, if its
+        module has one for it. If X holds lists of tokens, it gets these lists:
+        ``lambda tokens: tokens`` returns them as they are. Used by: texts that are split into
+        words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
         Regular expression of a token: words, as Unicode has them, and single punctuation marks.
         Used by: texts that are split into words without a tokenizer.

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+from .missing import is_missing
 
 # Of a longer word, only the first characters have n-grams.
 LONGEST_WORD = 10_000
@@ -133,7 +134,7 @@ def _suggest(value: Any) -> str:
         return "Every token of a text must be a str."
     if isinstance(value, bytes):
         return "Decode it first, for example with .decode('utf-8')."
-    if value is None or is_scalar_nan(value) or is_pandas_na(value):
+    if is_missing(value):
         return "Replace missing texts, for example by the empty string."
     return "Convert it with str(), or pass numbers to an estimator of numeric features."
 
