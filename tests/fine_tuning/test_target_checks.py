@@ -79,7 +79,7 @@ def test_a_missing_label_among_strings_is_named(y: Any, vectors: PretrainedVecto
 def test_lists_of_labels_are_refused_with_the_class_that_converts_them(
     y: Any, vectors: PretrainedVectors
 ) -> None:
-    with pytest.raises(ValueError, match=r"several labels of sample 0: .*\.MultiLabelBinarizer\(\)"):
+    with pytest.raises(ValueError, match=r"labels of sample 0: .*\.MultiLabelBinarizer\(\)"):
         FineTunedClassifier(vectors).fit(X, y)
     check_labels(MultiLabelBinarizer().fit_transform(y))
 
