@@ -26,6 +26,7 @@ from sklearn_transfer import (
 )
 from sklearn_transfer._utils.texts import check_texts
 from sklearn_transfer.text.tokens import (
+    TOKEN_PATTERN,
     SplitAll,
     Splitter,
     TokenIds,
@@ -33,6 +34,7 @@ from sklearn_transfer.text.tokens import (
     Tokenizer,
     clear_token_cache,
     find_tokenizer,
+    split_for_vectors,
 )
 
 # Any text, and texts of a few words, so that tokens repeat within and between texts.
@@ -436,6 +438,13 @@ def test_a_fitted_estimator_pickles_its_tokenizer_by_name(
     estimator.fit(texts, [1, 0, 1, 0])
     opened = pickle.loads(pickle.dumps(estimator))
     np.testing.assert_array_equal(opened.predict_proba(texts), estimator.predict_proba(texts))
+
+
+def test_words_are_spelled_as_the_first_word_of_a_table_too() -> None:
+    cased = PretrainedVectors(["The", "cat", "the", "Cat"], np.eye(4))
+    tokenization = Tokenization(None, TOKEN_PATTERN, "auto")
+    spelled = split_for_vectors(["The cat sat", "", "Cat THE Zork"], cased, tokenization)
+    assert spelled == [["The", "cat", "sat"], [], ["Cat", "the", "zork"]]
 
 
 # ---- lists of tokens ----
