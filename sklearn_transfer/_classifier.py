@@ -103,8 +103,11 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         The same for character n-grams inside words. "auto" is (2, 4) where the training texts have
         60 tokens or fewer on average, and None elsewhere. Used by: the linear bag of words.
     tokenizer : callable, default=None
-        Function from a text to its tokens. None uses `token_pattern`. Used by: texts that are split
-        into words.
+        Function from a text to its tokens. None uses `token_pattern`. It must give the same for the
+        same text: clones share it, and its tokens are kept. It is pickled by its name, if its
+        module has one for it. If X holds lists of tokens, it gets these lists:
+        ``lambda tokens: tokens`` returns them as they are. Used by: texts that are split into
+        words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
         Regular expression of a token: words, as Unicode has them, and single punctuation marks.
         Used by: texts that are split into words without a tokenizer.
@@ -175,8 +178,10 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     checkpoint : path, default=None
         Folder where `fit` writes its state after every epoch. A fit that was stopped, and is
         started again with the same data and parameters, resumes from there and ends with the same
-        weights, bit for bit. Of callbacks, numbers and tensors are kept. Used by: mini-batch
-        training.
+        weights, bit for bit. Each fit has a file of its own, named by the hash of its data and
+        parameters, so that a search that was stopped resumes as well. With ``random_state=None``,
+        the folder holds the seed of its fits. Of callbacks, numbers and tensors are kept. Used by:
+        mini-batch training.
     mixed_precision : bool, default=False
         Whether to multiply in bfloat16. Used by: mini-batch training.
     compile : bool or str, default=False

@@ -44,7 +44,8 @@ class ContinuedVectors(VectorsEstimator):
     lr : float, default=0.025
         Initial learning rate, at most 1; it decays linearly to zero over all epochs.
     tokenizer : callable, default=None
-        Function from a text to its tokens. None uses `token_pattern`.
+        Function from a text, or from a list of tokens as in `PretrainedEmbeddingTransformer`, to
+        its tokens. None uses `token_pattern`.
     token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token.
     lowercase : bool or "auto", default="auto"
@@ -178,9 +179,12 @@ class ContinuedVectors(VectorsEstimator):
         # not checked these parameters.
         self._validate_params()
         name = type(self).__name__
-        texts = check_texts(X, estimator=name)
+        accept_tokens = self.tokenizer is not None
+        texts = check_texts(X, estimator=name, accept_tokens=accept_tokens)
         if self.unlabelled is not None:
-            texts = texts + check_texts(self.unlabelled, estimator=f"{name}.unlabelled")
+            texts = texts + check_texts(
+                self.unlabelled, estimator=f"{name}.unlabelled", accept_tokens=accept_tokens
+            )
         source = load_pretrained(self.pretrained)
         if not isinstance(source, PretrainedVectors):
             raise TypeError(

@@ -55,8 +55,8 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         Parameters
         ----------
         X : iterable of str, or array or sparse matrix of shape (n_samples, n_features)
-            Texts with `pretrained`; an array of shape (n_samples, ...) where that is a torch
-            module; numbers without.
+            Texts with `pretrained`, or lists of tokens with a `tokenizer`; an array of shape
+            (n_samples, ...) where `pretrained` is a torch module; numbers without.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets of any kind that scikit-learn accepts. None only with `distill_from`.
         sample_weight : array-like of shape (n_samples,), default=None

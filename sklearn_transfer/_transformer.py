@@ -54,7 +54,9 @@ class PretrainedEmbeddingTransformer(
         Scale the features of each text to length one; zero stays zero.
     tokenizer : callable, default=None
         Function from a text to its tokens, for instance ``jieba.lcut``. None uses
-        `token_pattern`.
+        `token_pattern`. Clones share it, and its tokens are kept: it must give the same for the
+        same text. It is pickled by its name, if its module has one for it. If X holds lists of
+        tokens, it gets these lists: ``lambda tokens: tokens`` returns them as they are.
     token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token. If this and `tokenizer` have their defaults, vectors with a
         tokenizer of their own (Model2Vec) are used with it. Next to other sources, or if one of the
@@ -175,7 +177,8 @@ class PretrainedEmbeddingTransformer(
         Parameters
         ----------
         X : iterable of str, length n_texts
-            Raw texts: a list, an array, a pandas or polars Series, or a frame of one column.
+            Raw texts: a list, an array, a pandas or polars Series, or a frame of one column; or
+            lists of tokens, with a `tokenizer`.
         y : None
             Ignored.
 
@@ -210,7 +213,7 @@ class PretrainedEmbeddingTransformer(
 
     def _fit(self, X: Any) -> NDArray[np.float32]:
         self._validate_params()
-        texts = check_texts(X, estimator=type(self).__name__)
+        texts = self._check(X)
         features = PooledFeatures(
             load_sources(self.pretrained, texts),
             Tokenization(self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True),
@@ -240,7 +243,7 @@ class PretrainedEmbeddingTransformer(
             Zero for a text without a known word.
         """
         check_is_fitted(self)
-        texts = check_texts(X, estimator=type(self).__name__)
+        texts = self._check(X)
         n_jobs = min(effective_n_jobs(self.n_jobs), len(texts))
         if n_jobs == 1 or len(self._features.tables) < len(self._features.sources):
             return self._finish(self._features.transform(texts))
@@ -249,6 +252,10 @@ class PretrainedEmbeddingTransformer(
             for part in gen_even_slices(len(texts), n_jobs)
         )
         return self._finish(np.concatenate(parts))
+
+    def _check(self, X: Any) -> list[str]:
+        accept_tokens = self.tokenizer is not None
+        return check_texts(X, estimator=type(self).__name__, accept_tokens=accept_tokens)
 
     @property
     def vocabulary_(self) -> Vocabulary:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
+
+from .hashing import hash_content
 
 Writer = BufferedWriter | gzip.GzipFile
 
@@ -35,11 +39,36 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Create a folder next to `path`, from which files can be renamed; it is removed at the end."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Cannot write {str(path)!r}: there is no folder {path.parent}.")
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    prefix = f".{path.name}.{os.getpid()}-{_host()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_remains(path: Path) -> None:
+    """Remove the temporary folders of `path` whose process, on this machine, was killed."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.*-{_host()}-*"):
+        process = folder.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _host() -> str:
+    return hash_content(platform.node())[:8]
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere, signal 0 ends a process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user; no process of ours
+        return True
+    return True
 
 
 @contextmanager

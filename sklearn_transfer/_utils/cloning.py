@@ -7,20 +7,25 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator, clone
 
+from .named import by_name
+
 
 class CloneSharesPretrained(BaseEstimator):
-    """An estimator whose clones share the object given as ``pretrained``.
+    """An estimator whose clones share the objects given as ``pretrained`` and ``tokenizer``.
 
     :func:`sklearn.base.clone` deep-copies parameters that are not estimators. For a gensim object
     this is a copy of the whole matrix, per candidate and fold of every search. An estimator among
-    the sources is cloned.
+    the sources is cloned. A copy of a tokenizer would split all texts again.
+
+    A tokenizer is pickled by its name if it has one (see :func:`.named.by_name`).
     """
 
     _shared: ClassVar[tuple[str, ...]] = ()  # other parameters that clones share
 
     def __sklearn_clone__(self) -> Any:
         params = self.get_params(deep=False)
-        shared = {name: params.pop(name) for name in self._shared}
+        names = {"tokenizer", *self._shared} & set(params)
+        shared = {name: params.pop(name) for name in names}
         shared["pretrained"] = _share(params.pop("pretrained"))
         copy = type(self)(
             **shared, **{name: clone(value, safe=False) for name, value in params.items()}
@@ -30,6 +35,12 @@ class CloneSharesPretrained(BaseEstimator):
             if hasattr(self, attribute):
                 setattr(copy, attribute, deepcopy(getattr(self, attribute)))
         return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "tokenizer" in state:
+            state["tokenizer"] = by_name(state["tokenizer"])
+        return state
 
 
 class VectorsEstimator(CloneSharesPretrained):

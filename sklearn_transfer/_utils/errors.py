@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 
+# Packages whose lines are not the user's.
+_CALLERS = frozenset([__name__.partition(".")[0], "sklearn", "skorch", "joblib", "contextlib"])
+
 
 class VectorFormatError(ValueError):
     """A file of pretrained vectors is damaged, or is not of the format that it claims to be.
@@ -17,9 +20,12 @@ class MissingDependencyError(ImportError):
 
 
 def levels_to_caller() -> int:
-    """Return the `stacklevel` of the first line outside this package, for `warnings.warn`."""
+    """Return the `stacklevel` of the user's line, for `warnings.warn`.
+
+    It is the first line outside this package and the libraries that call it: scikit-learn wraps
+    the methods of estimators, and its searches and pipelines call them.
+    """
     frame, level = inspect.currentframe(), 0
-    package = __name__.partition(".")[0]
-    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in _CALLERS:
         frame, level = frame.f_back, level + 1
     return level

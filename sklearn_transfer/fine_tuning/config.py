@@ -9,7 +9,7 @@ import torch
 from .._utils.devices import resolve_device
 from .._utils.random import draw_seed
 from ..models.readers import check_reader
-from ..training.checkpoints import stored_seed
+from ..training.checkpoints import claim_seed
 from ..training.losses import make_criterion
 from ..training.policies import POLICIES, Adaptation, Contrastive
 from ..training.solvers import Loss
@@ -69,7 +69,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
         pretrained_scale=parameters.pretrained_scale,
         max_epochs=kind.max_epochs if parameters.max_epochs == "auto" else parameters.max_epochs,
         encoder_lr=_find_encoder_lr(parameters, kind),
-        seed=seed,
+        seed=seed if is_convex or is_stream else _keep_seed(parameters, seed),
         has_validation=has_validation,
     )
     if config.l2_sp == 0 and kind.has_token_weights(config):
@@ -110,9 +110,12 @@ def _find_encoder_lr(parameters: Parameters, kind: Kind) -> float | None:
 
 
 def find_seed(parameters: Parameters) -> int:
-    """Seed of a fit; a fit that is resumed from a checkpoint keeps its seed."""
-    if parameters.random_state is None and parameters.checkpoint is not None:
-        seed = stored_seed(parameters.checkpoint)
-        if seed is not None:
-            return seed
+    """Seed of a fit."""
     return draw_seed(parameters.random_state)
+
+
+def _keep_seed(parameters: Parameters, seed: int) -> int:
+    """The seed of a fit with mini-batches: without `random_state`, that of its checkpoints."""
+    if parameters.random_state is not None or parameters.checkpoint is None:
+        return seed
+    return claim_seed(parameters.checkpoint, seed)

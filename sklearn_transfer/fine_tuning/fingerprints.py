@@ -11,7 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .._utils.hashing import hash_content
+from .._utils.hashing import Content, hash_content, hash_stream
+from ..training.batches import Samples
+
+# Samples that are digested at a time: padding and copies are those of one batch.
+_N_TOGETHER = 256
 
 
 def content_keys(X: Any) -> NDArray[np.int64]:
@@ -39,6 +43,22 @@ def digest_module(module: nn.Module) -> str:
             for name, tensor in module.state_dict().items()
         )
     )
+
+
+def digest_samples(samples: Samples) -> str:
+    """Digest of samples as a net reads them, with their targets and weights."""
+    return hash_stream(_sample_contents(samples))
+
+
+def _sample_contents(samples: Samples) -> Iterator[Content]:
+    for start in range(0, len(samples), _N_TOGETHER):
+        for name, value in samples.X[start : start + _N_TOGETHER].to_arrays().items():
+            yield name
+            if hasattr(value, "indptr"):  # CSR
+                yield from (value.indptr, value.indices, value.data)
+            else:
+                yield np.asarray(value)
+    yield from (samples.y, samples.weight)
 
 
 def describe(value: Any) -> str:

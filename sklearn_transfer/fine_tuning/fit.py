@@ -14,7 +14,6 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from .._utils.errors import levels_to_caller
-from .._utils.hashing import hash_content
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
@@ -28,7 +27,7 @@ from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
 from ..training.setup import build_net
 from .calibration import predict_left_out
-from .fingerprints import content_keys, describe, digest_module
+from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .protocol import Configuration, Kind, Representation
 from .splits import assign_folds, take
 from .targets import Target, Task
@@ -103,7 +102,7 @@ class Fit:
         valid = None
         if held_out is not None:
             valid = self._weigh(representation.features.transform(held_out.X), held_out)
-        checkpoint = self._make_checkpoint(module, train, held_out)
+        checkpoint = self._make_checkpoint(module, samples, valid)
         net = self._make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
@@ -221,7 +220,7 @@ class Fit:
         )
 
     def _make_checkpoint(
-        self, module: nn.Module, train: LabelledSamples, held_out: LabelledSamples | None
+        self, module: nn.Module, samples: Samples, valid: Samples | None
     ) -> Checkpoint | None:
         """The checkpoint of mini-batch training, with the fingerprint of this fit."""
         if self.parameters.checkpoint is None or self.config.is_convex:
@@ -231,17 +230,11 @@ class Fit:
             for name, value in vars(self.parameters).items()
             if name not in _NOT_FINGERPRINTED
         }
-        parts = (train,) if held_out is None else (train, held_out)
         settings |= {
             "adaptation": describe(self.config.policy),  # "auto" may choose another one
             "seed": str(self.config.seed),
-            "the data": hash_content(
-                *(
-                    array
-                    for part in parts
-                    for array in (content_keys(part.X), part.target, part.weight)
-                )
-            ),
+            "the data": digest_samples(samples),
+            "the validation data": "" if valid is None else digest_samples(valid),
             "the initial network": digest_module(module),
         }
         return Checkpoint(self.parameters.checkpoint, settings)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ..training.solvers import Loss
 from .calibration import fit_temperature
+from .target_checks import check_labels, check_values
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 
@@ -139,6 +140,7 @@ class Labels(Task):
         """Validate labels, or an indicator matrix, which becomes a dense array."""
         if y is None:
             raise ValueError("The classifier requires y to be passed, but the target y is None.")
+        check_labels(y)
         y = _frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
         values = np.asarray(y)
         try:
@@ -152,7 +154,7 @@ class Labels(Task):
             kinds = sorted({type(label).__name__ for label in values.ravel()})
             raise ValueError(
                 f"Labels must be of one type, so that they can be sorted; got {', '.join(kinds)}. "
-                f"Convert them, for instance with y.astype(str)."
+                f"Convert them, for instance with [str(label) for label in y]."
                 if len(kinds) > 1
                 else f"y holds labels of type {kinds[0]}: {error}"
             ) from error
@@ -299,6 +301,7 @@ class Values(Task):
         """Validate finite values: float64, shape (n_samples,) or (n_samples, n_targets)."""
         if y is None:
             raise ValueError("The regressor requires y to be passed, but the target y is None.")
+        check_values(y)
         checked: NDArray[Any] = check_array(
             y, dtype=np.float64, ensure_2d=False, ensure_all_finite=True, input_name="y"
         )

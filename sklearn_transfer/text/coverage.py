@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
 from collections.abc import Sequence
 
@@ -64,11 +65,11 @@ def measure_coverage(
     if share < _ENOUGH and oov == "ignore":
         unknown = np.flatnonzero(~covered)
         frequent = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
+        names = ", ".join(reprlib.repr(tokens[i]) for i in frequent)
         warnings.warn(
             f"Only {share:.0%} of the tokens of the training texts have a pretrained vector. The "
-            f"most frequent without one: {', '.join(repr(tokens[i]) for i in frequent)}. Are "
-            f"the vectors of another language, or the texts not split into words (tokenizer=)? "
-            f"oov='hash' gives every word a vector.",
+            f"most frequent without one: {names}. Are the vectors of another language, or the "
+            f"texts not split into words (tokenizer=)? oov='hash' gives every word a vector.",
             UserWarning,
             stacklevel=levels_to_caller(),
         )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 
+from .._utils.texts import LONGEST_WORD, in_parts
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
 _Integer = TypeVar("_Integer", bound=np.integer)
 _PADDING = sys.maxunicode + 1  # no character
+# Characters whose n-grams are searched at a time: it bounds memory, and the keys stay in the cache.
+_CHARACTERS_AT_A_TIME = 1 << 18
 
 
 def as_index(array: NDArray[np.integer], size: int) -> NDArray[np.integer]:
@@ -30,6 +33,17 @@ def count_keys(keys: NDArray[_Integer]) -> tuple[NDArray[_Integer], Integers]:
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
     bounds = is_first.nonzero()[0]
     return keys[bounds[:-1]], bounds[1:] - bounds[:-1]
+
+
+def add_counts(
+    parts: Iterable[tuple[NDArray[_Integer], Integers]],
+) -> tuple[NDArray[_Integer], Integers]:
+    """The distinct keys of several results of `count_keys`, sorted, and their added counts."""
+    keys, times = map(np.concatenate, zip(*parts, strict=True))
+    order = keys.argsort(kind="stable")
+    keys = keys[order]
+    start = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[start], np.add.reduceat(times[order], start) if len(start) else times
 
 
 def count_distinct(
@@ -183,7 +197,8 @@ class CharNgrams:
 
     They are those of scikit-learn's ``analyzer="char_wb"``, found once for each distinct word: the
     counts of the texts are (texts x words) @ (words x n-grams). Keys are those of `WordNgrams`,
-    with characters in place of tokens.
+    with characters in place of tokens. Of a word with more than 10,000 characters, the first ones
+    are read.
 
     Parameters
     ----------
@@ -243,6 +258,11 @@ class CharNgrams:
 
     def find(self, words: Sequence[str]) -> TokenIds:
         """The columns of the learned n-grams in each word, repeated where the word repeats one."""
+        parts = [self._find(part) for part in in_parts(words, _CHARACTERS_AT_A_TIME)]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return TokenIds(np.concatenate([part.ids for part in parts]), to_offsets(lengths))
+
+    def _find(self, words: Sequence[str]) -> TokenIds:
         characters = self._spell(words)
         columns = [characters.ids.astype(np.int64)]
         for n, keys in enumerate(self._keys, start=1):
@@ -255,6 +275,7 @@ class CharNgrams:
         As in scikit-learn, a word that is shorter than the shortest n-gram counts as a whole:
         padding makes it an n-gram.
         """
+        words = [word[:LONGEST_WORD] for word in words]
         text = "".join(f" {word} " for word in words)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         lengths = np.fromiter(map(len, words), np.int64, len(words)) + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from ..vectors.table.vocabulary import to_offsets
-from .ngrams import CharNgrams, WordNgrams, as_index, count_keys, document_frequency
+from .ngrams import (
+    CharNgrams,
+    WordNgrams,
+    add_counts,
+    as_index,
+    count_keys,
+    document_frequency,
+)
 from .pooling import idf
 from .tokens import TokenIds
 from .weights import supervised_scale
@@ -21,6 +29,8 @@ _NGRAM_NORM, _CHAR_NORM = 0.7, 0.5
 _SHORT_TEXT = 60
 # From so many texts on, n-grams must occur in two of them.
 _MANY_TEXTS = 1000
+# Character n-grams of a long text that are counted at a time.
+_NGRAMS_AT_A_TIME = 1 << 20
 # Tokens whose n-grams are counted at a time: it bounds memory, and the keys stay in the cache.
 _TOKENS_AT_A_TIME = 1 << 13
 
@@ -173,14 +183,15 @@ class TokenColumns:
         for start, columns in zip(self.bounds, blocks[self.ngram_range[0] - 1 :], strict=False):
             is_column = columns >= 0
             keys.append(row[is_column] + as_index(columns[is_column] + start, size))
+        parts: Iterator[NDArray[np.integer]] = iter(())
         if self._char_ngrams is not None and spelling is not None:
             row += self.bounds[-2]
-            ngrams = self._char_ngrams.spelling[word_ids.ids[is_known]]
-            keys.append(row[is_known].repeat(ngrams.lengths) + ngrams.ids)
-            if len(spelling):
-                ngrams = spelling[word_ids.ids[~is_known] - self._n_words]
-                keys.append(row[~is_known].repeat(ngrams.lengths) + ngrams.ids)
-        distinct, times = count_keys(np.concatenate(keys))
+            unknown = word_ids.ids[~is_known] - self._n_words
+            parts = chain(
+                _spell(row[is_known], word_ids.ids[is_known], self._char_ngrams.spelling),
+                _spell(row[~is_known], unknown, spelling),
+            )
+        distinct, times = _count_parts(keys, parts)
         # A block of a text ends before the key of its bound.
         bounds = as_index((rows[:, None] + self._ends).ravel(), size)
         ends = np.append(0, distinct.searchsorted(bounds))
@@ -211,3 +222,29 @@ class TokenColumns:
         factor = (self._norms / length).astype(np.float32)
         values *= factor.ravel().repeat(per_block)
         return values
+
+
+def _spell(
+    row: NDArray[np.integer], words: NDArray[np.integer], spelling: TokenIds
+) -> Iterator[NDArray[np.integer]]:
+    """The keys of the character n-grams of words, given the key of the row of each."""
+    ends = to_offsets(spelling.offsets[words + 1] - spelling.offsets[words])
+    cuts = np.flatnonzero(np.diff(ends[:-1] // _NGRAMS_AT_A_TIME)) + 1
+    for a, b in pairwise([0, *cuts.tolist(), len(words)]):
+        ngrams = spelling[words[a:b]]
+        yield row[a:b].repeat(ngrams.lengths) + ngrams.ids
+
+
+def _count_parts(
+    keys: list[NDArray[np.integer]], parts: Iterator[NDArray[np.integer]]
+) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """The distinct keys of all arrays, sorted, and their counts; long arrays one at a time."""
+    counted: list[tuple[NDArray[np.integer], NDArray[np.int64]]] = []
+    for part in parts:
+        keys.append(part)
+        if sum(map(len, keys)) >= _NGRAMS_AT_A_TIME:
+            counted = [add_counts([*counted, count_keys(np.concatenate(keys))])]
+            keys = []
+    if keys:
+        counted.append(count_keys(np.concatenate(keys)))
+    return add_counts(counted) if len(counted) > 1 else counted[0]

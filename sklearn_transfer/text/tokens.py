@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import reprlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, pairwise
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.hashing import hash_content
 from .._utils.memo import register_memo
+from .._utils.named import by_name
+from .._utils.texts import TokenizedText
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
@@ -22,11 +29,12 @@ from .patterns import SplitAll, split_by_pattern
 TOKEN_PATTERN = r"(?u)\b\w+\b"
 
 Lowercase = bool | Literal["auto"]
-Splitter = Callable[[str], Iterable[str]]
+Splitter = Callable[[Any], Iterable[str]]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-# Bytes that the cache of each of the last tokenizers may hold between calls.
-_CACHE_BYTES = 256 << 20
+# Variable with the number of megabytes that the tokens of texts may take between calls.
+CACHE_MEGABYTES = "SKLEARN_TRANSFER_TOKENS_MB"
+_DEFAULT_MEGABYTES = 256
 _N_TOKENIZERS = 4
 _INT_BYTES = sys.getsizeof(1 << 20)
 
@@ -135,8 +143,6 @@ class Tokenizer:
     split_all : callable
         ``split_all(texts)`` iterates over the tokens of each text. It must give the same for the
         same text.
-    max_bytes : int, default=256 MB
-        The cache is emptied after a call that leaves it larger.
 
     Notes
     -----
@@ -145,10 +151,15 @@ class Tokenizer:
     once. Calls from several threads take turns: splitting holds Python's interpreter lock anyway.
     """
 
-    def __init__(self, split_all: SplitAll, max_bytes: int = _CACHE_BYTES) -> None:
-        self._split_all, self._max_bytes = split_all, max_bytes
+    def __init__(self, split_all: SplitAll) -> None:
+        self._split_all = split_all
         self._lock = threading.Lock()
         self._clear()
+
+    def clear(self) -> None:
+        """Forget all texts."""
+        with self._lock:
+            self._clear()
 
     def _clear(self) -> None:
         self._numbers = _TokenNumbers()
@@ -176,8 +187,6 @@ class Tokenizer:
             ids = self._ids[ragged_arange(start, stop - start)]
             ids, distinct = _renumber(ids, len(self._numbers))
             tokens = [self._numbers.tokens[i] for i in distinct]
-            if self.nbytes > self._max_bytes:
-                self._clear()
         return tokens, TokenIds(ids, to_offsets(stop - start))
 
     @property
@@ -262,11 +271,73 @@ def find_tokenizer(
     (['to', 'be', 'or', 'not'], [0, 1, 2, 3, 0, 1])
     """
     try:
-        return _shared_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
-    except TypeError:  # a callable that cannot be hashed has no place in the cache
-        if tokenizer is None:
-            raise
+        key = _key(tokenizer)
+    except (TypeError, pickle.PicklingError, AttributeError):  # a callable without an identity
         return _new_tokenizer(tokenizer, token_pattern, lowercase=lowercase)
+    return _tokenizers.get(
+        (key, token_pattern, lowercase),
+        lambda: _new_tokenizer(tokenizer, token_pattern, lowercase=lowercase),
+    )
+
+
+def _key(tokenizer: Splitter | TableTokenizer | None) -> Hashable:
+    """A key that callables have in common that split in the same way."""
+    if isinstance(tokenizer, partial):
+        arguments = (*tokenizer.args, *sorted(tokenizer.keywords.items()))
+        return (partial, _key(tokenizer.func), len(tokenizer.args), *map(_key, arguments))
+    try:
+        hash(tokenizer)
+    except TypeError:  # equal by value, and may change
+        return (type(tokenizer), hash_content(pickle.dumps(tokenizer)))
+    return (type(tokenizer), tokenizer)
+
+
+class _Tokenizers:
+    """The last tokenizers of the process, and the limit of what they hold together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[Hashable, Tokenizer] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Tokenizer]) -> Tokenizer:
+        with self._lock:
+            tokenizer = self._recent.get(key)
+            if tokenizer is None:
+                tokenizer = self._recent[key] = make()
+            self._recent.move_to_end(key)
+            while len(self._recent) > _N_TOKENIZERS:
+                self._recent.popitem(last=False)
+        return tokenizer
+
+    def limit(self) -> None:
+        """Empty tokenizers that hold too much; together, those that were used least recently."""
+        with self._lock:
+            tokenizers = list(self._recent.values())
+        sizes = [tokenizer.nbytes for tokenizer in tokenizers]
+        limit = _max_bytes()
+        excess = sum(sizes) - limit
+        pairs = zip(tokenizers, sizes, strict=True)
+        for tokenizer, size in sorted(pairs, key=lambda pair: pair[1] <= limit):
+            if excess > 0:
+                tokenizer.clear()
+                excess -= size
+
+    def clear(self) -> None:
+        with self._lock:
+            self._recent.clear()
+
+
+_tokenizers = _Tokenizers()
+
+
+def _max_bytes() -> int:
+    megabytes = os.environ.get(CACHE_MEGABYTES) or str(_DEFAULT_MEGABYTES)
+    if not megabytes.isdecimal():
+        raise ValueError(
+            f"The environment variable {CACHE_MEGABYTES} must be a whole number of megabytes, 0 or "
+            f"more, got {megabytes!r}."
+        )
+    return int(megabytes) << 20
 
 
 def _new_tokenizer(
@@ -282,22 +353,26 @@ def _new_tokenizer(
     return Tokenizer(partial(map, _check_tokens(tokenizer, lowercase=lowercase)))
 
 
-_shared_tokenizer = lru_cache(maxsize=_N_TOKENIZERS)(_new_tokenizer)
-
-
 @register_memo
 def clear_token_cache() -> None:
     """Forget all texts that this process has split."""
-    _shared_tokenizer.cache_clear()
+    _tokenizers.clear()
 
 
 def _check_tokens(tokenizer: Splitter, *, lowercase: bool) -> Splitter:
     def split(text: str) -> list[str]:
-        tokens = list(tokenizer(text))
+        found = tokenizer(text.tokens if isinstance(text, TokenizedText) else text)
+        if isinstance(found, str):
+            raise TypeError(
+                f"The tokenizer must return a list of tokens, got a single str: {found[:40]!r}. A "
+                f"tokenizer that returns lists of tokens as they are needs lists of tokens as X."
+            )
+        tokens = list(found)
         for token in tokens:
             if not isinstance(token, str):
                 raise TypeError(
-                    f"The tokenizer must return strings, got {type(token).__name__}: {token!r}. "
+                    f"The tokenizer must return strings, got {type(token).__name__}: "
+                    f"{reprlib.repr(token)}. "
                     f"For spaCy: lambda text: [token.text for token in nlp.tokenizer(text)]."
                 )
         return [token.lower() for token in tokens] if lowercase else tokens
@@ -329,9 +404,14 @@ class Tokenization:
     max_tokens: int | None = None
     as_pretrained: bool = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "tokenizer": by_name(self.tokenizer)}
+
     def table_tokenizer(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
         """The tokenizer of the sources, if it splits the texts."""
-        if not self.as_pretrained or self.tokenizer or self.token_pattern != TOKEN_PATTERN:
+        if not self.as_pretrained or self.tokenizer is not None:
+            return None
+        if self.token_pattern != TOKEN_PATTERN:
             return None
         tokenizers = {source.tokenizer for source in sources}
         return tokenizers.pop() if len(tokenizers) == 1 else None
@@ -351,8 +431,11 @@ class Tokenization:
             lowercase = own is None and not self.folds_case(sources)
         else:
             lowercase = self.lowercase
-        tokenizer = find_tokenizer(own or self.tokenizer, self.token_pattern, lowercase=lowercase)
-        return tokenizer(texts, self.max_tokens)
+        tokenizer = self.tokenizer if own is None else own
+        split = find_tokenizer(tokenizer, self.token_pattern, lowercase=lowercase)
+        found = split(texts, self.max_tokens)
+        _tokenizers.limit()
+        return found
 
 
 def split_for_vectors(

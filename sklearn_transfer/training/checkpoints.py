@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -16,26 +15,30 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
-from .._utils.atomic import write_atomically
+from .._utils.atomic import remove_remains, temporary_folder, write_atomically
 from .._utils.hashing import hash_content
 
-_FILE = "fit.checkpoint"
+_SEED = "fit.seed"
 _MAGIC = b"sklearn_transfer checkpoint 3\n"
 _DIGEST = 32  # hexadecimal digits
+_SEED_DIGITS = 10  # of 32 bits
 
 
 class Checkpoint:
-    """The state of a fit in a folder.
+    """The state of a fit, in a file of its own in a folder.
 
     Parameters
     ----------
-    folder, settings : path, mapping of str to str
-        Settings are all that determines the result; the checkpoint of another fit is rejected.
+    folder : path
+        Fits of other data or parameters may have their files there.
+    settings : mapping of str to str
+        All that determines the result. Their hash is the name of the file.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, str]) -> None:
-        self.file = Path(folder) / _FILE
         self.settings = dict(settings)
+        fingerprint = hash_content(*(part for pair in settings.items() for part in pair))
+        self.file = Path(folder) / f"fit-{fingerprint}.checkpoint"
 
     def write(self, net: Any) -> None:
         """Write the state after an epoch; an interrupted write leaves the old file."""
@@ -56,19 +59,15 @@ class Checkpoint:
 
     def restore(self, net: Any) -> None:
         """Restore a net; a damaged file, or one of another fit, is a ValueError."""
-        for leftover in self.file.parent.glob(f".{self.file.name}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
+        remove_remains(self.file)
         state = _read(self.file)
         if state is None:
             return
-        stored = state["settings"]
-        for name in [*self.settings, *stored]:
-            if stored.get(name) != self.settings.get(name):
-                raise ValueError(
-                    f"The checkpoint {self.file} is of another fit: {name} was {stored.get(name)}, "
-                    f"and is {self.settings.get(name)}. Fit with the same data and parameters, "
-                    f"name another folder, or remove this one to start anew."
-                )
+        if state["settings"] != self.settings:
+            raise ValueError(
+                f"The checkpoint {self.file} is of another fit: it was renamed. Remove it to start "
+                f"anew."
+            )
         net.module_.load_state_dict(state["module"])
         net.optimizer_.load_state_dict(state["optimizer"])
         net.history = History(json.loads(state["history"]))
@@ -77,10 +76,28 @@ class Checkpoint:
             vars(callback).update(state["callbacks"].get(name, {}))
 
 
-def stored_seed(folder: str | os.PathLike[str]) -> int | None:
-    """Read the seed of the fit in a folder; None without a checkpoint."""
-    state = _read(Path(folder) / _FILE)
-    return None if state is None else int(state["settings"]["seed"])
+def claim_seed(folder: str | os.PathLike[str], seed: int) -> int:
+    """Return the seed of the fits in a folder; the first process writes `seed`."""
+    file = Path(folder) / _SEED
+    remove_remains(file)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(file) as temporary:
+            new = temporary / _SEED
+            new.write_text(str(seed))
+            try:
+                file.hardlink_to(new)
+            except FileExistsError:
+                pass  # another process was faster
+            except OSError:  # a file system without links
+                new.replace(file)
+    with file.open("rb") as content:
+        digits = content.read(_SEED_DIGITS + 1)
+    if not (digits.isdigit() and len(digits) <= _SEED_DIGITS):
+        raise ValueError(
+            f"Expected a seed in the file {file}, got {digits!r}. Remove it to start anew."
+        )
+    return int(digits)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -1,8 +1,18 @@
+import pickle
+from functools import partial
+
 import pytest
+import segmenters
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import Ridge
 
+from sklearn_transfer import (
+    ContinuedVectors,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    PretrainedEmbeddingTransformer,
+)
 from sklearn_transfer._utils.cloning import CloneSharesPretrained, VectorsEstimator
 
 
@@ -101,3 +111,36 @@ def test_an_estimator_among_the_sources_is_cloned_and_the_others_are_shared(cont
     assert cloned is not learner
     assert cloned.pretrained is learner.pretrained
     assert clone(Holder(learner)).pretrained is not learner
+
+
+# ---- tokenizers ----
+
+ESTIMATORS = [
+    ContinuedVectors,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    PretrainedEmbeddingTransformer,
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", ["lcut", "segmenter", "upper"])
+def test_a_clone_shares_the_tokenizer(estimator, name):
+    tokenizer = getattr(segmenters, name)
+    assert clone(estimator(tokenizer=tokenizer)).tokenizer is tokenizer
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", ["lcut", "segmenter"])
+def test_a_pickle_holds_the_name_of_the_tokenizer(estimator, name):
+    tokenizer = getattr(segmenters, name)
+    original = estimator(tokenizer=tokenizer)
+    assert pickle.loads(pickle.dumps(original)).tokenizer is tokenizer
+    assert original.tokenizer is tokenizer
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_pickle_holds_the_name_inside_a_partial(estimator):
+    tokenizer = partial(segmenters.lcut, upper=True)
+    opened = pickle.loads(pickle.dumps(estimator(tokenizer=tokenizer))).tokenizer
+    assert opened("a b") == ["A", "B"]

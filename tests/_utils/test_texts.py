@@ -1,10 +1,19 @@
+import pickle
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
-from sklearn_transfer._utils.texts import check_texts, looks_like_texts
+from sklearn_transfer._utils.texts import (
+    LONGEST_WORD,
+    TokenizedText,
+    check_texts,
+    in_parts,
+    looks_like_texts,
+)
 
 TEXTS = ["one", "two"]
 
@@ -91,7 +100,16 @@ def test_no_texts_are_refused_in_the_words_of_scikit_learn(X):
         ([b"a"], r"bytes at position 0: b'a'. Decode it first, for example with .decode"),
         (np.array([b"a"]), "bytes at position 0: b'a'. Decode it first"),
         (["a", 3], r"int at position 1: 3. Convert it with str\(\), or pass numbers to an esti"),
-        ([["a", "b"]], r"list at position 0: \['a', 'b'\]. Convert it"),
+        ([["a", "b"]], r"list at position 0: \['a', 'b'\]. For lists of tokens, give .* tokenizer"),
+        (
+            ["a", ("b",)],
+            r"tuple at position 1: \('b',\). For lists of tokens, .*'\.join\(tokens\)\.$",
+        ),
+        ([[]], r"list at position 0: \[\]. For lists of tokens, give"),
+        ([np.array(["a"])], r"ndarray at position 0: .* For lists of tokens, give"),
+        ([TokenizedText.of(["a"])], "TokenizedText at position 0: .* For lists of tokens, give"),
+        ([["a", None]], r"list at position 0: \['a', None\]. Every token of a text must be a str"),
+        ([[1, 2]], r"list at position 0: \[1, 2\]. Convert it"),
         ([np.ones(2)], r"ndarray at position 0: array\(\[1., 1.\]\). Convert it"),
         (np.array([1.5]), "float at position 0: 1.5. Convert it"),
     ],
@@ -117,6 +135,54 @@ def test_messages_begin_with_who_asks(X):
         check_texts(X, estimator="MyEstimator")
 
 
+def test_the_message_on_a_long_value_is_short():
+    value = ["x" * 10**7] * 10**5
+    tracemalloc.start()
+    with pytest.raises(TypeError, match="list at position 0: ") as caught:
+        check_texts([value])
+    assert len(str(caught.value)) < 500
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+# ---- lists of tokens ----
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [["a b", "c"], []],
+        [("a b", "c"), ()],
+        [np.array(["a b", "c"]), np.array([], dtype=str)],
+        pd.Series([["a b", "c"], []]),
+        pl.Series([["a b", "c"], []]),
+        iter([["a b", "c"], []]),
+    ],
+    ids=lambda X: type(X).__name__,
+)
+def test_lists_of_tokens_become_texts_that_hold_them(X):
+    texts = check_texts(X, accept_tokens=True)
+    assert [text.tokens for text in texts] == [["a b", "c"], []]
+    assert check_texts(texts, accept_tokens=True) == texts
+
+
+def test_tokens_tell_texts_apart():
+    assert len(set(check_texts([["a b"], ["a", "b"], ["a b", ""]], accept_tokens=True))) == 3
+
+
+@pytest.mark.parametrize("tokens", [["\ud800"], ['"', "\\", "\n"], ["\x1f", "é", ""]])
+def test_tokens_come_back_as_they_were(tokens):
+    text = pickle.loads(pickle.dumps(TokenizedText.of(tokens)))
+    assert text.tokens == tokens
+
+
+def test_where_tokens_are_accepted_other_elements_are_refused():
+    with pytest.raises(TypeError, match=r"int at position 1: 3. Convert it"):
+        check_texts([["a"], 3], accept_tokens=True)
+    with pytest.raises(TypeError, match=r"at position 0: \['a', 3\]. Every token of a text must"):
+        check_texts([["a", 3]], accept_tokens=True)
+
+
 # ---- looks_like_texts ----
 
 
@@ -128,6 +194,8 @@ def test_messages_begin_with_who_asks(X):
         TEXTS,
         ("one",),
         [b"one"],
+        [["good", "film"], ["bad"]],
+        [("good",)],
         np.array(TEXTS),
         np.array([["one"], ["two"]], dtype=object),
         np.array([], dtype=str),
@@ -148,6 +216,7 @@ def test_strings_look_like_texts(X):
         3,
         None,
         [],
+        [[]],
         [[1.0, 2.0]],
         np.eye(2),
         np.eye(2, dtype=object),
@@ -166,3 +235,18 @@ def test_looking_takes_nothing_from_an_iterator():
     texts = iter(TEXTS)
     looks_like_texts(texts)
     assert list(texts) == TEXTS
+
+
+# ---- words in parts ----
+
+
+def test_parts_are_the_words_in_order():
+    words = ["a" * n for n in (3, 0, 4, 1, 9, 2, 2)]
+    assert list(in_parts(words, 5)) == [words[:3], words[3:5], words[5:]]
+    assert list(in_parts(words[:3], 7)) == [words[:3]]
+    assert list(in_parts([], 5)) == [[]]
+
+
+def test_a_long_word_counts_with_the_characters_that_are_read():
+    words = ["a" * 10 * LONGEST_WORD] * 4
+    assert list(in_parts(words, 2 * LONGEST_WORD)) == [words[:2], words[2:]]

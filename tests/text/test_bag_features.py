@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from sklearn_transfer import ContextualModel
 from sklearn_transfer.text.bag_features import BagFeatures
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.tokens import TOKEN_PATTERN, Tokenization, find_tokenizer
+from sklearn_transfer.text.weights import Weighting
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 
 Array = NDArray[np.float64]
@@ -361,6 +364,26 @@ def test_lowercase_as_it_is_set_holds_for_cased_vectors(lowercase: bool, words: 
 def test_without_token_weights_there_are_only_dense_columns() -> None:
     design = fit(BagFeatures([LOWER], tokenization(), token_weights=False))
     assert (design.sparse.shape, design.dense.shape) == ((7, 0), (7, 4))
+
+
+@pytest.mark.parametrize("weighting", ["idf", "sif", None])
+def test_texts_that_only_a_contextual_model_reads_have_no_tokens(
+    weighting: Weighting, tiny_model: Path
+) -> None:
+    model = ContextualModel(tiny_model)
+    features = BagFeatures(
+        [model], tokenization(), token_weights=False, weighting=weighting, pretrained_scale=1.0
+    )
+    design = features.fit_transform(TRAIN, membership(CODES), WEIGHT)
+    assert list(features.vocabulary) == []
+    encoded = model.encode(TRAIN)
+    encoded /= np.linalg.norm(encoded, axis=1, keepdims=True)
+    encoded -= np.average(encoded, axis=0, weights=WEIGHT)
+    encoded /= np.linalg.norm(encoded, axis=1, keepdims=True)
+    np.testing.assert_allclose(design.dense, encoded, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        features.transform(NEW[:1]).dense[0], features.transform(NEW).dense[0], atol=1e-5
+    )
 
 
 def test_without_sources_there_are_only_sparse_columns() -> None:

@@ -52,6 +52,13 @@ def test_less_is_said_with_the_most_frequent_unknown_words() -> None:
         assert measure(ids(0, 4, 2, 1, 4), FIRST) == 0.2
 
 
+def test_a_long_word_is_cut_in_the_message() -> None:
+    covered = np.zeros(1, dtype=bool)
+    with pytest.warns(UserWarning, match=r"without one: 'x{12}\.\.\.x{13}'\. Are") as caught:
+        measure_coverage(["x" * 10**6], ids(0), covered, "ignore")
+    assert len(str(caught[0].message)) < 500
+
+
 @pytest.mark.parametrize("oov", ["hash", "subword"])
 def test_a_vector_for_every_word_is_enough(oov: OutOfVocabulary) -> None:
     assert measure_coverage(TOKENS, ids(4), np.zeros(5, dtype=bool), oov) == 0

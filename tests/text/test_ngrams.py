@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from functools import partial
 
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer
 
+from sklearn_transfer._utils.texts import LONGEST_WORD
 from sklearn_transfer.text.ngrams import (
     CharNgrams,
     WordNgrams,
     _count_pairs,
+    add_counts,
+    count_keys,
     count_tokens,
     document_frequency,
 )
@@ -261,3 +265,51 @@ def test_character_counts_are_float32() -> None:
     ngrams = CharNgrams(2, 3)
     counts = ngrams.fit_count(tokens, count_tokens(token_ids, len(tokens)), ones(TEXTS), 1)
     assert counts.dtype == np.float32
+
+
+# ---- long words, and many ----
+
+
+def learned(words: list[str]) -> CharNgrams:
+    ngrams = CharNgrams(2, 4)
+    ngrams.fit_count(words, csr_array(np.eye(len(words), dtype=np.float32)), ones(words), 0)
+    return ngrams
+
+
+def test_many_words_have_the_columns_of_each() -> None:
+    ngrams = learned(["abcab", "bca", "é"])
+    words = [("abc" * 3000)[: 100 * i] for i in range(80)]  # more than are searched at a time
+    found = ngrams.find(words)
+    assert len(found) == len(words)
+    for i in (0, 1, 40, 79):
+        alone = ngrams.find([words[i]]).ids
+        np.testing.assert_array_equal(found[np.array([i])].ids, alone)
+
+
+def test_the_first_characters_of_a_long_word_are_read() -> None:
+    ngrams = learned(["aab", "abb"])
+    start = ("aab" * LONGEST_WORD)[:LONGEST_WORD]
+    expected, found = ngrams.find([start]), ngrams.find([start + "zb" * 10**6])
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    assert len(expected.ids) > LONGEST_WORD / 2
+    assert ngrams.find([start[:-1] + "b"]).ids.tolist() != expected.ids.tolist()
+
+
+def test_a_long_word_takes_little_memory() -> None:
+    ngrams = learned(["aab", "abb"])
+    words = ["ab" * 10**6]
+    tracemalloc.start()
+    ngrams.find(words)
+    learned(words)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 10**7
+
+
+@settings(derandomize=True)
+@given(st.lists(st.lists(st.integers(0, 9)), min_size=1, max_size=4))
+def test_counts_are_added(parts: list[list[int]]) -> None:
+    keys, times = add_counts(count_keys(np.array(part, dtype=np.int64)) for part in parts)
+    expected = Counter(key for part in parts for key in part)
+    assert dict(zip(keys.tolist(), times.tolist(), strict=True)) == expected
+    assert keys.tolist() == sorted(expected)

@@ -1,25 +1,40 @@
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segmenters import Fields, Segmenter, identity, lcut, segmenter
+from sklearn.model_selection import GridSearchCV
 
+from sklearn_transfer import (
+    ContinuedVectors,
+    FineTunedClassifier,
+    PretrainedEmbeddingTransformer,
+    PretrainedVectors,
+)
+from sklearn_transfer._utils.texts import check_texts
 from sklearn_transfer.text.tokens import (
+    TOKEN_PATTERN,
     SplitAll,
     Splitter,
     TokenIds,
+    Tokenization,
     Tokenizer,
     clear_token_cache,
     find_tokenizer,
+    split_for_vectors,
 )
 
 # Any text, and texts of a few words, so that tokens repeat within and between texts.
@@ -46,6 +61,11 @@ def written(result: tuple[list[str], TokenIds]) -> list[list[str]]:
 
 def each(split: Splitter) -> SplitAll:
     return lambda texts: (list(split(text)) for text in texts)
+
+
+def split(texts: Sequence[str], tokenizer: Splitter) -> tuple[list[str], TokenIds]:
+    """Texts as the estimators split them."""
+    return Tokenization(tokenizer, "", lowercase=False).split(texts, [])
 
 
 class Counting:
@@ -207,18 +227,47 @@ def test_each_distinct_text_is_split_once() -> None:
     assert split.calls == {"a b": 1, "c": 1, "d": 1}
 
 
-def test_a_full_cache_is_emptied() -> None:
-    split = Counting()
-    tokenizer = Tokenizer(each(split), max_bytes=0)
+def test_a_full_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "0")
+    count = Counting()
     for _ in range(2):
-        tokenizer(["a b"])
-    assert split.calls == {"a b": 2}
+        split(["a b"], count)
+    assert count.calls == {"a b": 2}
 
 
-def test_emptying_the_cache_changes_no_result() -> None:
-    tokenizer = Tokenizer(each(str.split), max_bytes=0)
+def test_emptying_the_cache_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "0")
     for texts in (["a b", "c a"], ["c c", "b"], ["a b", ""]):
-        assert written(tokenizer(texts)) == [text.split() for text in texts]
+        assert written(split(texts, str.split)) == [text.split() for text in texts]
+
+
+def test_the_limit_is_one_for_all_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "4")
+    texts = [f"{'x' * 1000} {i}" for i in range(1500)]  # 2 MB
+    first, second, third = Counting(), Counting(), Counting()
+    for tokenizer in (first, second, first, third):
+        split(texts, tokenizer)
+    assert max(first.calls.values()) == 1  # was used after the second
+    split(texts, first)
+    assert max(first.calls.values()) == 1
+    split(texts, second)
+    assert min(second.calls.values()) == 2
+
+
+def test_texts_above_the_limit_do_not_cost_those_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "2")
+    small, large = Counting(), Counting()
+    split(["a b"], small)
+    split([f"{'x' * 1000} {i}" for i in range(4000)], large)
+    split(["a b"], small)
+    assert small.calls == {"a b": 1}
+
+
+@pytest.mark.parametrize("size", ["-1", "256 MB", "1e3"])
+def test_a_limit_that_is_no_number_is_named(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", size)
+    with pytest.raises(ValueError, match=f"SKLEARN_TRANSFER_TOKENS_MB must be .*, got '{size}'"):
+        split(["a"], str.split)
 
 
 def test_the_size_of_the_cache_is_what_it_holds() -> None:
@@ -315,6 +364,130 @@ def test_a_callable_that_cannot_be_hashed_is_used_all_the_same() -> None:
             return text.split()
 
     assert written(find_tokenizer(Unhashable(), "", lowercase=True)(["A b"])) == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (segmenter.cut, segmenter.cut),
+        (partial(lcut, upper=True), partial(segmenter.cut, upper=True)),
+        (partial(lcut, "a"), partial(lcut, "a")),
+        (partial(Fields(";"), "a"), partial(Fields(";"), "a")),
+        (Fields(";"), Fields(";")),
+    ],
+    ids=["method", "partial", "argument", "partial-object", "object"],
+)
+def test_equal_callables_share_one_tokenizer(first: Splitter, second: Splitter) -> None:
+    assert first is not second
+    assert find_tokenizer(first, "", lowercase=True) is find_tokenizer(second, "", lowercase=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lcut, Segmenter().cut),
+        (lcut, partial(lcut, upper=False)),
+        (partial(lcut, upper=True), partial(lcut, upper=False)),
+        (partial(lcut, "a"), partial(lcut, "b")),
+        (partial(str.split, sep="maxsplit"), partial(str.split, "sep", "maxsplit")),
+        (Fields(";"), Fields(",")),
+    ],
+    ids=["method", "partial", "keyword", "argument", "position", "object"],
+)
+def test_other_callables_have_a_tokenizer_of_their_own(first: Splitter, second: Splitter) -> None:
+    tokenizer = find_tokenizer(first, "", lowercase=True)
+    assert find_tokenizer(second, "", lowercase=True) is not tokenizer
+
+
+def test_an_object_that_is_equal_by_value_may_change() -> None:
+    fields = Fields(" ")
+    assert written(split(["a b;c"], fields)) == [["a", "b;c"]]
+    fields.separator = ";"
+    assert written(split(["a b;c"], fields)) == [["a b", "c"]]
+
+
+def test_a_tokenizer_that_is_empty_is_a_tokenizer() -> None:
+    class Words(list[str]):
+        def __call__(self, text: str) -> list[str]:
+            return text.split("-")
+
+    tokenization = Tokenization(Words(), r"\w+", lowercase=False, as_pretrained=True)
+    assert written(tokenization.split(["a-b c"], [])) == [["a", "b c"]]
+    assert tokenization.table_tokenizer([]) is None
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [lcut, segmenter, Fields(), partial(lcut, upper=True)], ids=repr
+)
+def test_a_search_splits_each_text_once(tokenizer: Splitter, vectors: PretrainedVectors) -> None:
+    texts = [f"good {i}" if i % 2 else f"bad {i}" for i in range(12)]
+    segmenter.calls.clear()
+    estimator = FineTunedClassifier(vectors, tokenizer=tokenizer)
+    search = GridSearchCV(estimator, {"pretrained_scale": [0.5, 1]}, cv=3)
+    search.fit(texts, [i % 2 for i in range(12)])
+    assert segmenter.calls == dict.fromkeys(texts, 1)
+
+
+@pytest.mark.parametrize("tokenizer", [lcut, segmenter, partial(lcut, upper=True)], ids=repr)
+@pytest.mark.parametrize("settings", [{}, {"encoder": "cnn", "max_epochs": 1}], ids=["bag", "cnn"])
+def test_a_fitted_estimator_pickles_its_tokenizer_by_name(
+    tokenizer: Splitter, settings: dict[str, Any], vectors: PretrainedVectors
+) -> None:
+    texts = ["good film", "bad film", "good plot", "bad plot"]
+    estimator = FineTunedClassifier(vectors, tokenizer=tokenizer, **settings)
+    estimator.fit(texts, [1, 0, 1, 0])
+    opened = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(opened.predict_proba(texts), estimator.predict_proba(texts))
+
+
+def test_words_are_spelled_as_the_first_word_of_a_table_too() -> None:
+    cased = PretrainedVectors(["The", "cat", "the", "Cat"], np.eye(4))
+    tokenization = Tokenization(None, TOKEN_PATTERN, "auto")
+    spelled = split_for_vectors(["The cat sat", "", "Cat THE Zork"], cased, tokenization)
+    assert spelled == [["The", "cat", "sat"], [], ["Cat", "the", "zork"]]
+
+
+# ---- lists of tokens ----
+
+
+def test_a_tokenizer_gets_the_tokens_of_a_tokenized_text() -> None:
+    given = check_texts([["New York", "is"], ["New", "York", "is"]], accept_tokens=True)
+    assert written(split(given, identity)) == [["New York", "is"], ["New", "York", "is"]]
+    joined = written(split(given, lambda tokens: [*tokens[:1], "-".join(tokens[1:])]))
+    assert joined == [["New York", "is"], ["New", "York-is"]]
+
+
+def test_a_tokenizer_that_returns_a_text_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"must return a list of tokens, got a single str: 'good f"):
+        split(["good film"], identity)
+
+
+@pytest.mark.parametrize("estimator", [FineTunedClassifier, PretrainedEmbeddingTransformer])
+def test_estimators_read_lists_of_tokens(estimator: Any, vectors: PretrainedVectors) -> None:
+    texts, y = ["good film", "bad film", "good plot", "bad plot"], [1, 0, 1, 0]
+    tokens = [text.split() for text in texts]
+    expected = estimator(vectors, tokenizer=str.split).fit(texts, y).transform(texts)
+    found = estimator(vectors, tokenizer=identity).fit(tokens, y).transform(tokens)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(TypeError, match="For lists of tokens, give word vectors and a tokenizer"):
+        estimator(vectors).fit(tokens, y)
+
+
+def test_vectors_are_continued_on_lists_of_tokens(vectors: PretrainedVectors) -> None:
+    tokens = [["good", "film"], ["bad", "film"]]
+    continued = ContinuedVectors(vectors, tokenizer=identity, unlabelled=tokens, random_state=0)
+    expected = ContinuedVectors(vectors, unlabelled=["good film", "bad film"], random_state=0)
+    found = continued.fit(tokens).vectors_
+    np.testing.assert_array_equal(
+        found.matrix, expected.fit(["good film", "bad film"]).vectors_.matrix
+    )
+
+
+def test_a_search_over_lists_of_tokens(vectors: PretrainedVectors) -> None:
+    tokens = [["good", "film"], ["bad", "film"], ["good"], ["bad"]] * 3
+    estimator = FineTunedClassifier(vectors, tokenizer=identity)
+    search = GridSearchCV(estimator, {"calibrate": [False]}, cv=2).fit(tokens, [1, 0, 1, 0] * 3)
+    assert search.best_score_ == 1
 
 
 def test_a_token_that_is_no_string_is_named_with_a_cure() -> None:

@@ -3,24 +3,28 @@ from __future__ import annotations
 import copy
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
 from toys import body, same, state_of
 
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
+from sklearn_transfer._utils.atomic import temporary_folder
 from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer.models.seeds import seeded
-from sklearn_transfer.training.checkpoints import Checkpoint, stored_seed
+from sklearn_transfer.training.checkpoints import Checkpoint, claim_seed
 from sklearn_transfer.training.policies import LinearProbing
 
 X = np.random.default_rng(0).standard_normal((24, 8)).astype(np.float32)
@@ -53,6 +57,11 @@ def interrupted(folder: Path, epoch: int, *data: Any, **settings: Any) -> None:
     """A fit that is stopped after so many epochs."""
     with pytest.raises(OSError, match="stopped"):
         model(folder, callbacks=[Stopping(epoch)], **settings).fit(*data)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The files of the fits in a folder."""
+    return sorted(folder.glob("fit-*.checkpoint"))
 
 
 def norm() -> nn.Sequential:
@@ -112,13 +121,13 @@ def test_a_fit_of_numbers_goes_on(tmp_path: Path) -> None:
 
 def test_a_fit_without_a_seed_goes_on_with_its_own(tmp_path: Path) -> None:
     settings = {"random_state": None, "dropout": 0.3}
-    interrupted(tmp_path, 2, X, Y, **settings)
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "fit.checkpoint").write_bytes((tmp_path / "fit.checkpoint").read_bytes())
-    first = model(tmp_path, **settings).fit(X, Y)
+    folder, other = tmp_path / "a", tmp_path / "b"
+    interrupted(folder, 2, X, Y, **settings)
+    shutil.copytree(folder, other)
+    first = model(folder, **settings).fit(X, Y)
+    assert len(checkpoints(folder)) == 1
     assert same(state(first), state(model(other, **settings).fit(X, Y)))
-    whole = model(None, dropout=0.3, random_state=stored_seed(other)).fit(X, Y)
+    whole = model(None, dropout=0.3, random_state=claim_seed(folder, 0)).fit(X, Y)
     assert same(state(first), state(whole))
 
 
@@ -187,22 +196,22 @@ def other_body() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings",
     [
-        ({"lr": 0.02}, "is of another fit: lr was 0.01, and is 0.02. Fit with the same data and"),
-        ({"random_state": 1}, "another fit: seed was 0, and is 1"),
-        (
-            {"adaptation": "gradual"},
-            r"adaptation was Full\(\), and is Gradual\(epochs=1\)",
-        ),
-        ({"pretrained": other_body()}, "another fit: the initial network was .*, and is"),
-        ({"optimizer": torch.optim.Adam}, "optimizer was 'auto', and is torch.optim.adam.Adam"),
+        {"lr": 0.02},
+        {"random_state": 1},
+        {"adaptation": "gradual"},
+        {"pretrained": other_body()},
+        {"optimizer": torch.optim.Adam},
+        {"class_weight": {0: 1.0, 1: 2.0}},
     ],
+    ids=lambda settings: next(iter(settings)),
 )
-def test_another_fit_is_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_another_fit_has_a_file_of_its_own(settings: dict[str, Any], tmp_path: Path) -> None:
     model(tmp_path).fit(X, Y)
-    with pytest.raises(ValueError, match=message):
-        model(tmp_path, **settings).fit(X, Y)
+    other = model(tmp_path, **settings).fit(X, Y)
+    assert len(checkpoints(tmp_path)) == 2
+    assert same(state(other), state(model(None, **settings).fit(X, Y)))
 
 
 @pytest.mark.parametrize(
@@ -216,10 +225,57 @@ def test_another_fit_is_refused(settings: dict[str, Any], message: str, tmp_path
     ],
     ids=["X", "order", "y", "weights", "validation"],
 )
-def test_other_data_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+def test_a_fit_of_other_data_has_a_file_of_its_own(change: dict[str, Any], tmp_path: Path) -> None:
     model(tmp_path).fit(X, Y)
-    with pytest.raises(ValueError, match="is of another fit: the data was"):
-        model(tmp_path).fit(**{"X": X, "y": Y, **change})
+    other = model(tmp_path).fit(**{"X": X, "y": Y, **change})
+    assert len(checkpoints(tmp_path)) == 2
+    assert same(state(other), state(model(None).fit(**{"X": X, "y": Y, **change})))
+
+
+def test_a_fit_of_other_frozen_features_has_a_file_of_its_own(
+    tmp_path: Path, vectors: PretrainedVectors
+) -> None:
+    settings = {"adaptation": "frozen", "hidden_layer_sizes": (3,)}
+    other = PretrainedVectors(list(vectors.words), -vectors.matrix)  # of the same shape
+    model(tmp_path, pretrained=vectors, **settings).fit(TEXTS, LABELS)
+    second = model(tmp_path, pretrained=other, **settings).fit(TEXTS, LABELS)
+    whole = model(None, pretrained=other, **settings).fit(TEXTS, LABELS)
+    assert same(state(second), state(whole))
+
+
+def test_a_search_that_is_stopped_goes_on(tmp_path: Path) -> None:
+    class Stop(Callback):
+        n_epochs, limit = 0, 5
+
+        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+            if Stop.n_epochs == Stop.limit:
+                raise KeyboardInterrupt
+            Stop.n_epochs += 1
+
+    def search(folder: Path | None) -> GridSearchCV:
+        estimator = model(folder, callbacks=[Stop()], max_epochs=2, hidden_layer_sizes=(3,))
+        return GridSearchCV(estimator, {"lr": [0.01, 0.1]}, cv=2)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path).fit(X, Y)
+    Stop.n_epochs, Stop.limit = 0, 99
+    gone_on = search(tmp_path).fit(X, Y)
+    assert Stop.n_epochs == 5  # of the ten epochs of five fits
+    whole = search(None).fit(X, Y)
+    assert same(state(gone_on.best_estimator_), state(whole.best_estimator_))
+    np.testing.assert_array_equal(
+        gone_on.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"]
+    )
+
+
+def test_a_file_with_the_name_of_another_fit_is_refused(tmp_path: Path) -> None:
+    model(tmp_path).fit(X, Y)
+    (first,) = checkpoints(tmp_path)
+    model(tmp_path, lr=0.02).fit(X, Y)
+    (second,) = set(checkpoints(tmp_path)) - {first}
+    second.replace(first)
+    with pytest.raises(ValueError, match=r"is of another fit: it was renamed\. Remove it to start"):
+        model(tmp_path).fit(X, Y)
 
 
 @pytest.mark.parametrize("settings", [{"verbose": 1}, {"device": "cpu"}])
@@ -238,17 +294,17 @@ def test_the_convex_solver_has_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def folder_of_one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     model(folder, max_epochs=1).fit(X, Y)
-    return (folder / "fit.checkpoint").read_bytes()
+    return folder
 
 
 @pytest.fixture
-def written(content: bytes, tmp_path: Path) -> Path:
+def written(folder_of_one_epoch: Path, tmp_path: Path) -> Path:
     """The checkpoint of a fit of one epoch."""
-    (tmp_path / "fit.checkpoint").write_bytes(content)
-    return tmp_path / "fit.checkpoint"
+    (file,) = checkpoints(folder_of_one_epoch)
+    return Path(shutil.copy(file, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +323,7 @@ def written(content: bytes, tmp_path: Path) -> Path:
 def test_a_damaged_file_is_refused(damage: Any, written: Path) -> None:
     written.write_bytes(damage(written.read_bytes()))
     with pytest.raises(ValueError, match=r"is damaged, or no checkpoint\. Remove it to start"):
-        model(written.parent).fit(X, Y)
+        model(written.parent, max_epochs=1).fit(X, Y)
 
 
 def test_a_file_runs_nothing(tmp_path: Path) -> None:
@@ -278,8 +334,8 @@ def test_a_file_runs_nothing(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"settings": Bomb()}, buffer)
     payload = buffer.getvalue()
-    model(tmp_path, max_epochs=1).fit(X, Y)
-    file = tmp_path / "fit.checkpoint"
+    model(tmp_path).fit(X, Y)
+    (file,) = checkpoints(tmp_path)
     magic = file.read_bytes().partition(b"\n")[0] + b"\n"
     file.write_bytes(magic + hash_content(payload).encode() + payload)
     with pytest.raises(ValueError, match=r"got other objects; none of them was loaded"):
@@ -292,12 +348,12 @@ def test_a_file_runs_nothing(tmp_path: Path) -> None:
 
 def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
     model(tmp_path).fit(X, Y)
-    assert [path.name for path in tmp_path.iterdir()] == ["fit.checkpoint"]
+    assert list(tmp_path.iterdir()) == checkpoints(tmp_path)
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
     model(str(tmp_path / "a" / "b")).fit(X, Y)
-    assert (tmp_path / "a" / "b" / "fit.checkpoint").exists()
+    assert checkpoints(tmp_path / "a" / "b")
 
 
 @pytest.mark.parametrize("name", ["replace", "fsync"])
@@ -305,7 +361,8 @@ def test_a_write_that_fails_leaves_the_old_state(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path, 2, X, Y)
-    before = (tmp_path / "fit.checkpoint").read_bytes()
+    (file,) = checkpoints(tmp_path)
+    before = file.read_bytes()
 
     def fail(*args: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -314,27 +371,45 @@ def test_a_write_that_fails_leaves_the_old_state(
         patch.setattr(os, name, fail)
         with pytest.raises(OSError, match="No space left"):
             model(tmp_path).fit(X, Y)
-    assert [path.name for path in tmp_path.iterdir()] == ["fit.checkpoint"]
-    assert (tmp_path / "fit.checkpoint").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before
     assert same(state(model(tmp_path).fit(X, Y)), state(model(None).fit(X, Y)))
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".fit.checkpoint.abc").mkdir()
-    (tmp_path / ".fit.checkpoint.abc" / "content").write_bytes(b"half")
-    model(tmp_path).fit(X, Y)
-    assert [path.name for path in tmp_path.iterdir()] == ["fit.checkpoint"]
-
-
 def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
+    others = ["unfinished-thesis.txt", "fit.checkpoint", ".fit.checkpoint.abc", "fit-1.checkpoint"]
+    for name in others:
+        (tmp_path / name).write_text("mine")
     model(tmp_path).fit(X, Y)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert [(tmp_path / name).read_text() for name in others] == ["mine"] * 4
 
 
-def test_a_folder_without_a_checkpoint_has_no_seed(tmp_path: Path) -> None:
-    assert stored_seed(tmp_path) is None
-    assert stored_seed(tmp_path / "missing") is None
+def test_a_fit_leaves_the_unfinished_file_of_another_process(written: Path) -> None:
+    with temporary_folder(written) as folder:  # a writer that is running
+        model(written.parent, max_epochs=1).fit(X, Y)
+        assert folder.is_dir()
+
+
+# ---- seeds ----
+
+
+def test_the_first_seed_of_a_folder_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    assert [claim_seed(folder, seed) for seed in (2**32 - 1, 7)] == [2**32 - 1] * 2
+    assert [path.name for path in folder.iterdir()] == ["fit.seed"]
+
+
+def test_threads_agree_on_the_seed_of_a_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        seeds = set(pool.map(lambda seed: claim_seed(tmp_path, seed), range(16)))
+    assert len(seeds) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"1" * 99])
+def test_a_damaged_seed_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "fit.seed").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected a seed in the file .*fit.seed, got .* Remove"):
+        model(tmp_path, random_state=None).fit(X, Y)
 
 
 def test_restoring_nothing_changes_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from .word_bag import make_word_bag
 from .word_sequences import WordSequences, make_word_sequences
 
 
-def check_raw_texts(X: Any, estimator: BaseEstimator) -> list[str]:
+def check_raw_texts(X: Any, estimator: BaseEstimator, *, accept_tokens: bool = False) -> list[str]:
     """Validate X as texts, and refuse a matrix by a message that names the way out."""
     name = type(estimator).__name__
     if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
@@ -26,7 +26,7 @@ def check_raw_texts(X: Any, estimator: BaseEstimator) -> list[str]:
             f"{name}(pretrained=...) reads texts, got a matrix of shape {X.shape}. For numeric "
             f"features leave pretrained=None."
         )
-    return check_texts(X, estimator=name)
+    return check_texts(X, estimator=name, accept_tokens=accept_tokens)
 
 
 class Words(Kind):
@@ -51,7 +51,8 @@ class Words(Kind):
 
     def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
         """Validate X: a list of texts."""
-        return check_raw_texts(X, estimator)
+        has_tokenizer = getattr(estimator, "tokenizer", None) is not None
+        return check_raw_texts(X, estimator, accept_tokens=has_tokenizer)
 
     def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
         """Refuse layers that word vectors do not have."""

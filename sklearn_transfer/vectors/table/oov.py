@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..._utils.texts import LONGEST_WORD, in_parts
 from .vocabulary import character_ngrams, pack, word_hashes
 
+# Characters whose n-grams are looked up at a time: it bounds memory.
+_CHARACTERS_AT_A_TIME = 1 << 18
 _FNV_OFFSET, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
 
 
@@ -23,7 +26,8 @@ class Subwords:
     matrix : ndarray of float32, shape (n_buckets, dim)
         One row per bucket of hashed n-grams.
     min_n, max_n : int
-        Lengths of the n-grams, in characters, of the word between ``<`` and ``>``.
+        Lengths of the n-grams, in characters, of the word between ``<`` and ``>``. Of a word with
+        more than 10,000 characters, the first ones are read.
     """
 
     matrix: NDArray[np.float32]
@@ -38,6 +42,11 @@ class Subwords:
 
     def sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the sum of the n-gram rows of each word, (n, dim), and their number, (n,)."""
+        parts = map(self._sums, in_parts(words, _CHARACTERS_AT_A_TIME))
+        sums, counts = map(np.concatenate, zip(*parts, strict=True))
+        return sums, counts
+
+    def _sums(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         word, bucket = self.ngrams(words)
         used, column = np.unique(bucket, return_inverse=True)
         once = np.ones(len(word), dtype=np.float32)
@@ -47,7 +56,7 @@ class Subwords:
 
     def ngrams(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the position of the word and the bucket of each n-gram, each shape (n_ngrams,)."""
-        text, offsets = pack(f"<{word}>" for word in words)
+        text, offsets = pack(f"<{word[:LONGEST_WORD]}>" for word in words)
         start, stop, word = character_ngrams(text, offsets, max(self.min_n, 1), self.max_n)
         # fastText leaves out "<" and ">" on their own.
         edge = (start == offsets[word]) | (stop == offsets[word + 1])

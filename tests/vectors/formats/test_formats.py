@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gensim.models import KeyedVectors
+from vector_caches import entries, is_mapped
 
 from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
@@ -315,3 +317,51 @@ def test_damage_is_an_error_or_another_table(
 ) -> None:
     for table in survive(copy(data / file, tmp_path / "t")):
         assert table.matrix.ndim == 2
+
+
+# ---- which formats are mapped from the cache ----
+
+
+@pytest.fixture
+def large() -> KeyedVectors:
+    """Vectors that fill more than the 4 MB from which tables are converted."""
+    vectors = KeyedVectors(64)
+    matrix = np.random.default_rng(0).standard_normal((18_000, 64), dtype=np.float32)
+    vectors.add_vectors([f"w{i}" for i in range(18_000)], matrix)
+    return vectors
+
+
+def test_a_large_file_of_gensim_is_mapped_from_the_cache(
+    large: KeyedVectors, tmp_path: Path, cache_folder: Path
+) -> None:
+    large.save(str(tmp_path / "t.kv"))
+    assert is_mapped(formats.read(tmp_path / "t.kv", allow_pickle=True))
+    assert len(entries(cache_folder)) == 1
+
+
+def test_a_converted_file_of_gensim_still_needs_permission(
+    large: KeyedVectors, tmp_path: Path, cache_folder: Path
+) -> None:
+    large.save(str(tmp_path / "t.kv"))
+    formats.read(tmp_path / "t.kv", allow_pickle=True)
+    with pytest.raises(VectorFormatError, match="allow_pickle=True"):
+        formats.read(tmp_path / "t.kv")
+    assert len(entries(cache_folder)) == 1
+
+
+def test_arrays_next_to_a_file_of_gensim_are_mapped_where_they_are(
+    large: KeyedVectors, tmp_path: Path, cache_folder: Path
+) -> None:
+    large.save(str(tmp_path / "t.kv"), sep_limit=0)
+    assert (tmp_path / "t.kv.vectors.npy").exists()
+    assert is_mapped(formats.read(tmp_path / "t.kv", allow_pickle=True))
+    assert not entries(cache_folder)
+
+
+def test_a_folder_of_ours_is_mapped_where_it_is(
+    large: KeyedVectors, tmp_path: Path, cache_folder: Path
+) -> None:
+    table = Table.from_rows(large.index_to_key, large.vectors, tmp_path)
+    formats.write(table, tmp_path / "t", "folder")
+    assert is_mapped(formats.read(tmp_path / "t"))
+    assert not entries(cache_folder)

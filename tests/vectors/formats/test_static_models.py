@@ -221,11 +221,16 @@ def _wordllama(package: Path) -> Path:
     return package
 
 
-def test_several_weights_of_wordllama_are_a_choice_of_the_user(tmp_path: Path) -> None:
-    file = _wordllama(tmp_path) / "weights" / "l2_model.safetensors"
-    shutil.copy(file, file.with_name("l3.safetensors"))
+@pytest.mark.parametrize("name", ["weights/l2_model.safetensors", "tokenizers/l2_tokenizer.json"])
+def test_two_weights_or_tokenizers_of_wordllama_are_a_choice_of_the_user(
+    tmp_path: Path, name: str
+) -> None:
+    file = _wordllama(tmp_path) / name
+    other = shutil.copy(file, file.with_stem("l3"))
     with pytest.raises(VectorFormatError, match=r"expected one file of weights and one tokenizer"):
         PretrainedVectors.load(tmp_path)
+    other.unlink()
+    assert PretrainedVectors.load(tmp_path).dim == 4
 
 
 # ---- as a source of both estimators ----

@@ -48,6 +48,24 @@ def test_the_transformer_splits_as_the_table_does(
     assert embed.coverage_ == 1
 
 
+def test_the_first_word_of_a_table_has_a_vector() -> None:
+    vectors = PretrainedVectors(["the", "cat"], np.eye(2))
+    assert vectors.knows(["the", "The", "cat"]).tolist() == [True, False, True]
+    index, rows = vectors.look_up(["zork", "the"])
+    assert index.tolist() == [-1, 0]
+    assert rows.tolist() == [[1, 0]]
+
+
+def test_the_first_token_of_a_tokenizer_has_a_vector(rows: NDArray[np.float32]) -> None:
+    names = ["film", *(name for name in PIECES if name != "film")]
+    tokenizer = TableTokenizer(word_piece(names), ["[UNK]"])
+    vectors = PretrainedVectors.from_table(Table(Vocabulary(names), rows, tokenizer=tokenizer))
+    assert vectors.knows(["film", "zork"]).tolist() == [True, False]
+    index, found = vectors.look_up(["zork", "films"])
+    assert index.tolist() == [-1, 0]
+    np.testing.assert_allclose(found, [rows[[0, 6]].mean(axis=0)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("params", [{"tokenizer": str.split}, {"token_pattern": r"\w+"}])
 def test_with_other_tokens_a_word_is_the_mean_of_its_pieces(
     pieces: PretrainedVectors, rows: NDArray[np.float32], params: dict[str, object]

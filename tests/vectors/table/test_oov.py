@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,27 @@ def test_ngrams_longer_than_any_word_cost_nothing() -> None:
     matrix = np.ones((5, 2), dtype=np.float32)
     found, expected = (Subwords(matrix, 3, n).sums(["cat"])[1] for n in (2**31 - 1, 5))
     assert found.tolist() == expected.tolist() == [6]
+
+
+def test_many_words_have_the_vectors_of_each() -> None:
+    subwords = Subwords(np.random.default_rng(0).standard_normal((7, 2)).astype(np.float32), 3, 6)
+    words = ["ab" * 4000 + "c" * (i % 3) for i in range(40)]  # more than are looked up at a time
+    together = subwords.vectors(words)
+    assert together.shape == (40, 2)
+    for i in (0, 31, 32, 39):
+        np.testing.assert_array_equal(together[i], subwords.vectors([words[i]])[0])
+
+
+def test_the_first_characters_of_a_long_word_are_read() -> None:
+    subwords = Subwords(np.random.default_rng(0).standard_normal((7, 2)).astype(np.float32), 3, 6)
+    word = "ab" * 5000
+    tracemalloc.start()
+    vectors = subwords.vectors([word, word + "xyz" * 10**6, word[:-1]])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert not np.array_equal(vectors[0], vectors[2])
+    assert peak < 2 * 10**7
 
 
 def test_no_words_give_no_vectors() -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sklearn_transfer._utils.atomic import remove_remains, replace_folder, temporary_folder
+
+
+def abandoned(path: Path) -> Path:
+    """The temporary folder of a process that was killed."""
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from sklearn_transfer._utils.atomic import temporary_folder\n"
+        "with temporary_folder(Path(sys.argv[1])) as folder:\n"
+        "    print(folder, flush=True); os._exit(9)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return Path(done.stdout.strip())
+
+
+def test_remains_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    folder = abandoned(tmp_path / "a[1].txt")
+    assert folder.parent == tmp_path
+    assert folder.is_dir()
+    remove_remains(tmp_path / "b")  # of another file
+    assert folder.is_dir()
+    remove_remains(tmp_path / "a[1].txt")
+    assert not folder.exists()
+
+
+def test_a_folder_in_use_is_kept(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "a") as folder:
+        remove_remains(tmp_path / "a")
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("process", ["", "1", "x", "9" * 30])
+def test_names_that_are_not_ours_are_kept(process: str, tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "a") as folder:
+        ending = folder.name.partition("-")[2]
+    mine = [tmp_path / f".a.{process}-{ending}", tmp_path / ".a.notes", tmp_path / "a.notes"]
+    for path in mine:
+        path.mkdir()
+    remove_remains(tmp_path / "a")
+    assert all(path.is_dir() for path in mine)
+
+
+# ---- replacing folders ----
+
+
+def write(path: Path) -> None:
+    """Replace a folder whose entries are named a and b, and which is ours if it holds a."""
+    with replace_folder(path, ["a", "b"], lambda folder: (folder / "a").exists()) as new:
+        (new / "a").write_text("new")
+
+
+def make(path: Path, *names: str) -> None:
+    path.mkdir()
+    for name in names:
+        (path / name).write_text("old")
+
+
+@pytest.mark.parametrize("names", [(), ("a",), ("a", "b")])
+def test_an_empty_folder_and_one_of_ours_are_replaced(names: tuple[str], tmp_path: Path) -> None:
+    make(tmp_path / "folder", *names)
+    write(tmp_path / "folder")
+    assert {path.name: path.read_text() for path in tmp_path.rglob("a")} == {"a": "new"}
+    assert len(list(tmp_path.rglob("*"))) == 2
+
+
+@pytest.mark.parametrize("names", [("thesis.txt",), ("b",), ("a", "thesis.txt")])
+def test_a_folder_that_is_not_ours_is_kept(names: tuple[str], tmp_path: Path) -> None:
+    make(tmp_path / "folder", *names)
+    with pytest.raises(FileExistsError, match="was not written by this package and is not overwri"):
+        write(tmp_path / "folder")
+    assert {path.name for path in (tmp_path / "folder").iterdir()} == set(names)
+
+
+@pytest.mark.parametrize("name", ["a", "notes"])
+def test_a_file_is_no_folder_of_ours(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match="Choose a new folder, or remove it first"):
+        write(tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
