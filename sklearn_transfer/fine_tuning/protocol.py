@@ -161,7 +161,7 @@ class Configuration:
 
     If `is_convex`, a solver of scikit-learn fits a linear model with `loss`. Else a net is trained
     in mini-batches with `optimizer` and `criterion`, its pretrained layers at the rate `encoder_lr`
-    (None is `lr`).
+    (None is `lr`). If `is_stream`, samples come in parts (`partial_fit`).
     """
 
     parameters: Parameters
@@ -179,6 +179,7 @@ class Configuration:
     encoder_lr: float | None
     seed: int
     has_validation: bool = False
+    is_stream: bool = False
 
     @property
     def is_frozen(self) -> bool:

@@ -15,6 +15,7 @@ from .checkpoints import Checkpoint
 from .inference_net import TrainingSettings
 from .net import TransferNet, is_light
 from .optimizers import OPTIMIZERS
+from .outputs import Outputs
 from .policies import RATES
 
 # Samples per batch of predictions; fewer if the encoder needs much memory for each.
@@ -62,6 +63,7 @@ def build_net(
     criterion: nn.Module,
     settings: TrainingSettings,
     *,
+    outputs: Outputs,
     valid: Samples | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TransferNet:
@@ -80,6 +82,7 @@ def build_net(
     return TransferNet(
         module,
         criterion=criterion,
+        outputs=outputs,
         settings=settings,
         checkpoint=checkpoint,
         optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
