@@ -17,7 +17,7 @@ def resolve_device(device: str) -> str:
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(0, device=device).cpu()  # "meta" has no values
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device={device!r} cannot be used: {_summarise(error)} Expected 'auto' or a device of "
             f"this machine: {', '.join(map(repr, _list_devices(torch)))}."

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch.callbacks import LRScheduler
 from skorch.helper import predefined_split
 from torch import Tensor
 
@@ -65,6 +66,15 @@ class LinearNet(InferenceNet):
     def initialize_optimizer(self, **_: Any) -> LinearNet:
         """Do nothing: a convex solver needs no optimizer."""
         return self
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Refuse callbacks that need an optimizer."""
+        if any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_):
+            raise ValueError(
+                "Expected callbacks that need no optimizer, got an LRScheduler: the convex solver "
+                "has no learning rate. Leave it out, or set optimizer='adam'."
+            )
+        super().on_train_begin(net, X=X, y=y, **kwargs)
 
     def fit_loop(
         self,
