@@ -369,10 +369,10 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train one epoch, in mini-batches, on a part of the data.
 
-        Training goes on with the present values of its parameters. Those that shape the features
-        and the module keep their first values, with a warning if they were changed. Words that occur for the first time get a row of their own. After a `fit` by the convex
+        Words that occur for the first time get a row of their own. After a `fit` by the convex
         solver, the token weights that it learned and the head are trained further, and no new token
-        weights are added.
+        weights are added. Training parameters, such as `lr`, may be changed between the calls;
+        those that shape the features and the module keep their first values.
 
         Parameters
         ----------

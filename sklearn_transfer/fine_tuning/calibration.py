@@ -16,7 +16,7 @@ from ..training.solvers import LinearProblem, solve_linear
 _ENOUGH = 1500
 
 
-def predict_left_out(
+def predict_left_out(  # noqa: PLR0913 (three are those of solve_linear)
     problem: LinearProblem,
     folds: NDArray[np.int64],
     logits: NDArray[np.floating],

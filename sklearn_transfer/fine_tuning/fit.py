@@ -132,9 +132,10 @@ class Fit:
         """The parameters that a later fit from these weights cannot change."""
         if self.previous is not None:
             return self.previous.shaping
-        shaping = self.parameters.shaping
-        has_layers = getattr(module, "encoder", None) is not None
-        return shaping if has_layers else {**shaping, "adaptation": self.config.policy}
+        shaping, encoder = self.parameters.shaping, getattr(module, "encoder", None)
+        if encoder is None:
+            return {**shaping, "adaptation": self.config.policy}
+        return shaping if encoder.is_anchored else {**shaping, "l2_sp": self.config.l2_sp}
 
     def _learn_inputs(self, train: LabelledSamples) -> tuple[Kind, Representation, Inputs]:
         """Learn the representation of X, or extend that of the previous fit."""
@@ -157,7 +158,9 @@ class Fit:
     def _build_module(self, representation: Representation, inputs: Inputs) -> nn.Module:
         """Build the module with its initial weights."""
         if self.previous is not None:
-            return self.previous.net.module_  # type: ignore[no-any-return]
+            module: nn.Module = self.previous.net.module_
+            representation.continue_encoder(getattr(module, "encoder", None), self.config)
+            return module
         with seeded(self.config.seed):
             if self.config.is_convex:
                 return _make_linear_bag(cast(Design, inputs), self.task.n_outputs)
@@ -213,13 +216,16 @@ class Fit:
             )
         has_layers = getattr(module, "encoder", None) is not None
         patience = parameters.n_iter_no_change
+        l2_sp = config.l2_sp
+        if self.previous is not None:
+            l2_sp = self.previous.shaping.get("l2_sp", l2_sp)
         settings = TrainingSettings(
             optimizer=config.optimizer,
             lr=parameters.lr,
             encoder_lr=config.encoder_lr,
             adaptation=config.policy,
             layer_groups=parameters.layer_groups if has_layers else None,
-            l2_sp=config.l2_sp,
+            l2_sp=l2_sp,
             schedule=parameters.schedule,
             warmup=parameters.warmup,
             max_grad_norm=parameters.max_grad_norm,

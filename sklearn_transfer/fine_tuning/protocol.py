@@ -61,6 +61,9 @@ class Representation:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""
         return None
 
+    def continue_encoder(self, encoder: Any, config: Configuration) -> None:
+        """Prepare the encoder of an earlier fit for training under a configuration."""
+
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module | None:
         """Module from inputs to the features of the head; None where inputs are these features."""
         return None

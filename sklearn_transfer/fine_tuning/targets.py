@@ -191,9 +191,9 @@ class Labels(Task):
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             raise ValueError(
-                f"y has labels that are not among the classes of the first fit: {unknown!r}. To add "
-                f"classes, fit again on all samples, with warm_start=False; or name them all in "
-                f"the first call of partial_fit (classes=[...])."
+                f"y has labels that are not among the classes of the first fit: {unknown!r}. To "
+                f"add classes, fit again on all samples, with warm_start=False; or name them all "
+                f"in the first call of partial_fit (classes=[...])."
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
 

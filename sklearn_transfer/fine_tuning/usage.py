@@ -185,7 +185,8 @@ def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> N
 
 def warn_kept(config: Configuration, shaping: Mapping[str, Any]) -> None:
     """Warn about changed parameters of which a fit that goes on keeps the values in `shaping`."""
-    asked = {**config.parameters.shaping, "adaptation": config.policy}
+    of_config = {"adaptation": config.policy, "l2_sp": config.l2_sp}
+    asked = {**config.parameters.shaping, **of_config}
     changed = [
         "hidden_layer_sizes" if name == "hidden" else name
         for name, value in shaping.items()

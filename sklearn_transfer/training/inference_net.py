@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import get_scorer
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.exceptions import SkorchException
-from sklearn.metrics import get_scorer
 from torch import Tensor
 
 from .._utils.devices import device_or_cpu
@@ -108,14 +108,14 @@ class InferenceNet(NeuralNet):
         shared = [self.settings, self.optimizer, *(callback for _, callback in self.callbacks_)]
         made = object.__new__(type(self))
         memo = {id(part): part for part in shared} | {id(self): made}
-        vars(made).update(copy.deepcopy({**vars(self), "_compiled": None}, memo))
+        made.__dict__.update(copy.deepcopy({**vars(self), "_compiled": None}, memo))
         return made
 
     def forget_data(self) -> None:
         """Drop the samples that the net was fitted on."""
         self.set_params(train_split=None)
 
-    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:  # noqa: ARG002 (as in skorch)
         """Train. Unlike in skorch, an interrupt propagates, unless it is early stopping."""
         if not self.initialized_:
             self.initialize()
@@ -202,8 +202,8 @@ class InferenceNet(NeuralNet):
     def forward_iter(
         self,
         X: Any,
-        training: bool = False,  # noqa: FBT001, FBT002 (as in skorch)
-        device: Any = "cpu",
+        training: bool = False,  # noqa: ARG002, FBT001, FBT002 (as in skorch)
+        device: Any = "cpu",  # noqa: ARG002
     ) -> Iterator[Tensor]:
         """Yield logits, in the order of the samples; scoring callbacks replace it by kept ones."""
         yield torch.from_numpy(self.logits(X))

@@ -34,7 +34,7 @@ class LinearNet(InferenceNet):
     module_: LinearBag
     optimizer_ = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         module: LinearBag,
         criterion: torch.nn.Module,

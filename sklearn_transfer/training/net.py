@@ -62,8 +62,7 @@ class TransferNet(InferenceNet):
     def reconfigure(self, other: TransferNet) -> TransferNet:
         """Go on with the settings of a net over this module; weights and moments stay."""
         before, optimizer = self.settings, self.optimizer
-        vars(self).update(other.get_params(deep=False))
-        self._compiled = None
+        self.__dict__.update({**other.get_params(deep=False), "_compiled": None})
         if not _same_callbacks(before, self.settings):
             self.initialize_callbacks()
         self.initialize_criterion()

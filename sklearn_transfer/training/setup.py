@@ -58,7 +58,7 @@ class _EarlyStopping(EarlyStopping):
             super().on_epoch_end(net, **kwargs)
 
 
-def build_net(
+def build_net(  # noqa: PLR0913 (a constructor)
     module: Network,
     criterion: nn.Module,
     settings: TrainingSettings,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit, softmax
+from sklearn import metrics
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -19,7 +20,6 @@ from skorch.callbacks import (
     LRScheduler,
     TrainEndCheckpoint,
 )
-from sklearn import metrics
 from toys import MINIBATCH, bag_samples, net_of, same, samples, state_of
 
 from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
