@@ -96,7 +96,12 @@ class LinearNet(InferenceNet):
     def _solve(self, batch: tuple[Samples, Tensor]) -> dict[str, Tensor]:
         """Solve the problem of the training samples: the step of the only batch."""
         problem = self.state_problem(batch[0])
-        solution = solve_linear(problem, n_threads=torch.get_num_threads(), device=str(self.device))
+        solution = solve_linear(
+            problem,
+            n_threads=torch.get_num_threads(),
+            device=str(self.device),
+            verbose=self.settings.verbose,
+        )
         self.module_.set_solution(solution.coefficients, solution.intercept)
         self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
         return self._evaluate(batch)
