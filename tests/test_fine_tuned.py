@@ -224,6 +224,24 @@ def test_a_part_that_fails_changes_nothing(models, error, reviews):
     assert after.n_iter_ == expected.n_iter_
 
 
+def test_the_best_weights_so_far_survive_an_interrupt(vectors, reviews):
+    # The recipe of the documentation.
+    model, best, least = FineTunedClassifier(vectors, **STREAM), None, np.inf
+    try:
+        for loss in (0.3, 0.1, 0.2, 0.05):
+            if loss == 0.05:
+                model.set_params(callbacks=[Fail(KeyboardInterrupt)])
+            model.partial_fit(*reviews, classes=["no", "yes"])
+            if loss < least:
+                best, least = copy.deepcopy(model), loss
+    except KeyboardInterrupt:
+        pass
+    second = stream(vectors, reviews, 2)
+    assert best is not None
+    assert same(state_of(best.module_), state_of(second.module_))
+    assert best.partial_fit(*reviews).n_iter_ == 3
+
+
 def test_a_part_with_an_unknown_label_says_what_to_do(vectors, reviews):
     model = stream(vectors, reviews)
     with pytest.raises(ValueError, match=r"'maybe'.*fit again on all samples, with warm_start="):
