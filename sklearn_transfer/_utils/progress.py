@@ -18,6 +18,10 @@ def progress_bar(total: int, name: str, *, verbose: int = 0) -> Any:
         Number and name of the parts of the work.
     verbose : int, default=0
         0 shows the bar on a terminal only.
+
+    Returns
+    -------
+    tqdm.tqdm
     """
     hidden = False if verbose else None
     return tqdm(total=total, desc=name, delay=_DELAY, leave=False, disable=hidden)

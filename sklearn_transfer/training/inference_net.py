@@ -73,10 +73,7 @@ class TrainingSettings:
 
 
 class InferenceNet(NeuralNet):
-    """A skorch net, with settings, whose X is :class:`Samples`, or inputs.
-
-    To skorch's callbacks, it is a classifier or a regressor of coded targets.
-    """
+    """A skorch net of inputs or :class:`Samples`; for callbacks, an estimator of coded targets."""
 
     def __init__(
         self,

@@ -12,10 +12,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 
 
 class Outputs(ABC):
-    """Columns of logits, shape (n_samples, n_outputs).
-
-    Skorch's callbacks score a net against coded targets, as scikit-learn scores an estimator.
-    """
+    """Columns of logits, shape (n_samples, n_outputs), of a net that callbacks score."""
 
     scoring: str  # the scorer of ``score``
 
