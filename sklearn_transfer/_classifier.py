@@ -141,7 +141,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Maximum norm of a gradient; longer gradients are scaled to it. Used by: mini-batch training.
     average_last : int, default=0
         Number of last epochs whose weights are averaged (Izmailov et al. 2018). Used by: mini-batch
-        training.
+        training by `fit`.
     optimizer : {"auto", "convex", "adam", "adamw", "sgd"} or torch class, default="auto"
         "convex" is a solver of scikit-learn for a linear model on all samples at once. "auto" is
         "convex" where the model is linear in everything that is trained and the criterion is convex
@@ -163,25 +163,29 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the training data, stratified, to stop when its
         loss has not improved for `n_iter_no_change` epochs, and to restore the best weights. Used
-        by: mini-batch training.
+        by: mini-batch training by `fit`.
     validation_fraction : float, default=0.1
         Share of the training data that `early_stopping` holds out. Used by: early stopping in
         mini-batch training, without X_val.
     n_iter_no_change : int, default=5
         Patience in epochs. Used by: early stopping in mini-batch training.
     callbacks : list of skorch callbacks, default=None
-        For the training loop. The convex solver calls them for one epoch.
+        For the training loop, which calls these instances, not copies. The convex solver calls them
+        for one epoch of one batch. To scorers, the net is a classifier of class codes, or a
+        regressor of standardised values. A callback that sets ``net.max_epochs = 0`` ends training
+        after the epoch; one that raises KeyboardInterrupt ends the fit, which is lost.
     distill_from : fitted classifier, default=None
         Teacher with `classes_` and `predict_proba`, for instance with a contextual model. `fit`
         takes its labels, each weighted by its probability, and ignores y, so that X may be
-        texts without labels. Clones share the teacher.
+        texts without labels. Clones share the teacher; a grid of a search, whose values
+        scikit-learn clones, takes ``sklearn.frozen.FrozenEstimator(teacher)``.
     checkpoint : path, default=None
         Folder where `fit` writes its state after every epoch. A fit that was stopped, and is
         started again with the same data and parameters, resumes from there and ends with the same
         weights, bit for bit. Each fit has a file of its own, named by the hash of its data and
         parameters, so that a search that was stopped resumes as well. With ``random_state=None``,
         the folder holds the seed of its fits. Of callbacks, numbers and tensors are kept. Used by:
-        mini-batch training.
+        mini-batch training by `fit`.
     mixed_precision : bool, default=False
         Whether to multiply in bfloat16. Used by: mini-batch training.
     compile : bool or str, default=False
@@ -196,7 +200,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Seed of initial weights, shuffling, dropout and held-out rows. Global random generators are
         not used; the same seed gives the same weights, bit for bit, on the CPU.
     verbose : int, default=0
-        1 prints a line per epoch, 2 also shows a progress bar.
+        1 prints a line per epoch, 2 also shows a progress bar. Stages that take longer than two
+        seconds show one with 1, and with 0 on a terminal.
 
     Attributes
     ----------
@@ -242,6 +247,19 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     :func:`~sklearn_transfer.training.solvers.solve_linear` for the solvers.
 
     A word that training has not seen, but that has a pretrained vector, is used with its vector.
+
+    An interrupt (Ctrl-C) propagates and leaves the estimator as it was before the call. To keep the
+    best weights so far, train by `partial_fit`, which ends an epoch or changes nothing::
+
+        best, least = None, math.inf
+        try:
+            for _ in range(50):
+                model.partial_fit(X, y, classes=labels)
+                loss = log_loss(y_val, model.predict_proba(X_val))
+                if loss < least:
+                    best, least = copy.deepcopy(model), loss
+        except KeyboardInterrupt:
+            pass
 
     Examples
     --------
@@ -358,7 +376,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
 
         Words that occur for the first time get a row of their own. After a `fit` by the convex
         solver, the token weights that it learned and the head are trained further, and no new token
-        weights are added.
+        weights are added. Training parameters, such as `lr`, may be changed between the calls;
+        those that shape the features and the module keep their first values.
 
         Parameters
         ----------

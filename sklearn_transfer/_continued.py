@@ -193,12 +193,12 @@ class ContinuedVectors(VectorsEstimator):
                 f"(ContextualModel.distill)."
             )
         config = Continuation(
-            epochs=self.epochs,
-            pull=self.pull,
-            window=self.window,
-            negative=self.negative,
-            min_count=self.min_count,
-            lr=self.lr,
+            epochs=int(self.epochs),
+            pull=float(self.pull),
+            window=int(self.window),
+            negative=int(self.negative),
+            min_count=int(self.min_count),
+            lr=float(self.lr),
             seed=draw_seed(self.random_state),
             n_threads=effective_n_jobs(self.n_jobs),
         )

@@ -14,6 +14,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._utils.cloning import CloneSharesPretrained
@@ -168,7 +169,7 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         """Validate X, targets and weights; rows of weight zero are left out."""
         X, y, sample_weight = samples
         if self.distill_from is not None:
-            check_is_fitted(self.distill_from)
+            _check_teacher(self.distill_from)
             X = list(X) if isinstance(X, Iterator) else X  # both models read it
             y, sample_weight = self._ask_teacher(X, sample_weight)
         X = kind.check(X, draft, reset=reset)
@@ -220,6 +221,17 @@ class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPr
         tags.input_tags.sparse = kind == "features"
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _check_teacher(teacher: Any) -> None:
+    try:
+        check_is_fitted(teacher)
+    except NotFittedError as error:
+        raise NotFittedError(
+            f"Expected a fitted estimator as distill_from, got a {type(teacher).__name__} that is "
+            f"not fitted. A search clones the estimators of its grid, without what they have "
+            f"learned; put sklearn.frozen.FrozenEstimator(teacher) into the grid."
+        ) from error
 
 
 def _hold_out(

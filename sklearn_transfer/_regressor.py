@@ -86,7 +86,9 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
 
         The first part standardises the targets. Words that occur for the first time get a row of
         their own. After a `fit` by the convex solver, the token weights that it learned and the
-        head are trained further, and no new token weights are added.
+        head are trained further, and no new token weights are added. Training parameters, such as
+        `lr`, may be changed between the calls; those that shape the features and the module keep
+        their first values.
 
         Parameters
         ----------

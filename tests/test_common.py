@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from sklearn_transfer import (
@@ -376,3 +378,68 @@ def test_skip_warnings_are_what_sklearn_says_of_texts():
     # The reason for the filter above: scikit-learn cannot make texts for its generic checks.
     with pytest.warns(SkipTestWarning, match="string=True"):
         list(estimator_checks_generator(PretrainedEmbeddingTransformer(VECTORS)))
+
+
+# Numbers
+
+
+INTEGERS = (*(np.int8, np.int16, np.int32, np.int64), *(np.uint8, np.uint16, np.uint32, np.uint64))
+FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
+MINIBATCH = {"hidden_layer_sizes": (4,), "max_epochs": 2, "random_state": 0}
+NUMBERS = ("boolean", "verbose", Integral)
+CONVEX = ("calibrate", "pretrained_scale")
+HELD_OUT = ("early_stopping", "validation_fraction", "n_iter_no_change")
+STOPPING = {"early_stopping": True, "validation_fraction": 0.25}
+PLAIN = {
+    **{"lr": 0.125, "embedding_lr": 0.125, "dropout": 0.5, "token_dropout": 0.5, "l2_sp": 0.5},
+    **{"pretrained_scale": 0.5, "warmup": 0.25, "max_grad_norm": 1.0, "label_smoothing": 0.25},
+    **{"validation_fraction": 0.25, "average_last": 1, "batch_size": 3, "max_epochs": 2},
+    **{"max_tokens": 3, "random_state": 3, "verbose": 0, "hidden_layer_sizes": 4},
+    **{"n_iter_no_change": 2, "early_stopping": True, "calibrate": False, "lowercase": False},
+    **{"mixed_precision": True, "warm_start": False, "compile": False},
+    **{"epochs": 1, "pull": 0.5, "window": 2, "negative": 2, "min_count": 1, "n_jobs": 1},
+    **{"remove_components": 1},
+}
+NUMERIC = [
+    pytest.param(estimator, name, id=f"{estimator.__name__}-{name}")
+    for estimator in (
+        *(FineTunedClassifier, FineTunedRegressor),
+        *(PretrainedEmbeddingTransformer, ContinuedVectors),
+    )
+    for name in estimator().get_params()
+    if name in PLAIN
+]
+
+
+@pytest.mark.parametrize(("estimator", "name"), NUMERIC)
+def test_numbers_may_be_of_any_type_of_numpy(estimator, name):
+    settings = {}
+    if estimator is ContinuedVectors:
+        settings = {"min_count": 1, "random_state": 0}
+    elif estimator is not PretrainedEmbeddingTransformer and name not in CONVEX:
+        settings = {**MINIBATCH, **(STOPPING if name in HELD_OUT else {})}
+    y = VALUES if estimator is FineTunedRegressor else LABELS
+
+    def fit(value):
+        model = estimator(VECTORS, **{**settings, name: value}).fit(TEXTS, y)
+        return model.vectors_.matrix if estimator is ContinuedVectors else model.transform(TEXTS)
+
+    plain = PLAIN[name]
+    kinds = (np.bool_,) if isinstance(plain, bool) else INTEGERS
+    expected = fit(plain)
+    for kind in FLOATS if isinstance(plain, float) else kinds:
+        np.testing.assert_array_equal(fit(kind(plain)), expected)
+
+
+def test_every_numeric_parameter_is_tried():
+    for case in NUMERIC:
+        estimator = case.values[0]
+        constraints = estimator._parameter_constraints
+        numeric = {
+            name
+            for name, allowed in constraints.items()
+            if any(
+                isinstance(c, Interval) or c in ("boolean", "verbose", Integral) for c in allowed
+            )
+        }
+        assert numeric <= {*PLAIN}, estimator

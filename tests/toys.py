@@ -21,6 +21,7 @@ from sklearn_transfer.training.batches import Batch, Batches, Samples
 from sklearn_transfer.training.inference_net import TrainingSettings
 from sklearn_transfer.training.losses import CrossEntropy
 from sklearn_transfer.training.net import TransferNet
+from sklearn_transfer.training.outputs import ClassOutputs
 from sklearn_transfer.training.setup import build_net
 
 N = 23
@@ -84,7 +85,8 @@ def net_of(
             encoder = ArrayEncoder(module or nn.Linear(3, 2), pulled=pulled)
             width = measure_width(encoder, whole(train)[0].tensors)
         head = make_head(width, (4,), k, activation="tanh", dropout=0.2)
-    return build_net(Network(encoder, head), criterion, configured, valid=valid)
+    network = Network(encoder, head)
+    return build_net(network, criterion, configured, outputs=ClassOutputs(k), valid=valid)
 
 
 def array_samples(n: int = N, **settings: Any) -> Samples:

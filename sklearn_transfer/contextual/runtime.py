@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .._utils.devices import lacks_memory, resolve_device
 from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import Content, hash_content, hash_stream
 from .._utils.memo import ObjectCache
 from .._utils.optional import import_optional
+from .._utils.progress import progress_bar
 from ..vectors.storage.cache import ENCODINGS, find_root
 from ..vectors.storage.fingerprints import fingerprint_files
 from .embedding_cache import EmbeddingCache
@@ -31,7 +31,6 @@ from .sequences import SentenceTokenizer, Sequences, batches_by_length
 PRECISIONS = ("float32", "float16", "bfloat16")
 # Tokens per batch: on a CPU the activations of a batch should fit into its caches.
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
-_DELAY = 2.0  # seconds without a progress bar
 _COUNTS = 1 << 20  # bytes: the lengths of a quarter of a million texts
 _LONGEST = 1 << 17  # maximum sequence length of a model that declares none
 _PROBES = "", "A text of several words, by which the encoder is tried."
@@ -137,7 +136,7 @@ class OpenModel:
         n_texts = len(sequences)
         features = np.empty((n_texts, self.dim), dtype=np.float32)
         batch_tokens = batch_tokens or (CPU_TOKENS if self.device == "cpu" else _OTHER_TOKENS)
-        with tqdm(total=n_texts, desc="texts", delay=_DELAY, leave=False, disable=None) as bar:
+        with progress_bar(n_texts, "texts") as bar:
             for rows in batches_by_length(sequences.lengths, batch_tokens):
                 for part, encoded in self._forward(sequences, rows):
                     features[part] = encoded

@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, softmax
 
+from .._utils.progress import progress_bar
 from ..training.solvers import LinearProblem, solve_linear
 
 # So many left-out samples determine one temperature well enough.
 _ENOUGH = 1500
 
 
-def predict_left_out(
+def predict_left_out(  # noqa: PLR0913 (three are those of solve_linear)
     problem: LinearProblem,
     folds: NDArray[np.int64],
     logits: NDArray[np.floating],
     *,
     n_threads: int = 1,
     device: str = "cpu",
+    verbose: int = 0,
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Predict samples with linear models that were fitted without them.
 
@@ -36,6 +38,8 @@ def predict_left_out(
         Of the model that was fitted on all samples, to which the others are similar.
     n_threads : int, default=1
     device : str, default="cpu"
+    verbose : int, default=0
+        0 shows a progress bar on a terminal only.
 
     Returns
     -------
@@ -44,16 +48,18 @@ def predict_left_out(
     """
     predicted, rows = [logits[:0]], [np.zeros(0, dtype=np.int64)]
     total = 0.0
-    for fold in range(folds.max(initial=-1) + 1):
-        left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        if not len(left_out) or total >= _ENOUGH:
-            continue
-        solution = solve_linear(
-            problem[kept], n_threads=n_threads, near=logits[kept], device=device
-        )
-        predicted.append(solution.predict(problem.design.unseen(left_out)))
-        rows.append(left_out)
-        total += problem.weight[left_out].sum()
+    n_folds = int(folds.max(initial=-1)) + 1
+    with progress_bar(n_folds, "calibration folds", verbose=verbose) as bar:
+        for fold in range(n_folds):
+            left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            if len(left_out) and total < _ENOUGH:
+                solution = solve_linear(
+                    problem[kept], n_threads=n_threads, near=logits[kept], device=device
+                )
+                predicted.append(solution.predict(problem.design.unseen(left_out)))
+                rows.append(left_out)
+                total += problem.weight[left_out].sum()
+            bar.update()
     return np.concatenate(predicted), np.concatenate(rows)
 
 

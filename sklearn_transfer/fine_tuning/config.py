@@ -71,6 +71,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
         encoder_lr=_find_encoder_lr(parameters, kind),
         seed=seed if is_convex or is_stream else _keep_seed(parameters, seed),
         has_validation=has_validation,
+        is_stream=is_stream,
     )
     if config.l2_sp == 0 and kind.has_token_weights(config):
         raise ValueError(

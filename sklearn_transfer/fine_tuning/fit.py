@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
@@ -23,6 +22,7 @@ from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
 from ..training.inference_net import InferenceNet, TrainingSettings
 from ..training.linear_net import LinearNet
+from ..training.net import TransferNet
 from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
 from ..training.setup import build_net
@@ -31,6 +31,7 @@ from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .protocol import Configuration, Kind, Representation
 from .splits import assign_folds, take
 from .targets import Target, Task
+from .usage import warn_kept
 
 # Folds that are left out to calibrate probabilities, until they hold enough samples.
 _N_FOLDS = 5
@@ -57,12 +58,16 @@ class LabelledSamples:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Everything that a fit has learned; probabilities are those of ``logits / temperature``."""
+    """Everything that a fit has learned; probabilities are those of ``logits / temperature``.
+
+    `shaping` are the parameters of the features and the module, which later fits keep.
+    """
 
     task: Task
     kind: Kind
     representation: Representation
     net: InferenceNet
+    shaping: dict[str, Any]
     temperature: float = 1.0
 
     def logits(self, X: Any) -> NDArray[np.floating]:
@@ -75,9 +80,7 @@ class Fitted:
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
-        kept = {id(callback): callback for _, callback in self.net.callbacks_}  # the user's own
-        net = copy.deepcopy(self.net, kept)
-        return replace(self, representation=self.representation.copy(), net=net)
+        return replace(self, representation=self.representation.copy(), net=self.net.copy())
 
     @property
     def is_convex(self) -> bool:
@@ -108,24 +111,35 @@ class Fit:
         self._check_convergence(net)
         temperature = self._calibrate(representation, net, train, samples, valid)
         net.forget_data()
-        return Fitted(self.task, kind, representation, net, temperature)
+        return Fitted(self.task, kind, representation, net, self._shaping(module), temperature)
 
     def run_epoch(self, part: LabelledSamples) -> Fitted:
         """Train one epoch, in mini-batches, on a part of the samples."""
+        if self.previous is not None:
+            self.previous = self.previous.copy()
         kind, representation, inputs = self._learn_inputs(part)
         module = self._build_module(representation, inputs)
-        if self.previous is None or self.previous.is_convex:
-            net = self._make_net(module, len(part.target), None, None).initialize()
-        else:
-            net = self.previous.net
+        net = self._make_net(module, len(part.target), None, None)
+        if self.previous is not None and isinstance(self.previous.net, TransferNet):
+            net = self.previous.net.reconfigure(cast(TransferNet, net))
         net.partial_fit(self._weigh(inputs, part), epochs=1)
         net.forget_data()
         temperature = 1.0 if self.previous is None else self.previous.temperature
-        return Fitted(self.task, kind, representation, net, temperature)
+        return Fitted(self.task, kind, representation, net, self._shaping(module), temperature)
+
+    def _shaping(self, module: nn.Module) -> dict[str, Any]:
+        """The parameters that a later fit from these weights cannot change."""
+        if self.previous is not None:
+            return self.previous.shaping
+        shaping, encoder = self.parameters.shaping, getattr(module, "encoder", None)
+        if encoder is None:
+            return {**shaping, "adaptation": self.config.policy}
+        return shaping if encoder.is_anchored else {**shaping, "l2_sp": self.config.l2_sp}
 
     def _learn_inputs(self, train: LabelledSamples) -> tuple[Kind, Representation, Inputs]:
         """Learn the representation of X, or extend that of the previous fit."""
         if self.previous is not None:
+            warn_kept(self.config, self.previous.shaping)
             return self._extend(self.previous, train.X)
         kind = self.config.kind.open(train.X, self.parameters.max_tokens)
         representation = kind.represent(self.config)
@@ -143,7 +157,9 @@ class Fit:
     def _build_module(self, representation: Representation, inputs: Inputs) -> nn.Module:
         """Build the module with its initial weights."""
         if self.previous is not None:
-            return self.previous.net.module_  # type: ignore[no-any-return]
+            module: nn.Module = self.previous.net.module_
+            representation.continue_encoder(getattr(module, "encoder", None), self.config)
+            return module
         with seeded(self.config.seed):
             if self.config.is_convex:
                 return _make_linear_bag(cast(Design, inputs), self.task.n_outputs)
@@ -190,24 +206,33 @@ class Fit:
                 verbose=parameters.verbose,
             )
             return LinearNet(
-                cast(LinearBag, module), config.criterion, settings, loss=config.loss, valid=valid
+                cast(LinearBag, module),
+                config.criterion,
+                settings,
+                outputs=self.task.outputs,
+                loss=config.loss,
+                valid=valid,
             )
         has_layers = getattr(module, "encoder", None) is not None
+        patience = parameters.n_iter_no_change
+        l2_sp = config.l2_sp
+        if self.previous is not None:
+            l2_sp = self.previous.shaping.get("l2_sp", l2_sp)
         settings = TrainingSettings(
             optimizer=config.optimizer,
             lr=parameters.lr,
             encoder_lr=config.encoder_lr,
             adaptation=config.policy,
             layer_groups=parameters.layer_groups if has_layers else None,
-            l2_sp=config.l2_sp,
+            l2_sp=l2_sp,
             schedule=parameters.schedule,
             warmup=parameters.warmup,
             max_grad_norm=parameters.max_grad_norm,
             batch_size=config.batch_size(n_samples),
             max_epochs=config.max_epochs,
             token_dropout=parameters.token_dropout,
-            average_last=parameters.average_last,
-            patience=parameters.n_iter_no_change if parameters.early_stopping else None,
+            average_last=0 if config.is_stream else parameters.average_last,
+            patience=patience if parameters.early_stopping and valid is not None else None,
             mixed_precision=parameters.mixed_precision,
             compiled=parameters.compile,
             seed=config.seed,
@@ -216,7 +241,12 @@ class Fit:
             verbose=parameters.verbose,
         )
         return build_net(
-            cast(Network, module), config.criterion, settings, valid=valid, checkpoint=checkpoint
+            cast(Network, module),
+            config.criterion,
+            settings,
+            outputs=self.task.outputs,
+            valid=valid,
+            checkpoint=checkpoint,
         )
 
     def _make_checkpoint(
@@ -272,6 +302,7 @@ class Fit:
             net.logits(samples.X),
             n_threads=n_threads,
             device=str(net.device),
+            verbose=self.parameters.verbose,
         )
         return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])
 

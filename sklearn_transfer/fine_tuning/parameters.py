@@ -68,6 +68,13 @@ CONSTRAINTS: dict[str, Any] = {
     "verbose": ["verbose"],
 }
 
+# Parameters that shape the features and the module. A fit that goes on from another keeps theirs.
+_SHAPING = (
+    *("pretrained", "encoder", "encoder_params", "hidden", "activation", "dropout"),
+    *("pretrained_scale", "weighting", "ngram_range", "char_ngram_range", "tokenizer"),
+    *("token_pattern", "lowercase", "oov", "max_tokens"),
+)
+
 CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,
     "criterion": [StrOptions({"auto", *CLASSIFICATION}), callable],
@@ -134,11 +141,9 @@ class Parameters:
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> Self:
-        """Read the parameters of an estimator; NumPy scalars become Python numbers."""
-        values = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in estimator.get_params(deep=False).items()
-        }
+        """Read the parameters of an estimator; numbers of any type become Python's own."""
+        given = estimator.get_params(deep=False)
+        values = {name: _as_plain(value) for name, value in given.items()}
         for name in ("ngram_range", "char_ngram_range"):
             values[name] = _check_range(name, values[name])
         values["verbose"] = int(values["verbose"])
@@ -155,6 +160,22 @@ class Parameters:
                 f"got {sizes!r}."
             )
         return tuple(map(int, hidden))
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """The parameters that a fit from these weights cannot change."""
+        return {name: getattr(self, name) for name in _SHAPING}
+
+
+def _as_plain(value: Any) -> Any:
+    """Numbers and mappings of numbers as Python's own types; anything else as given."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value) is dict:
+        return {key: _as_plain(part) for key, part in value.items()}
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)  # also a longdouble
 
 
 def _check_range(name: str, value: Any) -> Any:

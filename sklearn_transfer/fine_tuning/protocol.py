@@ -61,6 +61,9 @@ class Representation:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""
         return None
 
+    def continue_encoder(self, encoder: Any, config: Configuration) -> None:
+        """Prepare the encoder of an earlier fit for training under a configuration."""
+
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module | None:
         """Module from inputs to the features of the head; None where inputs are these features."""
         return None
@@ -161,7 +164,7 @@ class Configuration:
 
     If `is_convex`, a solver of scikit-learn fits a linear model with `loss`. Else a net is trained
     in mini-batches with `optimizer` and `criterion`, its pretrained layers at the rate `encoder_lr`
-    (None is `lr`).
+    (None is `lr`). If `is_stream`, samples come in parts (`partial_fit`).
     """
 
     parameters: Parameters
@@ -179,6 +182,7 @@ class Configuration:
     encoder_lr: float | None
     seed: int
     has_validation: bool = False
+    is_stream: bool = False
 
     @property
     def is_frozen(self) -> bool:

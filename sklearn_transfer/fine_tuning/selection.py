@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.progress import progress_bar
 from .fit import Fit, LabelledSamples
 from .protocol import Configuration
 from .splits import assign_folds
@@ -51,7 +52,12 @@ def select_policy(
     splits = list(_split(task, samples, validation, config.seed))
     if not splits:
         return Choice(first, reason="too few samples to leave any out"), config
-    results = [_evaluate(config, task, splits) for _, config in candidates]
+    results = []
+    verbose = config.parameters.verbose
+    with progress_bar(len(candidates), "candidates", verbose=verbose) as bar:
+        for _, config_of_candidate in candidates:
+            results.append(_evaluate(config_of_candidate, task, splits))
+            bar.update()
     best = max(range(len(results)), key=lambda i: (round(results[i][0], 12), -results[i][1]))
     scores = {name: score for (name, _), (score, _) in zip(candidates, results, strict=True)}
     parts = f"{len(splits)} folds" if len(splits) > 1 else "a fifth"

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import log_expit, log_softmax
 from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from ..training.solvers import Loss
 from .calibration import fit_temperature
 from .target_checks import check_labels, check_values
@@ -36,6 +37,11 @@ class Task(ABC):
     convex_losses: ClassVar[tuple[str, ...]]
 
     n_outputs: int
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Outputs:
+        """The columns of logits, and their predictions in the coding of the targets."""
 
     @staticmethod
     @abstractmethod
@@ -106,6 +112,11 @@ class Labels(Task):
             )
         binary = not self.multilabel and len(self.classes) == 2
         self.n_outputs = 1 if binary else len(self.classes)
+
+    @property
+    def outputs(self) -> ClassOutputs:
+        """Logits of classes, or of independent labels."""
+        return (LabelOutputs if self.multilabel else ClassOutputs)(self.n_outputs)
 
     @classmethod
     def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
@@ -181,7 +192,11 @@ class Labels(Task):
             return y.astype(np.float32)
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
-            raise ValueError(f"y has labels that are not among the classes: {unknown!r}.")
+            raise ValueError(
+                f"y has labels that are not among the classes of the first fit: {unknown!r}. To "
+                f"add classes, fit again on all samples, with warm_start=False; or name them all "
+                f"in the first call of partial_fit (classes=[...])."
+            )
         return np.searchsorted(self.classes, y).astype(np.int64)
 
     def groups(self, target: Target) -> NDArray[np.int64]:
@@ -223,20 +238,12 @@ class Labels(Task):
 
     def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
         """Labels, or the indicator matrix, from logits of shape (n_samples, n_outputs)."""
-        if self.multilabel:
-            return (logits > 0).astype(int)
-        code = logits[:, 0] > 0 if self.n_outputs == 1 else logits.argmax(axis=1)
-        labels: NDArray[Any] = self.classes[code.astype(int)]
-        return labels
+        codes = self.outputs.predict(logits)
+        return codes if self.multilabel else self.classes[codes]
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
-        exact = logits.astype(np.float64)
-        if self.n_outputs == 1 and not self.multilabel:
-            exact = np.concatenate([-exact, exact], axis=1)
-        independent = self.multilabel or self.n_outputs == 1
-        probabilities: NDArray[np.float64] = expit(exact) if independent else softmax(exact, axis=1)
-        return probabilities
+        return self.outputs.probabilities(logits)
 
     def evaluate(
         self, logits: NDArray[np.floating], target: Target
@@ -287,6 +294,11 @@ class Values(Task):
     ) -> None:
         self.mean, self.scale, self.one_dimensional = mean, scale, one_dimensional
         self.n_outputs = len(mean)
+
+    @property
+    def outputs(self) -> ValueOutputs:
+        """Standardised values."""
+        return ValueOutputs(self.n_outputs)
 
     @classmethod
     def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -39,11 +39,16 @@ def _weights_terms(config: Configuration) -> bool:
 
 
 def _holds_out(config: Configuration) -> bool:
-    return not config.is_convex and config.parameters.early_stopping
+    return _trains_whole(config) and config.parameters.early_stopping
+
+
+def _trains_whole(config: Configuration) -> bool:
+    return not (config.is_convex or config.is_stream)
 
 
 _TRAIN = "set optimizer='adam' or hidden_layer_sizes=(50,)"
 MINI_BATCH = Use("mini-batch training", lambda c: not c.is_convex, _TRAIN)
+WHOLE = Use("mini-batch training by `fit`", _trains_whole, f"call fit, and {_TRAIN}")
 HIDDEN_LAYERS = Use("hidden layers", lambda c: bool(c.hidden), "set hidden_layer_sizes=(50,)")
 PRETRAINED_LAYERS = Use(
     "mini-batch training of pretrained layers",
@@ -135,13 +140,13 @@ USED_BY: dict[str, Use] = {
     "schedule": MINI_BATCH,
     "warmup": MINI_BATCH,
     "max_grad_norm": MINI_BATCH,
-    "average_last": MINI_BATCH,
+    "average_last": WHOLE,
     "label_smoothing": MINI_BATCH,
     "calibrate": CALIBRATION,
-    "early_stopping": MINI_BATCH,
+    "early_stopping": WHOLE,
     "validation_fraction": VALIDATION_FRACTION,
     "n_iter_no_change": EARLY_STOPPING,
-    "checkpoint": MINI_BATCH,
+    "checkpoint": WHOLE,
     "mixed_precision": MINI_BATCH,
     "compile": MINI_BATCH,
     "warm_start": MINI_BATCH,
@@ -178,5 +183,29 @@ def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> N
         )
 
 
-def _equals(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and bool(value == default))
+def warn_kept(config: Configuration, shaping: Mapping[str, Any]) -> None:
+    """Warn about changed parameters of which a fit that goes on keeps the values in `shaping`."""
+    of_config = {"adaptation": config.policy, "l2_sp": config.l2_sp}
+    asked = {**config.parameters.shaping, **of_config}
+    changed = [
+        "hidden_layer_sizes" if name == "hidden" else name
+        for name, value in shaping.items()
+        if not _equals(asked[name], value)
+    ]
+    if changed:
+        warnings.warn(
+            f"This fit goes on from an earlier one and keeps its features and its module: the new "
+            f"value of {', '.join(changed)} has no effect. Call fit with warm_start=False to start "
+            f"anew.",
+            UserWarning,
+            stacklevel=levels_to_caller(),
+        )
+
+
+def _equals(value: Any, other: Any) -> bool:
+    if value is other:
+        return True
+    try:
+        return type(value) is type(other) and bool(value == other)
+    except ValueError:  # arrays among the sources
+        return False

@@ -72,6 +72,11 @@ class PretrainedModule(nn.Module):
             start = self.module.get_parameter(name).detach().clone()
             self.register_buffer(f"start_{i}", start)
 
+    @property
+    def is_anchored(self) -> bool:
+        """True if the initial parameters are kept, so that a penalty can pull towards them."""
+        return bool(self._pulled)
+
     def n_frozen(self) -> int:
         """Number of lowest layers whose outputs need to be computed only once."""
         return 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._utils.errors import levels_to_caller
+from .._utils.progress import progress_bar
 from ..contextual.model import ContextualModel
 from ..contextual.runtime import CPU_TOKENS, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length
@@ -125,11 +126,14 @@ class SentenceEncoder(PretrainedModule):
         return caught[0]
 
     @torch.no_grad()
-    def with_states(self, inputs: Sequences, layer: int, *, max_bytes: int = 4 << 30) -> Sequences:
+    def with_states(
+        self, inputs: Sequences, layer: int, *, max_bytes: int = 4 << 30, verbose: int = 0
+    ) -> Sequences:
         """Add the states that enter a layer; if they exceed `max_bytes`, warn and add none."""
         inputs = replace(inputs, states=None, layer=layer)
         kept: NDArray[np.floating] | None = None
-        with _evaluating(self):
+        bar = progress_bar(len(inputs), "texts", verbose=verbose)
+        with _evaluating(self), bar:
             for rows in batches_by_length(inputs.lengths, CPU_TOKENS):
                 positions, mask = inputs[rows].positions()
                 states = self.states(*self._tensors(inputs[rows]), layer).cpu().numpy()
@@ -141,6 +145,7 @@ class SentenceEncoder(PretrainedModule):
                         return inputs
                     kept = np.empty(shape, dtype=self._dtype)
                 kept[positions[mask]] = states[mask]
+                bar.update(len(rows))
         if kept is not None and not np.isfinite(kept).all():
             raise ValueError(
                 f"The states below layer {layer} are not finite as {kept.dtype}. Use "

@@ -51,6 +51,11 @@ class TextEncoder(nn.Module):
         self.is_own = not isinstance(reader, PaddedReader)  # else see PretrainedModule
         self.sparse, self.multichannel = sparse, multichannel
 
+    @property
+    def is_anchored(self) -> bool:
+        """True if the initial rows are kept, so that a penalty can pull towards them."""
+        return self.start is not None
+
     def n_frozen(self) -> int:
         """Number of lowest layers whose outputs need to be computed only once."""
         return 0

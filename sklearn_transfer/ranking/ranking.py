@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import StrOptions, validate_parameter_const
 from .._transformer import PretrainedEmbeddingTransformer
 from .._utils.cloning import VectorsEstimator
 from .._utils.optional import import_optional
+from .._utils.progress import progress_bar
 from .._utils.random import draw_seed
 from .._utils.texts import looks_like_texts
 from ..contextual.safety import is_library_model
@@ -200,22 +201,28 @@ def rank_pretrained(
     y = _check_one_label(y, X)
     seed = draw_seed(random_state)
     rows = []
-    for name, candidate in named.items():
-        started = perf_counter()
-        try:
-            features = _check_features(_extract(candidate, X, seed), name, len(y))
-        except Exception as error:
-            error.add_note(
-                f"Raised for the candidate {name!r} of rank_pretrained, a "
-                f"{type(candidate).__name__}. A candidate is pretrained vectors, a transformer, a "
-                f"torch.nn.Module, or features."
-            )
-            raise
-        scores = logme(features, y), h_score(features, y), nearest_class_mean(features, y)
-        seconds = perf_counter() - started
-        rows.append(RankedCandidate(name, *scores, features.shape[1], seconds))
+    with progress_bar(len(named), "candidates") as bar:
+        for name, candidate in named.items():
+            rows.append(_rate(name, candidate, X, y, seed))
+            bar.update()
     rows.sort(key=lambda row: getattr(row, score), reverse=True)
     return Ranking(tuple(rows), score)
+
+
+def _rate(name: str, candidate: Any, X: Any, y: NDArray[Any], seed: int) -> RankedCandidate:
+    """Compute the features of a candidate and their scores."""
+    started = perf_counter()
+    try:
+        features = _check_features(_extract(candidate, X, seed), name, len(y))
+    except Exception as error:
+        error.add_note(
+            f"Raised for the candidate {name!r} of rank_pretrained, a "
+            f"{type(candidate).__name__}. A candidate is pretrained vectors, a transformer, a "
+            f"torch.nn.Module, or features."
+        )
+        raise
+    scores = logme(features, y), h_score(features, y), nearest_class_mean(features, y)
+    return RankedCandidate(name, *scores, features.shape[1], perf_counter() - started)
 
 
 def _name_candidates(candidates: Any) -> dict[str, Any]:

@@ -165,17 +165,22 @@ class Batches:
         return parts
 
     def _move(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return as_tensor(array).to(self.device)
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """A tensor of an array: on its memory, or a copy of an array that is read-only."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def as_tensors(inputs: Inputs, device: torch.device) -> dict[str, Any]:
     """Convert inputs to the keyword arguments of a module, all in one batch."""
-    return {name: _as_tensor(value, device) for name, value in inputs.to_arrays().items()}
+    return {name: _convert(value, device) for name, value in inputs.to_arrays().items()}
 
 
-def _as_tensor(value: Any, device: torch.device) -> Any:
+def _convert(value: Any, device: torch.device) -> Any:
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(value).to(device)
+        return as_tensor(value).to(device)
     return value if isinstance(value, int) else sparse_tensor(value, device)
 
 
@@ -187,7 +192,7 @@ def sparse_tensor(matrix: csr_array, device: torch.device) -> Tensor:
         return torch.sparse_csr_tensor(
             torch.from_numpy(matrix.indptr.astype(np.int64)),
             torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(matrix.data),
+            as_tensor(matrix.data),
             size=matrix.shape,
             device=device,
             check_invariants=False,

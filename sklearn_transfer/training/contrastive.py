@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._utils.progress import progress_bar
 from ..contextual.runtime import CPU_TOKENS
 from ..contextual.sequences import batches_by_length
 from ..models.layers import Layer, find_layers
@@ -36,6 +37,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     layer_groups: Sequence[Any] | None = None,
     device: torch.device,
     seed: int,
+    verbose: int = 0,
 ) -> list[float]:
     """Train an encoder in place so that samples of one class are alike.
 
@@ -48,7 +50,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
         1 where a sample belongs to a class.
     sample_weight : ndarray of float, shape (n_samples,)
         The weight of a pair is the product.
-    how, layer_groups, device, seed : Contrastive, sequence or None, torch.device, int
+    how, layer_groups, device, seed, verbose : object
         For the layers, see :func:`sklearn_transfer.models.layers.find_layers`.
 
     Returns
@@ -61,9 +63,10 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     if not parameters:
         return []
     losses: list[float] = []
-    with seeded(seed, device, seed_global=True):
+    bar = progress_bar(how.n_steps, "contrastive steps", verbose=verbose)
+    with seeded(seed, device, seed_global=True), bar:
         if layer := encoder.n_frozen():
-            inputs = encoder.with_states(inputs, layer)  # type: ignore[operator]
+            inputs = encoder.with_states(inputs, layer, verbose=verbose)  # type: ignore[operator]
         generator = np.random.default_rng(derive_seed(seed, 0))
         member = membership.toarray().astype(np.float32)
         drawn = [draw_batch(member, how.batch_size, generator) for _ in range(how.n_steps)]
@@ -99,6 +102,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             losses.append(loss.item())
+            bar.update()
             if max(losses[-_ENOUGH:]) < how.tolerance and len(losses) >= _ENOUGH:
                 break
     encoder.eval()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import get_scorer
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
+from skorch.exceptions import SkorchException
 from torch import Tensor
 
 from .._utils.devices import device_or_cpu
+from .._utils.progress import progress_bar
 from .batches import Batch, Inputs, Samples, by_length
+from .outputs import Outputs
 from .policies import Adaptation, Full
 
 # The parameters of a net that name its device.
@@ -67,44 +73,75 @@ class TrainingSettings:
 
 
 class InferenceNet(NeuralNet):
-    """A skorch net, with settings, whose X is :class:`Samples`, or inputs."""
+    """A skorch net of inputs or :class:`Samples`; for callbacks, an estimator of coded targets."""
 
     def __init__(
         self,
         *args: Any,
+        outputs: Outputs,
         settings: TrainingSettings = TrainingSettings(),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.settings = settings
+        self.outputs, self.settings = outputs, settings
+
+    @property
+    def classes_(self) -> NDArray[np.int64]:
+        """Codes of the classes; a regressor has none."""
+        return self.outputs.classes  # type: ignore[attr-defined, no-any-return]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        self.outputs.tag(tags)
+        return tags
 
     @property
     def n_iter(self) -> int:
         """Number of epochs."""
         return len(self.history)
 
+    def copy(self) -> Self:
+        """Copy all that training changes; callbacks and settings are those of the original."""
+        shared = [self.settings, self.optimizer, *(callback for _, callback in self.callbacks_)]
+        made = object.__new__(type(self))
+        memo = {id(part): part for part in shared} | {id(self): made}
+        made.__dict__.update(copy.deepcopy({**vars(self), "_compiled": None}, memo))
+        return made
+
     def forget_data(self) -> None:
         """Drop the samples that the net was fitted on."""
         self.set_params(train_split=None)
 
-    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
-        """Train. Unlike in skorch, an interrupt propagates."""
-        self._interrupt: KeyboardInterrupt | None = None
-        super().partial_fit(X, y, classes, **fit_params)
-        if self._interrupt is not None:
-            raise self._interrupt
-        return self
-
-    @contextmanager
-    def remember_interrupt(self) -> Iterator[None]:
-        """Keep an interrupt of `fit_loop`, which skorch swallows, unless it is early stopping."""
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:  # noqa: ARG002 (as in skorch)
+        """Train. Unlike in skorch, an interrupt propagates, unless it is early stopping."""
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
         try:
-            yield
-        except KeyboardInterrupt as interrupt:
+            self.fit_loop(X, y, **fit_params)
+        except KeyboardInterrupt:
             stops = [c for _, c in self.callbacks_ if isinstance(c, EarlyStopping)]
             if not any(stop.misses_ == stop.patience for stop in stops):
-                self._interrupt = interrupt
-            raise
+                with suppress(Exception):  # callbacks save what they have; the interrupt goes on
+                    self.notify("on_train_end", X=X, y=y)
+                raise
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of the callbacks; one that reads what is not recorded is a ValueError."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except (KeyError, ValueError, SkorchException) as error:
+            missing = re.search(r"('\w+') was not found in history", str(error))
+            if missing is None:
+                raise
+            raise ValueError(
+                f"A callback reads {missing[1]} from the history, got an epoch with "
+                f"{', '.join(key for key in self.history[-1] if key != 'batches')}. Give fit "
+                f"samples for validation (X_val and y_val; in mini-batch training also "
+                f"early_stopping=True), or name one of these, for instance monitor='train_loss'."
+            ) from error
 
     def get_dataset(self, X: Any, y: Any = None) -> Samples:
         """Make samples of inputs and targets."""
@@ -151,22 +188,41 @@ class InferenceNet(NeuralNet):
         self.module_.eval()
         inputs, back = by_length(self.get_dataset(inputs).X)
         batches = self.get_iterator(self.get_dataset(inputs), training=False)
-        outputs = [function(batch).cpu().numpy() for batch, _ in batches]
+        outputs = []
+        with progress_bar(len(inputs), "samples", verbose=self.settings.verbose) as bar:
+            for batch, _ in batches:
+                outputs.append(function(batch).cpu().numpy())
+                bar.update(len(batch))
         result: NDArray[np.float32] = np.concatenate(outputs)[back]
         return result
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Softmax of the logits, or sigmoid of a single one, shape (n_samples, n_classes)."""
-        logits = torch.from_numpy(self.logits(X))
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1).numpy()
-        return torch.softmax(logits, dim=1).numpy()
+    def forward_iter(
+        self,
+        X: Any,
+        training: bool = False,  # noqa: ARG002, FBT001, FBT002 (as in skorch)
+        device: Any = "cpu",  # noqa: ARG002
+    ) -> Iterator[Tensor]:
+        """Yield logits, in the order of the samples; scoring callbacks replace it by kept ones."""
+        yield torch.from_numpy(self.logits(X))
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Predict the codes of the most probable classes, shape (n_samples,)."""
-        codes: NDArray[np.int64] = self.predict_proba(X).argmax(axis=1)
-        return codes
+    def _scored_logits(self, X: Any) -> NDArray[np.floating]:
+        return np.concatenate([logits.detach().cpu().numpy() for logits in self.forward_iter(X)])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Compute the probabilities of the classes, shape (n_samples, n_classes)."""
+        return self.outputs.probabilities(self._scored_logits(X))  # type: ignore[attr-defined, no-any-return]
+
+    def decision_function(self, X: Any) -> NDArray[np.floating]:
+        """Compute logits, shape (n_samples,) for two classes."""
+        return self.outputs.decide(self._scored_logits(X))  # type: ignore[attr-defined, no-any-return]
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict coded targets: class codes, an indicator matrix, or standardised values."""
+        return self.outputs.predict(self._scored_logits(X))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Accuracy of a classifier, coefficient of determination of a regressor."""
+        return float(get_scorer(self.outputs.scoring)(self, X, y))
 
     def move_to(self, device: Any) -> None:
         """Move the module, the criterion and the state of the optimizer to a device."""
@@ -183,7 +239,7 @@ class InferenceNet(NeuralNet):
         # to (the module) and, unlike cloudpickle, cannot pickle a class of a notebook.
         if self.initialized_:
             self.move_to(torch.device("cpu"))
-        return {**self.__dict__, "_compiled": None, "_interrupt": None}
+        return {**self.__dict__, "_compiled": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = torch.device(device_or_cpu(state["device"]))

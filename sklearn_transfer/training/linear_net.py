@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch.callbacks import LRScheduler
 from skorch.helper import predefined_split
+from torch import Tensor
 
 from ..models.linear import LinearBag
-from .batches import Samples
+from .batches import Samples, as_tensor
 from .inference_net import InferenceNet, TrainingSettings
 from .losses import per_sample
+from .outputs import Outputs
 from .setup import make_iterators
 from .solvers import LinearProblem, Loss, solve_linear
 
@@ -22,7 +25,7 @@ class LinearNet(InferenceNet):
 
     Parameters
     ----------
-    module, criterion, settings, loss, valid : object
+    module, criterion, settings, outputs, loss, valid : object
         The criterion computes the losses in the history, of the samples and of `valid`, if any;
         `loss` is that of a :class:`LinearProblem`. The settings give the device, the callbacks
         and the verbosity.
@@ -31,18 +34,20 @@ class LinearNet(InferenceNet):
     module_: LinearBag
     optimizer_ = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         module: LinearBag,
         criterion: torch.nn.Module,
         settings: TrainingSettings,
         *,
+        outputs: Outputs,
         loss: Loss,
         valid: Samples | None = None,
     ) -> None:
         super().__init__(
             module,
             criterion=criterion,
+            outputs=outputs,
             settings=settings,
             max_epochs=1,
             train_split=None if valid is None else predefined_split(valid),
@@ -62,6 +67,15 @@ class LinearNet(InferenceNet):
         """Do nothing: a convex solver needs no optimizer."""
         return self
 
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Refuse callbacks that need an optimizer."""
+        if any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_):
+            raise ValueError(
+                "Expected callbacks that need no optimizer, got an LRScheduler: the convex solver "
+                "has no learning rate. Leave it out, or set optimizer='adam'."
+            )
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+
     def fit_loop(
         self,
         X: Samples,
@@ -72,19 +86,33 @@ class LinearNet(InferenceNet):
         """Solve the problem on all samples, and record it as an epoch."""
         train, valid = self.get_split_datasets(X, y, **fit_params)
         datasets = {"dataset_train": train, "dataset_valid": valid}
-        with self.remember_interrupt():
-            self.notify("on_epoch_begin", **datasets)
-            problem = self.state_problem(train)
-            solution = solve_linear(
-                problem, n_threads=torch.get_num_threads(), device=str(self.device)
-            )
-            self.module_.set_solution(solution.coefficients, solution.intercept)
-            self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
-            self.history.record("train_loss", self._mean_loss(train))
-            if valid is not None:
-                self.history.record("valid_loss", self._mean_loss(valid))
-            self.notify("on_epoch_end", **datasets)
+        self.notify("on_epoch_begin", **datasets)
+        self.run_single_epoch(_all_at_once(train), True, "train", self._solve)  # noqa: FBT003
+        if valid is not None:
+            self.run_single_epoch(_all_at_once(valid), False, "valid", self._evaluate)  # noqa: FBT003
+        self.notify("on_epoch_end", **datasets)
         return self
+
+    def _solve(self, batch: tuple[Samples, Tensor]) -> dict[str, Tensor]:
+        """Solve the problem of the training samples: the step of the only batch."""
+        problem = self.state_problem(batch[0])
+        solution = solve_linear(
+            problem,
+            n_threads=torch.get_num_threads(),
+            device=str(self.device),
+            verbose=self.settings.verbose,
+        )
+        self.module_.set_solution(solution.coefficients, solution.intercept)
+        self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
+        return self._evaluate(batch)
+
+    def _evaluate(self, batch: tuple[Samples, Tensor]) -> dict[str, Tensor]:
+        """Logits and mean loss of samples, as skorch's callbacks read them."""
+        samples, target = batch
+        logits = torch.from_numpy(self.logits(samples.X))
+        losses = per_sample(self.criterion_(logits, target), logits)
+        loss = losses.double() @ as_tensor(samples.weight) / len(samples)
+        return {"loss": loss, "y_pred": logits}
 
     def state_problem(self, samples: Samples) -> LinearProblem:
         """State the problem whose solution the module is, on some samples."""
@@ -98,7 +126,6 @@ class LinearNet(InferenceNet):
             return self.module_.predict(self.get_dataset(inputs).X)  # type: ignore[arg-type]
         return super().logits(inputs)
 
-    def _mean_loss(self, samples: Samples) -> float:
-        logits = torch.from_numpy(self.logits(samples.X))
-        losses = per_sample(self.criterion_(logits, torch.from_numpy(samples.y)), logits)
-        return float(losses.double() @ torch.from_numpy(samples.weight)) / len(samples)
+
+def _all_at_once(samples: Samples) -> list[tuple[Samples, Tensor]]:
+    return [(samples, as_tensor(samples.y))]

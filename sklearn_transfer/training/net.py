@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,7 +20,7 @@ from ..models.seeds import derive_seed, seeded
 from ..text.design import dense_design
 from .batches import Batch, Batches, Inputs, Samples
 from .checkpoints import Checkpoint
-from .inference_net import InferenceNet
+from .inference_net import InferenceNet, TrainingSettings
 from .losses import per_sample
 from .optimizers import clip_gradients
 from .policies import RATES
@@ -58,6 +59,26 @@ class TransferNet(InferenceNet):
         self._accumulator, self._frozen_outputs = GradientAccumulator(), FrozenOutputs()
         return self
 
+    def reconfigure(self, other: TransferNet) -> TransferNet:
+        """Go on with the settings of a net over this module; weights and moments stay."""
+        before, optimizer = self.settings, self.optimizer
+        self.__dict__.update({**other.get_params(deep=False), "_compiled": None})
+        if not _same_callbacks(before, self.settings):
+            self.initialize_callbacks()
+        self.initialize_criterion()
+        self.criterion_.to(self.device)
+        rates, state = self.rates_, self.optimizer_.state
+        if self.optimizer is optimizer and self.settings.layer_groups == before.layer_groups:
+            self.rates_ = LayerRates(self.module_, self.lr, self.settings)
+            self.rates_.applied = rates.applied  # unchanged rates are left as callbacks set them
+            return self
+        self.initialize_optimizer()
+        if self.optimizer is optimizer:
+            self.optimizer_.state.update(state)
+        for group in self.optimizer_.param_groups:
+            group["initial_lr"] = group["lr"]  # for schedulers that go on
+        return self
+
     def fit_loop(
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> TransferNet:
@@ -68,11 +89,10 @@ class TransferNet(InferenceNet):
             checkpoint.restore(self)
         self._frozen_outputs.clear()
         last = None if epochs is None else len(self.history) + epochs
-        with self.remember_interrupt():
-            while self.goes_on() if last is None else len(self.history) < last:
-                super().fit_loop(X, y, epochs=1, **fit_params)
-                if checkpoint is not None:
-                    checkpoint.write(self)
+        while self.goes_on() if last is None else len(self.history) < last:
+            super().fit_loop(X, y, epochs=1, **fit_params)
+            if checkpoint is not None:
+                checkpoint.write(self)
         return self
 
     def goes_on(self) -> bool:
@@ -183,6 +203,15 @@ class TransferNet(InferenceNet):
         super().forget_data()
 
 
+def _same_callbacks(one: TrainingSettings, other: TrainingSettings) -> bool:
+    def made(settings: TrainingSettings) -> tuple[Any, ...]:
+        return settings.average_last, settings.patience, settings.verbose > 1
+
+    given = (one.callbacks, other.callbacks)
+    is_same = len(given[0]) == len(given[1]) and all(map(operator.is_, *given))
+    return is_same and made(one) == made(other)
+
+
 class GradientAccumulator:
     """Add up the gradient of a batch from `n_parts`, doubled whenever memory does not suffice."""
 
@@ -239,7 +268,8 @@ class FrozenOutputs:
             if layer == 0:
                 inputs = dense_design(net.encode(samples.X))
             else:
-                inputs = net.module_.encoder.with_states(samples.X, layer)
+                verbose = net.settings.verbose
+                inputs = net.module_.encoder.with_states(samples.X, layer, verbose=verbose)
             self._kept[prefix] = layer, Samples(inputs, samples.y, samples.weight)
         return batches.over(self._kept[prefix][1])
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from .batches import sparse_tensor
+from .batches import as_tensor, sparse_tensor
 
 _MAX_NEWTON, _MAX_CG, _MAX_HALVINGS = 100, 50, 30
 # A step of conjugate gradients ends at this share of the gradient, or at the root of what is left.
@@ -144,4 +144,4 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 def _move(matrix: csr_array | NDArray[np.floating], device: torch.device) -> Tensor:
     if isinstance(matrix, csr_array):
         return sparse_tensor(matrix, device)
-    return torch.from_numpy(matrix).to(device)
+    return as_tensor(matrix).to(device)

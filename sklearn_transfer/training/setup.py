@@ -15,6 +15,7 @@ from .checkpoints import Checkpoint
 from .inference_net import TrainingSettings
 from .net import TransferNet, is_light
 from .optimizers import OPTIMIZERS
+from .outputs import Outputs
 from .policies import RATES
 
 # Samples per batch of predictions; fewer if the encoder needs much memory for each.
@@ -57,11 +58,12 @@ class _EarlyStopping(EarlyStopping):
             super().on_epoch_end(net, **kwargs)
 
 
-def build_net(
+def build_net(  # noqa: PLR0913 (a constructor)
     module: Network,
     criterion: nn.Module,
     settings: TrainingSettings,
     *,
+    outputs: Outputs,
     valid: Samples | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TransferNet:
@@ -80,6 +82,7 @@ def build_net(
     return TransferNet(
         module,
         criterion=criterion,
+        outputs=outputs,
         settings=settings,
         checkpoint=checkpoint,
         optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.svm._liblinear import set_verbosity_wrap, train_wrap
 
 from .._utils.devices import lacks_memory
+from .._utils.progress import progress_bar
 from ..text.design import Design
 from .newton import solve_squared_hinge
 
@@ -129,6 +130,7 @@ def solve_linear(
     n_threads: int = 1,
     near: NDArray[np.floating] | None = None,
     device: str = "cpu",
+    verbose: int = 0,
 ) -> LinearSolution:
     """Find the coefficients and intercepts that minimise the objective of a linear problem.
 
@@ -142,6 +144,8 @@ def solve_linear(
         working set.
     device : str, default="cpu"
         On "cuda" squared hinge is solved there, if its memory suffices.
+    verbose : int, default=0
+        0 shows the progress bar of the columns on a terminal only.
 
     Returns
     -------
@@ -191,6 +195,7 @@ def solve_linear(
         fitted = solve(range(n_outputs)[block])
         columns, intercept[block], n_iter, converged = zip(*fitted, strict=True)
         coefficients[:, block] = np.stack(columns, axis=1)
+        bar.update(len(columns))
         return max(n_iter), all(converged)
 
     if loss == "squared_hinge" and device.startswith("cuda"):
@@ -204,7 +209,8 @@ def solve_linear(
     size = max(1, min(n_outputs // _BLOCK, _BLOCK))
     blocks = [slice(k, k + size) for k in range(0, n_outputs, size)]
     # Warnings of LogisticRegression are caught, which threads cannot do at the same time.
-    with ThreadPoolExecutor(1 if loss == "cross_entropy" else n_threads) as pool:
+    bar = progress_bar(n_outputs, "columns of the linear model", verbose=verbose)
+    with bar, ThreadPoolExecutor(1 if loss == "cross_entropy" else n_threads) as pool:
         n_iter, converged = zip(*pool.map(solve_block, blocks), strict=True)
     return LinearSolution(coefficients, intercept, max(n_iter), all(converged))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.progress import progress_bar
 from .pretrained_vectors import PretrainedVectors
 from .table.oov import Subwords
 from .table.table import Table
@@ -202,6 +203,8 @@ def _train(
     train_epoch(parameters.lr, parameters.lr, factor=0)
     falling = np.linspace(parameters.lr, 0, parameters.epochs + 1).tolist()
     falling[-1] = falling[-2] / 1000  # gensim treats zero as the default
-    for start, end in pairwise(falling):
-        train_epoch(start, end, factor=1)
-        rows.pull(parameters.pull)
+    with progress_bar(parameters.epochs, "epochs") as bar:
+        for start, end in pairwise(falling):
+            train_epoch(start, end, factor=1)
+            rows.pull(parameters.pull)
+            bar.update()

@@ -18,7 +18,7 @@ from skorch.callbacks import Callback, LRScheduler
 from toys import body
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedEmbeddingTransformer
-from sklearn_transfer._utils.devices import device_or_cpu, lacks_memory
+from sklearn_transfer._utils.devices import device_or_cpu, lacks_memory, resolve_device
 from sklearn_transfer.training.policies import Contrastive
 
 CUDA = torch.cuda.is_available()
@@ -113,6 +113,18 @@ def without_cuda(path: Path) -> Any:
 @pytest.mark.parametrize(("name", "found"), [("cpu", "cpu"), ("cuda:99", "cpu"), ("abacus", "cpu")])
 def test_a_device_or_the_cpu(name: str, found: str):
     assert device_or_cpu(torch.device(name) if name != "abacus" else name) == found
+
+
+@pytest.mark.parametrize(
+    "device", ["mps", "meta", "xla", "vulkan", "hpu", "privateuseone", "xpu", "abacus", "cuda:99"]
+)
+def test_a_device_that_is_not_here_is_refused_in_two_lines(device: str):
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("mps is here")
+    with pytest.raises(ValueError, match=rf"device='{device}' cannot be used.*'cpu'") as raised:
+        resolve_device(device)
+    assert len(str(raised.value)) < 400
+    assert "Facebook" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,9 @@ def test_one_column_of_an_indicator_matrix_need_not_have_both_values():
     ],
 )
 def test_labels_that_were_not_fitted_are_refused_and_named(labels, y, strange):
-    with pytest.raises(ValueError, match=rf"not among the classes: array\(\[{strange}\]"):
+    with pytest.raises(
+        ValueError, match=rf"not among the classes of the first fit: array\(\[{strange}\]"
+    ):
         labels.encode(y)
 
 

@@ -417,5 +417,6 @@ def test_restoring_nothing_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_partial_fit_writes_no_checkpoint(tmp_path: Path) -> None:
-    model(tmp_path).partial_fit(X, Y, classes=[0, 1])
+    with pytest.warns(UserWarning, match=r"checkpoint \(used by mini-batch training by `fit`"):
+        model(tmp_path).partial_fit(X, Y, classes=[0, 1])
     assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..._utils.devices import device_or_cpu
+from ..._utils.progress import progress_bar
 from ...models.network import PretrainedModule
 from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
@@ -47,11 +48,12 @@ class ModuleFeatures:
         tuning: Contrastive | None = None,
         layer_groups: Sequence[Any] | None = None,
         seed: int = 0,
+        verbose: int = 0,
     ) -> None:
         self.inputs = inputs
         self.scale = scale
         self.device, self.tuning, self.seed = device, tuning, seed
-        self.layer_groups = layer_groups
+        self.layer_groups, self.verbose = layer_groups, verbose
 
     def fit_transform(
         self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
@@ -70,8 +72,9 @@ class ModuleFeatures:
                 layer_groups=self.layer_groups,
                 device=self.device,
                 seed=self.seed,
+                verbose=self.verbose,
             )
-        features = encode_inputs(self.encoder, inputs, self.device)
+        features = encode_inputs(self.encoder, inputs, self.device, verbose=self.verbose)
         self.mean = np.average(features, axis=0, weights=sample_weight).astype(np.float32)
         squares = np.square(features - self.mean).sum(axis=1)
         spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
@@ -80,7 +83,8 @@ class ModuleFeatures:
 
     def transform(self, X: Any) -> Design:
         """Design matrix of X."""
-        return self._design(encode_inputs(self.encoder, self.inputs.transform(X), self.device))
+        inputs: Any = self.inputs.transform(X)
+        return self._design(encode_inputs(self.encoder, inputs, self.device, verbose=self.verbose))
 
     def __getstate__(self) -> dict[str, Any]:
         if hasattr(self, "encoder"):
@@ -118,19 +122,24 @@ def make_module_features(
         tuning=policy if isinstance(policy, Contrastive) else None,
         layer_groups=config.parameters.layer_groups,
         seed=config.seed,
+        verbose=config.parameters.verbose,
     )
 
 
 @torch.no_grad()
 def encode_inputs(
-    encoder: PretrainedModule, inputs: Inputs, device: torch.device
+    encoder: PretrainedModule, inputs: Inputs, device: torch.device, *, verbose: int = 0
 ) -> NDArray[np.float32]:
     """Encode inputs in batches by an encoder in its present mode: float32, shape (n_samples, d)."""
     encoder = encoder.to(device)
     inputs, back = by_length(inputs)
     together = getattr(encoder, "together", _TOGETHER)
     batches = Batches(Samples(inputs), together, device)
-    parts = [encoder(**batch.tensors).cpu() for batch, _ in batches]
+    parts = []
+    with progress_bar(len(inputs), "samples", verbose=verbose) as bar:
+        for batch, _ in batches:
+            parts.append(encoder(**batch.tensors).cpu())
+            bar.update(len(batch))
     features: NDArray[np.float32] = torch.cat(parts).float().numpy()[back]
     if not np.isfinite(features).all():
         raise ValueError(

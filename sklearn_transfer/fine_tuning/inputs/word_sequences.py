@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...models.text_encoder import make_text_encoder
+from ...models.text_encoder import TextEncoder, make_text_encoder
 from ...text.rows import WordRows
 from ...training.batches import Inputs
 from ...training.optimizers import is_row_wise
@@ -25,6 +25,10 @@ class WordSequences(Representation):
     def extend(self, X: Any) -> Tensor:
         """Rows for the words that occur for the first time, shape (n_new, dim)."""
         return torch.from_numpy(self.features.extend(X))
+
+    def continue_encoder(self, encoder: TextEncoder, config: Configuration) -> None:
+        """Give gradients of the rows that the optimizer can take."""
+        encoder.sparse = is_row_wise(config.optimizer)
 
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """The table of rows and its reader."""
