@@ -21,7 +21,8 @@ from ..vectors.catalog import locate
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
-from .runtime import OpenModel, Settings, open_folder, wrap_library_model
+from .opening import open_folder, wrap_library_model
+from .runtime import Batching, OpenModel, Settings
 from .safety import is_library_model
 from .sequences import SentenceTokenizer, Sequences
 
@@ -160,6 +161,11 @@ class ContextualModel:
     def n_layers(self) -> int:
         """The number of layers of the encoder."""
         return self._model.n_layers
+
+    @property
+    def batching(self) -> Batching:
+        """The texts that are encoded together without an effect on their features."""
+        return self._model.batching
 
     @property
     def library_model(self) -> Any:
