@@ -34,6 +34,11 @@ def stamp_library(library: Any) -> Hashable:
     return hash_stream(_describe_modules(library)), *versions, *splitting
 
 
+def find_default_prompt(library: Any) -> str:
+    """Return the text that a SentenceTransformer prepends unless another one is named."""
+    return str(library.prompts.get(library.default_prompt_name or "", "") or "")
+
+
 def _describe(library: Any) -> Iterator[Content]:
     yield from _describe_modules(library)
     # Buffers that are not saved, too: they may follow from settings that are not kept.
@@ -48,8 +53,8 @@ def _describe(library: Any) -> Iterator[Content]:
 
 def _find_tokenizers(library: Any) -> list[Any]:
     given: Iterator[Any] = (getattr(module, "tokenizer", None) for module in library.modules())
-    found = (t.backend_tokenizer for t in given if hasattr(t, "backend_tokenizer"))
-    return list({id(backend): backend for backend in found}.values())
+    found = (getattr(tokenizer, "backend_tokenizer", tokenizer) for tokenizer in given)
+    return list({id(backend): backend for backend in found if hasattr(backend, "to_str")}.values())
 
 
 def _describe_modules(library: Any) -> Iterator[Content]:

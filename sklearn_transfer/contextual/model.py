@@ -22,6 +22,7 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
 from .opening import open_folder, wrap_library_model
+from .remote_code import RemoteCode
 from .runtime import Batching, OpenModel, Settings
 from .safety import is_library_model
 from .sequences import SentenceTokenizer, Sequences
@@ -305,10 +306,11 @@ class ContextualModel:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        source, expected, device = self.source, None, None
+        source, expected, device, code = self.source, None, None, None
         is_library = not isinstance(source, str | os.PathLike)
         if is_library or self.settings.pickle_weights:
             source = source if is_library else self.library_model
+            code = RemoteCode.of(source)
             device = str(source.device)
             if device != "cpu":  # so that the pickle opens without an accelerator
                 source = copy.deepcopy(source).to("cpu")
@@ -316,11 +318,11 @@ class ContextualModel:
             expected = self.fingerprint
             if not (isinstance(source, str) and hub.parse(source)):
                 source = os.fspath(self.folder)
-        state = {"source": source, "settings": self.settings, "_expected": expected}
+        state = {"code": code, "source": source, "settings": self.settings, "_expected": expected}
         return state | {"device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        device = state.pop("device")
+        device, _ = state.pop("device"), state.pop("code")
         self.__dict__.update(state, _held=None)
         if device is not None:
             self.source.to(device_or_cpu(device))

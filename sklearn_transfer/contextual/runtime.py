@@ -22,6 +22,7 @@ from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import hash_content
 from ..vectors.storage.cache import ENCODINGS, find_root
 from .embedding_cache import EmbeddingCache
+from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
 
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -101,7 +102,7 @@ class OpenModel:
         """The tokenizer with the prompt and the maximum length of some settings."""
         library, prompt = self.library, settings.prompt
         if prompt is None:
-            prompt = str(library.prompts.get(library.default_prompt_name or "", "") or "")
+            prompt = find_default_prompt(library)
         module = find_input_module(library)
         limits = (
             settings.max_tokens,
@@ -196,7 +197,7 @@ class OpenModel:
         if not getattr(given, "is_fast", False):
             raise VectorFormatError(
                 f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
-                f"{type(given).__name__}."
+                f"{type(given).__name__}. A StaticEmbedding is a table: use load_pretrained."
             )
         sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
         read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
+from ..contextual.remote_code import RemoteCode
 from ..contextual.runtime import CPU_TOKENS, PROBES, encode_padded, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length
 from .network import PretrainedModule
@@ -106,6 +107,13 @@ class SentenceEncoder(PretrainedModule):
             )
             for layer in {1, self.n_layers - 1} - {0}
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"code": RemoteCode.of(self.module), **self.__dict__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {name: value for name, value in state.items() if name != "code"}
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
 
     def n_frozen(self) -> int:
         """Count the frozen layers below the lowest trainable one; `n_layers` - 1 at most."""
