@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
 from .._utils.texts import check_texts
-from ..vectors import hub
-from ..vectors.catalog import locate
+from ..vectors.catalog import find_hub_name, locate
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
@@ -42,10 +41,11 @@ class ContextualModel:
     Parameters
     ----------
     source : str, path or SentenceTransformer
-        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``,
-        ``"hf://org/name@revision"``; a model in the local cache of the hub is used without asking
-        the hub), a folder, or an opened model. An opened model must not be trained further; it is
-        put in evaluation mode and, if `device` is named, moved there.
+        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``, in short
+        ``"all-MiniLM-L6-v2"``; ``"hf://org/name@revision"``; a complete model in the local cache
+        of the hub, or in ``SENTENCE_TRANSFORMERS_HOME``, is used without asking the hub), a
+        folder, or an opened model. An opened model must not be trained further; it is put in
+        evaluation mode and, if `device` is named, moved there.
     max_tokens : int, default=None
         Maximum sequence length in tokens; longer texts are truncated. None is the maximum of the
         model, which cannot be exceeded.
@@ -88,8 +88,10 @@ class ContextualModel:
 
     Notes
     -----
-    All texts are tokenized first, and batched by their length. Weights are read from safetensors
-    only: other formats are pickles.
+    All texts are tokenized first, and batched by their length. Padding follows the text. When a
+    model is opened, the features of single texts are compared with those of a batch; where padding
+    or other texts change them, texts of equal length, or single ones, are encoded at a time.
+    Weights are read from safetensors only: other formats are pickles.
 
     Examples
     --------
@@ -188,7 +190,8 @@ class ContextualModel:
         Returns
         -------
         ndarray of float32, shape (n_texts, dim)
-            The same as ``SentenceTransformer.encode`` gives.
+            The same as ``SentenceTransformer.encode`` gives for single texts; zeros for a text
+            without tokens.
 
         Warns
         -----
@@ -316,8 +319,7 @@ class ContextualModel:
                 source = copy.deepcopy(source).to("cpu")
         elif self._held is not None:
             expected = self.fingerprint
-            if not (isinstance(source, str) and hub.parse(source)):
-                source = os.fspath(self.folder)
+            source = find_hub_name(source) or os.fspath(self.folder)
         state = {"code": code, "source": source, "settings": self.settings, "_expected": expected}
         return state | {"device": device}
 

@@ -72,7 +72,7 @@ def parse(source: str) -> HubName | None:
     return None if Path(source).parent.is_dir() else HubName(match[1], None)
 
 
-def find_repository(name: HubName) -> Path:
+def find_repository(name: HubName, *, asks_hub: bool = True) -> Path:
     """Find the folder of a repository in the hub's local cache, or download it.
 
     Parameters
@@ -81,6 +81,8 @@ def find_repository(name: HubName) -> Path:
         The network is not used for a repository in the cache of the hub, or in the folder
         ``SENTENCE_TRANSFORMERS_HOME``, so that fits, searches and workers work offline. Name a
         revision to get a later state.
+    asks_hub : bool, default=True
+        False looks only at this machine.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def find_repository(name: HubName) -> Path:
     reason = "HF_HUB_OFFLINE is set"
     partial = []
     for cache, local in [*((cache, True) for cache in caches), (caches[0], False)]:
-        if not local and is_offline:
+        if not local and (is_offline or not asks_hub):
             continue
         try:
             folder = library.snapshot_download(

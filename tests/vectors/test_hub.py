@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -371,3 +372,38 @@ def test_the_folder_of_sentence_transformers(
     with pytest.raises(FileNotFoundError, match=f"not in {home} or {cache}"):
         locate("org/neither")
     assert asked[-1]["cache_dir"] == str(home)
+
+
+# ---- short names ----
+
+
+def test_a_short_name_is_one_of_sentence_transformers(
+    cache: Path, tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gensim import downloader
+
+    def refuse(name: str, return_path: bool = False) -> str:
+        raise ValueError(f"Incorrect model/corpus name: {name}")
+
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path / "gensim-data"))
+    monkeypatch.setattr(downloader, "load", refuse)
+    with pytest.raises(FileNotFoundError, match="No pretrained vectors called 'all-tiny-L3'"):
+        locate("all-tiny-L3")
+    assert [call["repository"] for call in asked] == ["sentence-transformers/all-tiny-L3"]
+    monkeypatch.setattr(downloader, "load", lambda *_, **__: pytest.fail("asked the network"))
+    snapshot = lay_out(cache, "sentence-transformers/all-tiny-L3", model(tmp_path / "m"))
+    assert locate("all-tiny-L3") == snapshot
+    assert len(load_pretrained("all-tiny-L3")) == 8
+    assert len(asked) == 1
+
+
+def test_a_short_name_of_an_encoder_in_a_pickle(cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="the extra contextual")
+    from contextual_toys import TEXTS, save_tiny
+
+    lay_out(cache, "sentence-transformers/all-tiny-L3", save_tiny(tmp_path / "encoder"))
+    found = load_pretrained("all-tiny-L3")
+    features = found.encode(TEXTS)
+    again = pickle.loads(pickle.dumps(found))
+    assert again.source == "sentence-transformers/all-tiny-L3"
+    assert again.encode(TEXTS).tolist() == features.tolist()
