@@ -207,15 +207,14 @@ class OpenModel:
         theirs = self.library.encode(texts, batch_size=1, show_progress_bar=False, **options)
         tolerance = 1e-4 if self.dtype in ("float32", "float64") else 0.1
         tolerance *= max(1, np.abs(theirs).max(initial=0))
-        sequences = sequences[read]
-        difference = np.abs(self._run_probes(sequences, "single") - theirs).max(initial=0)
+        sequences = sequences[read].mirrored()  # other texts of the same lengths follow
+        alone = self._run_probes(sequences, "single")
+        difference = np.abs(alone[: len(read)] - theirs).max(initial=0)
         if difference > tolerance:
             raise VectorFormatError(
                 f"{name}: this model needs more than the tokens of a text (its features differ "
                 f"from those of sentence-transformers by {difference:.2g})."
             )
-        sequences = sequences.mirrored()  # and thereby different texts of equal lengths
-        alone = self._run_probes(sequences, "single")
         for batching in _BATCHINGS[_BATCHINGS.index(before) :]:
             difference = np.abs(self._run_probes(sequences, batching) - alone).max(initial=0)
             if difference <= tolerance:
