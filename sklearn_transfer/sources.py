@@ -13,8 +13,10 @@ from sklearn.base import clone
 
 from ._utils.cloning import VectorsEstimator, is_frame, is_pair
 from ._utils.memo import ObjectCache, register_memo
+from .contextual.library_state import find_default_prompt, stamp_library
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model
+from .contextual.static_library import is_static, tabulate_library
 from .vectors.formats.frames import from_frame
 from .vectors.pretrained_vectors import PretrainedVectors
 
@@ -24,6 +26,9 @@ Source = PretrainedVectors | ContextualModel
 # gensim objects with their number of words, matrix and vectors. The first two show changes.
 _of_gensim: WeakKeyDictionary[Any, tuple[int, Any, PretrainedVectors]] = WeakKeyDictionary()
 register_memo(_of_gensim.clear)
+# Opened static models with their state and vectors.
+_of_static: WeakKeyDictionary[Any, tuple[Any, PretrainedVectors]] = WeakKeyDictionary()
+register_memo(_of_static.clear)
 # Pairs whose matrix is not copied, by their words and the memory of the matrix.
 _of_pairs: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=0)
 
@@ -46,7 +51,7 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
           the local cache of the hub is used without asking the hub;
         - a path of any format that :meth:`PretrainedVectors.load` reads, or the folder of a
           contextual model;
-        - a `SentenceTransformer`, see :class:`ContextualModel`;
+        - a `SentenceTransformer`, see :class:`ContextualModel`; the vectors of a static one;
         - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
         - a pair ``(words, matrix)`` of distinct strings and a 2-D array, shape (n_words, dim),
           which is not copied if it is float32 or float16 in C order;
@@ -86,7 +91,7 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     if isinstance(source, Source):
         return source
     if is_library_model(source):
-        return ContextualModel(source)
+        return _resolve_static(source) if is_static(source) else ContextualModel(source)
     if isinstance(source, str | os.PathLike):
         model = ContextualModel(source)  # which keeps the folder of a name
         if is_contextual_folder(model.folder):
@@ -112,6 +117,15 @@ def _resolve_gensim(keyed: Any) -> PretrainedVectors:
     if known is None or known[0] != n_words or known[1] is not matrix:
         known = _of_gensim[keyed] = (n_words, matrix, PretrainedVectors.from_gensim(keyed))
     return known[2]
+
+
+def _resolve_static(library: Any) -> PretrainedVectors:
+    state = stamp_library(library), find_default_prompt(library)
+    known = _of_static.get(library)
+    if known is None or known[0] != state:
+        vectors = PretrainedVectors.from_table(tabulate_library(library))
+        known = _of_static[library] = state, vectors
+    return known[1]
 
 
 def _resolve_pair(words: Any, matrix: Any) -> PretrainedVectors:

@@ -7,8 +7,19 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import BertConfig, BertModel, BertTokenizerFast, MPNetConfig, MPNetModel
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedTokenizerFast,
+)
 
 WORDS = [
     *("the", "a", "cat", "dog", "sat", "ran", "on", "mat", "film", "plot", "good", "bad"),
@@ -63,6 +74,65 @@ def save_tiny(folder: Path, *, seed: int = 0, architecture: str = "bert") -> Pat
     saved = folder / "model"
     whole.save(str(saved), create_model_card=False)
     return saved
+
+
+def make_library(
+    folder: Path,
+    model_type: str,
+    *,
+    pooling: str | tuple[str, ...] = "mean",
+    special: bool = True,
+    padding_side: str = "right",
+    model_max_length: int | None = None,
+    seed: int = 0,
+    **config: Any,
+) -> SentenceTransformer:
+    """An opened encoder of any architecture of transformers, over the twenty words.
+
+    Without `special`, the tokenizer adds no special tokens: a text may have no token.
+    """
+    tokens = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if special:
+        ends = [("[CLS]", tokens["[CLS]"]), ("[SEP]", tokens["[SEP]"])]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=ends
+        )
+    limit = {"model_max_length": model_max_length} if model_max_length else {}
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        padding_side=padding_side,
+        model_input_names=["input_ids", "attention_mask"],
+        **limit,
+    )
+    sizes = {"vocab_size": len(tokens), "hidden_size": DIM, "num_hidden_layers": N_LAYERS}
+    sizes |= {"num_attention_heads": 2, "initializer_range": 0.5, "pad_token_id": 0}
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    model = AutoModel.from_config(AutoConfig.for_model(model_type, **sizes | config))
+    torch.set_rng_state(before)
+    model.save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    transformer = Transformer(str(folder))
+    transformer.processor = wrapped  # not that of the architecture, which splits in its own way
+    modules = [transformer, Pooling(DIM, pooling_mode=pooling)]
+    return SentenceTransformer(modules=modules, device="cpu").eval()
+
+
+def make_router(folder: Path, route: str | None, **options: Any) -> SentenceTransformer:
+    """A query encoder of 3 layers and one for documents of 2, with tokenizers of their own."""
+    query = make_library(folder / "query", "bert", intermediate_size=32, special=False)
+    document = make_library(
+        folder / "document", "bert", intermediate_size=32, seed=1, num_hidden_layers=2
+    )
+    routes = {"query": list(query.children()), "document": list(document.children())}
+    module = Router(routes, default_route=route, **options)
+    return SentenceTransformer(modules=[module], device="cpu").eval()
 
 
 def open_library(folder: Path, **options: Any) -> SentenceTransformer:

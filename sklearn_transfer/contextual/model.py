@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
 from .._utils.texts import check_texts
-from ..vectors import hub
-from ..vectors.catalog import locate
+from ..vectors.catalog import find_hub_name, locate
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
-from .runtime import OpenModel, Settings, open_folder, wrap_library_model
+from .opening import open_folder, wrap_library_model
+from .remote_code import RemoteCode
+from .runtime import Batching, OpenModel, Settings
 from .safety import is_library_model
 from .sequences import SentenceTokenizer, Sequences
 
@@ -40,10 +41,11 @@ class ContextualModel:
     Parameters
     ----------
     source : str, path or SentenceTransformer
-        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``,
-        ``"hf://org/name@revision"``; a model in the local cache of the hub is used without asking
-        the hub), a folder, or an opened model. An opened model must not be trained further; it is
-        put in evaluation mode and, if `device` is named, moved there.
+        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``, in short
+        ``"all-MiniLM-L6-v2"``; ``"hf://org/name@revision"``; a complete model in the local cache
+        of the hub, or in ``SENTENCE_TRANSFORMERS_HOME``, is used without asking the hub), a
+        folder, or an opened model. An opened model must not be trained further; it is put in
+        evaluation mode and, if `device` is named, moved there.
     max_tokens : int, default=None
         Maximum sequence length in tokens; longer texts are truncated. None is the maximum of the
         model, which cannot be exceeded.
@@ -86,8 +88,10 @@ class ContextualModel:
 
     Notes
     -----
-    All texts are tokenized first, and batched by their length. Weights are read from safetensors
-    only: other formats are pickles.
+    All texts are tokenized first, and batched by their length. Padding follows the text. When a
+    model is opened, the features of single texts are compared with those of a batch; where padding
+    or other texts change them, texts of equal length, or single ones, are encoded at a time.
+    Weights are read from safetensors only: other formats are pickles.
 
     Examples
     --------
@@ -162,6 +166,11 @@ class ContextualModel:
         return self._model.n_layers
 
     @property
+    def batching(self) -> Batching:
+        """The texts that are encoded together without an effect on their features."""
+        return self._model.batching
+
+    @property
     def library_model(self) -> Any:
         """The SentenceTransformer; it must not be changed."""
         return self._model.library
@@ -181,7 +190,8 @@ class ContextualModel:
         Returns
         -------
         ndarray of float32, shape (n_texts, dim)
-            The same as ``SentenceTransformer.encode`` gives.
+            The same as ``SentenceTransformer.encode`` gives for single texts; zeros for a text
+            without tokens.
 
         Warns
         -----
@@ -299,22 +309,22 @@ class ContextualModel:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        source, expected, device = self.source, None, None
+        source, expected, device, code = self.source, None, None, None
         is_library = not isinstance(source, str | os.PathLike)
         if is_library or self.settings.pickle_weights:
             source = source if is_library else self.library_model
+            code = RemoteCode.of(source)
             device = str(source.device)
             if device != "cpu":  # so that the pickle opens without an accelerator
                 source = copy.deepcopy(source).to("cpu")
         elif self._held is not None:
             expected = self.fingerprint
-            if not (isinstance(source, str) and hub.parse(source)):
-                source = os.fspath(self.folder)
-        state = {"source": source, "settings": self.settings, "_expected": expected}
+            source = find_hub_name(source) or os.fspath(self.folder)
+        state = {"code": code, "source": source, "settings": self.settings, "_expected": expected}
         return state | {"device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        device = state.pop("device")
+        device, _ = state.pop("device"), state.pop("code")
         self.__dict__.update(state, _held=None)
         if device is not None:
             self.source.to(device_or_cpu(device))

@@ -1,4 +1,4 @@
-"""Models of sentence-transformers: settings, opening once per process, features of texts."""
+"""Opened models of sentence-transformers: their settings, and the features of texts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Hashable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.devices import lacks_memory, resolve_device
+from .._utils.devices import lacks_memory
 from .._utils.errors import VectorFormatError, levels_to_caller
-from .._utils.hashing import Content, hash_content, hash_stream
-from .._utils.memo import ObjectCache
-from .._utils.optional import import_optional
+from .._utils.hashing import hash_content
 from .._utils.progress import progress_bar
 from ..vectors.storage.cache import ENCODINGS, find_root
-from ..vectors.storage.fingerprints import fingerprint_files
 from .embedding_cache import EmbeddingCache
-from .safety import check_folder
+from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
 
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -33,10 +30,13 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
 _COUNTS = 1 << 20  # bytes: the lengths of a quarter of a million texts
 _LONGEST = 1 << 17  # maximum sequence length of a model that declares none
-_PROBES = "", "A text of several words, by which the encoder is tried."
-
-# Folders by path, content and settings; opened models by identity and the state of their weights.
-_opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
+# Texts that are encoded together: any, with padding; of one length, where padding changes their
+# features; or none, where other texts do, as in models that quantize the states of a batch.
+Batching = Literal["padded", "equal lengths", "single"]
+_BATCHINGS: tuple[Batching, ...] = ("padded", "equal lengths", "single")
+# Texts of different lengths, by which a model is tried.
+PROBES = "A", "A text of several words, by which the encoder is tried."
+_VERSION = 2  # of the features that are kept: another one, and all are computed again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class OpenModel:
     fingerprint: str
     device: str
     path: Path | None = None
+    batching: Batching = "padded"
     _caches: dict[Hashable, EmbeddingCache] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _checked: set[str | None] = field(default_factory=set)
@@ -84,39 +85,40 @@ class OpenModel:
         """Type of the weights."""
         return str(next(self.library.parameters()).dtype).removeprefix("torch.")
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """The number of features."""
-        return int(self.library.get_embedding_dimension())
+        return len(self.library.encode(PROBES[-1], show_progress_bar=False))
 
     @property
     def n_layers(self) -> int:
         """The number of layers of the transformer; 0 if its configuration does not say."""
-        config = getattr(self.library[0], "config", None)
+        config = getattr(find_input_module(self.library), "config", None)
         config = getattr(config, "get_text_config", lambda: config)()
         return int(getattr(config, "num_hidden_layers", 0))
 
     def tokenizer(self, settings: Settings) -> SentenceTokenizer:
         """The tokenizer with the prompt and the maximum length of some settings."""
-        library = self.library
-        prompt = settings.prompt
+        library, prompt = self.library, settings.prompt
         if prompt is None:
-            prompt = str(library.prompts.get(library.default_prompt_name or "", "") or "")
+            prompt = find_default_prompt(library)
+        module = find_input_module(library)
         limits = (
             settings.max_tokens,
-            library.max_seq_length,
-            library.tokenizer.model_max_length,  # a huge number if it is unknown
-            getattr(getattr(library[0], "config", None), "max_position_embeddings", None),
+            getattr(module, "max_seq_length", None),
+            module.tokenizer.model_max_length,  # a huge number if it is unknown
+            *_count_positions(module),
             _LONGEST,
         )
-        longest = int(min(limit for limit in limits if limit))
-        return SentenceTokenizer(library.tokenizer, self._lock, prompt, longest)
+        longest = int(min(limit for limit in limits if limit and limit > 0))
+        return SentenceTokenizer(module.tokenizer, self._lock, prompt, longest)
 
     def cache(self, settings: Settings) -> EmbeddingCache:
         """The features of texts under some settings, shared by all models that have the same."""
         tokenizer = self.tokenizer(settings)
         # All that changes features. The device and the batches change the seventh digit.
-        key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
+        key = [_VERSION, self.fingerprint, self.dtype, self.dim]
+        key += [tokenizer.max_tokens, tokenizer.prompt]
         place, folder = settings.cache, None
         if place is not None and place != "memory":
             root = find_root() if place == "disk" else Path(place).expanduser().absolute()
@@ -157,9 +159,14 @@ class OpenModel:
         try:
             padded = sequences[rows].padded()
             ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
+
+            def encode(rows: Any, length: int) -> Any:
+                texts = ids[rows, :length], mask[rows, :length]
+                inputs = make_inputs(self.library, *texts, sequences.n_prompt)
+                return self.library(inputs)["sentence_embedding"]
+
             with torch.inference_mode():
-                outputs = self.library(make_inputs(self.library, ids, mask, sequences.n_prompt))
-                features = outputs["sentence_embedding"].float().cpu().numpy()
+                features = encode_padded(encode, mask, self.dim, self.batching).cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if len(rows) == 1 or not lacks_memory(error):
                 raise
@@ -172,102 +179,108 @@ class OpenModel:
                     stacklevel=levels_to_caller(),
                 )
         else:
-            yield rows, features[:, : self.dim]
+            yield rows, features
             return
         for half in np.array_split(rows, 2):
             yield from self._forward(sequences, half)
 
     def check(self, settings: Settings) -> None:
-        """Refuse a model whose features differ from those of the library; once per prompt."""
+        """Refuse a model whose features differ from those of the library; once per prompt.
+
+        Single texts are compared. Then the batches are chosen that do not change the features.
+        """
         if settings.prompt in self._checked:
             return
         name = "The SentenceTransformer" if self.path is None else str(self.path)
-        given = getattr(self.library, "tokenizer", None)
+        given = getattr(find_input_module(self.library), "tokenizer", None)
         if not getattr(given, "is_fast", False):
             raise VectorFormatError(
                 f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
-                f"{type(given).__name__}."
+                f"{type(given).__name__}. A StaticEmbedding is a table: use load_pretrained."
             )
-        tokenizer = self.tokenizer(replace(settings, max_tokens=None))
-        ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
+        sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
+        read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens
+        before = self.batching
         options = {} if settings.prompt is None else {"prompt": settings.prompt}
-        theirs = self.library.encode(list(_PROBES), show_progress_bar=False, **options)
+        texts = [PROBES[text] for text in read]
+        theirs = self.library.encode(texts, batch_size=1, show_progress_bar=False, **options)
         tolerance = 1e-4 if self.dtype in ("float32", "float64") else 0.1
-        if not np.allclose(ours, theirs, atol=tolerance):
+        tolerance *= max(1, np.abs(theirs).max(initial=0))
+        sequences = sequences[read].mirrored()  # other texts of the same lengths follow
+        alone = self._run_probes(sequences, "single")
+        difference = np.abs(alone[: len(read)] - theirs).max(initial=0)
+        if difference > tolerance:
             raise VectorFormatError(
                 f"{name}: this model needs more than the tokens of a text (its features differ "
-                f"from those of sentence-transformers by {np.abs(ours - theirs).max():.2g})."
+                f"from those of sentence-transformers by {difference:.2g})."
             )
+        for batching in _BATCHINGS[_BATCHINGS.index(before) :]:
+            difference = np.abs(self._run_probes(sequences, batching) - alone).max(initial=0)
+            if difference <= tolerance:
+                break
         self._checked.add(settings.prompt)
+
+    def _run_probes(self, sequences: Sequences, batching: Batching) -> NDArray[np.float32]:
+        self.batching = batching
+        return self.run(sequences, CPU_TOKENS)
+
+
+def find_input_module(library: Any) -> Any:
+    """Return the module of a SentenceTransformer that reads tokens; of a router, of its route."""
+    module = library[0]
+    while hasattr(module, "sub_modules"):
+        try:
+            route = module._resolve_route(modality="text")  # noqa: SLF001 (no public name)
+        except ValueError as error:
+            raise VectorFormatError(
+                f"The model has a module for each task, and none for texts of any task ({error}) "
+                f"Name one: Router(..., default_route=)."
+            ) from error
+        module = module.sub_modules[route][0]
+    return module
+
+
+def _count_positions(module: Any) -> Iterator[int]:
+    """Yield the numbers of tokens for which a module has positions; -1 if there is no limit."""
+    yield getattr(getattr(module, "config", None), "max_position_embeddings", -1)
+    for part in module.modules():
+        table: Any = getattr(part, "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        if padding is not None:  # the first token has the position after that of padding
+            yield len(table.weight) - padding - 1
+
+
+def encode_padded(
+    encode: Callable[[Any, int], Any], mask: Any, dim: int, batching: Batching
+) -> Any:
+    """Encode padded texts as float32, shape (n_texts, dim).
+
+    Parameters
+    ----------
+    encode : callable
+        Gives the features of the texts of some rows, each cut to a length: at least `dim`.
+    mask : Tensor of bool, shape (n_texts, longest)
+        False for padding. The features of a text without tokens are zeros, as those of a text
+        without words in word vectors.
+    dim : int
+        Of more features the first are taken (Matryoshka representations).
+    batching : {"padded", "equal lengths", "single"}
+        The texts that are encoded together.
+    """
+    lengths = mask.sum(dim=1)
+    features = mask.new_zeros((len(mask), dim), dtype=import_module("torch").float32)
+    for length in [mask.shape[1]] if batching == "padded" else lengths.unique().tolist():
+        rows = (lengths > 0 if batching == "padded" else lengths == length).nonzero()[:, 0]
+        if length and len(rows):
+            for part in rows.split(1 if batching == "single" else len(rows)):
+                features[part] = encode(part, length)[:, :dim].float()
+    return features
 
 
 def make_inputs(library: Any, ids: Any, mask: Any, n_prompt: int) -> dict[str, Any]:
     """Make the inputs of a SentenceTransformer of ids and mask, shape (n_texts, length)."""
-    inputs = {"input_ids": ids, "attention_mask": mask.long()}
-    if "token_type_ids" in library.tokenizer.model_input_names:
+    inputs = {"input_ids": ids, "attention_mask": mask.long(), "modality": "text"}
+    if "token_type_ids" in find_input_module(library).tokenizer.model_input_names:
         inputs["token_type_ids"] = ids.new_zeros(ids.shape)
     # Some models leave the prompt out of pooling.
     return {**inputs, "prompt_length": n_prompt} if n_prompt else inputs
-
-
-def open_folder(path: Path, settings: Settings, *, expected: str | None = None) -> OpenModel:
-    """Open a folder of the `expected` fingerprint, or return its model that is open already."""
-    device = resolve_device(settings.device)
-    trusted = settings.trust_remote_code
-    files = check_folder(path, trust_remote_code=trusted)
-    names = (file.relative_to(path).as_posix() for file in files)
-    fingerprint = hash_content(*names, fingerprint_files(files))
-    if expected not in (None, fingerprint):
-        raise ValueError(
-            f"The pickle refers to the contextual model in {path}, which has changed since: "
-            f"expected the fingerprint {expected}, found {fingerprint}. Put the old files back, "
-            f"or fit again."
-        )
-    key = (path, fingerprint, settings.precision, device, trusted)
-    return _opened.get(
-        key, lambda: OpenModel(_load(path, settings, device), fingerprint, device, path)
-    )
-
-
-def _load(path: Path, settings: Settings, device: str) -> Any:
-    purpose = f"Opening the contextual model in {path}"
-    library = import_optional("sentence_transformers", extra="contextual", purpose=purpose)
-    dtype = getattr(import_module("torch"), settings.precision)
-    try:
-        with ExitStack() as stack:
-            logging = import_module("transformers.utils.logging")
-            if logging.is_progress_bar_enabled():  # the bar of the weights
-                logging.disable_progress_bar()
-                stack.callback(logging.enable_progress_bar)
-            return library.SentenceTransformer(
-                os.fspath(path),
-                device=device,
-                local_files_only=True,
-                trust_remote_code=settings.trust_remote_code,
-                model_kwargs={"use_safetensors": True, "dtype": dtype},
-            ).eval()
-    except Exception as error:  # the library raises errors of all types on damaged files
-        raise VectorFormatError(
-            f"{path}: sentence-transformers cannot open this model: {type(error).__name__}: {error}"
-        ) from error
-
-
-def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
-    """Wrap a SentenceTransformer in evaluation mode, once until its weights change."""
-    device = str(library.device) if settings.device == "auto" else resolve_device(settings.device)
-    library = library.to(device).eval()
-    # torch counts the changes of a tensor in place.
-    versions = tuple(p._version for p in library.parameters())  # noqa: SLF001 (no public name)
-    key = (id(library), versions, device)  # an OpenModel keeps its library: no id is used twice
-    return _opened.get(key, lambda: OpenModel(library, hash_stream(_describe(library)), device))
-
-
-def _describe(library: Any) -> Iterator[Content]:
-    yield repr(library)
-    for name, tensor in sorted(library.state_dict().items()):
-        yield name
-        yield tensor.detach().cpu().float().numpy()
-    backend = getattr(library.tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        # Truncation and padding are settings of the last call.
-        yield json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None})

@@ -12,11 +12,21 @@ from ..vectors.storage.files import read_json
 
 _OURS = "sentence_transformers."
 
-# Weights, configurations and vocabularies; code if it is trusted.
-_PARTS, _CODE = ("*.safetensors", "*.json", "*.txt", "*.model"), "*.py"
+# The files that the libraries read: weights (and shards, which the index lists), configurations of
+# modules, and vocabularies. Code that is trusted may read any.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PARTS = (
+    *_WEIGHTS,
+    *("modules.json", "config.json", "config_sentence_transformers.json", "router_config.json"),
+    *("sentence_*_config.json", "cnn_config.json", "lstm_config.json", "*processor_config.json"),
+    *("wordembedding_config.json", "*tokenizer_config.json", "chat_template.*"),
+    *("tokenizer.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.*", "merges.txt", "*.model", "*.spm"),
+)
+_TRUSTED_PARTS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.py")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 _MODULES, _CONFIG, _ADAPTER = "modules.json", "config.json", "adapter_config.json"
+_ROUTER, _ROUTERS = "router_config.json", ("Router", "Asym")
 # A model with one vector per token is a table.
 _STATIC = ("StaticEmbedding", "model2vec")
 # Settings with which a configuration fetches and runs code.
@@ -36,6 +46,8 @@ def is_contextual_folder(path: Path) -> bool:
     if (path / _MODULES).is_file():
         kind = next((kind for kind, _ in _read_modules(path)), "")
         return bool(kind) and not kind.endswith(_STATIC)
+    if (path / _ADAPTER).is_file():
+        return True
     if not (path / _CONFIG).is_file():
         return False
     config = read_json(path / _CONFIG)
@@ -51,47 +63,76 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
             f"that names its model_type."
         )
     folders = _module_folders(path)
+    _refuse_adapters(path, folders)
     _refuse_pickles(folders)
     if not any((folder / name).is_file() for folder in folders for name in _WEIGHTS):
         raise VectorFormatError(
             f"{path}: expected weights in safetensors (model.safetensors), found none."
         )
-    for folder in folders:
-        if (folder / _ADAPTER).exists():
-            raise VectorFormatError(
-                f"{folder / _ADAPTER}: an adapter, whose base model lies elsewhere. Merge it into "
-                f"its base model and save the result."
-            )
     code = "" if trust_remote_code else _find_code(path, folders)
     if code:
         raise VectorFormatError(
             f"{path}: this model brings Python code of its own ({code}), which runs whatever its "
             f"author put inside. Read it, and set trust_remote_code=True if you trust it."
         )
-    patterns = (*_PARTS, _CODE) if trust_remote_code else _PARTS
+    patterns = _TRUSTED_PARTS if trust_remote_code else _PARTS
     files = {file for folder in folders for part in patterns for file in folder.glob(part)}
+    files |= {shard for folder in folders for shard in _find_shards(folder)}
     return sorted(file for file in files if file.is_file())
 
 
+def _find_shards(folder: Path) -> Iterator[Path]:
+    index = folder / _WEIGHTS[1]
+    content = read_json(index) if index.is_file() else {}
+    shards = content.get("weight_map", {}) if isinstance(content, dict) else {}
+    for name in set(map(str, shards.values())) if isinstance(shards, dict) else ():
+        _check_inside(index, name)
+        yield folder / name
+
+
 def _read_modules(path: Path) -> list[tuple[str, str]]:
-    """Type and path of each module that ``modules.json`` lists; empty without that file."""
+    """Type and path of each module that ``modules.json`` lists, and of those of a router.
+
+    Empty without that file.
+    """
     content = read_json(path / _MODULES) if (path / _MODULES).is_file() else []
     modules = [m if isinstance(m, dict) else {} for m in content if isinstance(content, list)]
-    return [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
+    listed = [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
+    for kind, name in tuple(listed):
+        _check_inside(path / _MODULES, name)
+        router = path / name / (_ROUTER if (path / name / _ROUTER).is_file() else _CONFIG)
+        if kind.endswith(_ROUTERS) and router.is_file():
+            parts = read_json(router)
+            types = parts.get("types", {}) if isinstance(parts, dict) else {}
+            for part, inner in types.items() if isinstance(types, dict) else ():
+                _check_inside(router, part)
+                listed.append((str(inner), str(PurePosixPath(name, part))))
+    return listed
+
+
+def _check_inside(file: Path, name: str) -> None:
+    inner = PurePosixPath(name)
+    if inner.is_absolute() or ".." in inner.parts or "\\" in name:
+        raise VectorFormatError(f"{file}: the path {name!r} leads out of the folder.")
 
 
 def _module_folders(path: Path) -> list[Path]:
     """The folder of a model, and the folders that its list of modules names."""
-    folders = [path]
-    for _, name in _read_modules(path):
-        inner = PurePosixPath(name)
-        if inner.is_absolute() or ".." in inner.parts or "\\" in name:
-            raise VectorFormatError(
-                f"{path / _MODULES}: the path {name!r} leads out of the folder."
-            )
-        if name and (path / inner).is_dir():
-            folders.append(path / inner)
-    return list(dict.fromkeys(folders))
+    folders = [path / name for _, name in _read_modules(path)]
+    return list(dict.fromkeys(folder for folder in [path, *folders] if folder.is_dir()))
+
+
+def _refuse_adapters(path: Path, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if not (folder / _ADAPTER).exists():
+            continue
+        config = read_json(folder / _ADAPTER)
+        base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        raise VectorFormatError(
+            f"{folder / _ADAPTER}: an adapter (LoRA), whose base model, {base!r:.80}, lies "
+            f"elsewhere. Open both with peft, and pass the opened model: "
+            f"pretrained=SentenceTransformer({str(path)!r})."
+        )
 
 
 def _refuse_pickles(folders: Sequence[Path]) -> None:

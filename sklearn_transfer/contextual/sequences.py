@@ -5,17 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-class Padding(NamedTuple):
-    """Id of the padding, and whether it precedes the text."""
-
-    id: int
-    left: bool
 
 
 @dataclass(frozen=True)
@@ -23,13 +16,14 @@ class Sequences:
     """Token ids of texts and, optionally, the states that enter a layer of the encoder.
 
     The ids of text ``i``, special tokens included, are ``ids[starts[i] : starts[i] + lengths[i]]``.
+    Padding follows the text, so that the positions of its tokens do not depend on other texts.
     """
 
     ids: NDArray[np.int32]  # shape (n_ids,)
     starts: NDArray[np.int64]  # shape (n_texts,), like lengths and n_tokens
     lengths: NDArray[np.int64]
     n_tokens: NDArray[np.int64]  # without truncation
-    padding: Padding
+    padding: int  # its id
     n_prompt: int = 0  # leading tokens of each text that belong to a prompt
     states: NDArray[np.floating] | None = None  # that enter `layer`, shape (n_ids, d)
     layer: int = 0  # the lowest that remains to be computed
@@ -42,13 +36,18 @@ class Sequences:
         selected = {name: getattr(self, name)[texts] for name in ("starts", "lengths", "n_tokens")}
         return replace(self, **selected)
 
+    def mirrored(self) -> Sequences:
+        """The same texts, followed by others of the same lengths: their ids from end to start."""
+        ids = np.concatenate([self.ids, self.ids[::-1]])
+        starts = np.concatenate([self.starts, len(ids) - self.starts - self.lengths])
+        lengths, n_tokens = (np.tile(counts, 2) for counts in (self.lengths, self.n_tokens))
+        return replace(self, ids=ids, starts=starts, lengths=lengths, n_tokens=n_tokens)
+
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Indices into `ids`, and a mask that is False for padding, shape (n_texts, longest)."""
-        longest = self.lengths.max(initial=0)
-        column = np.arange(longest)[None]
-        within = column - (longest - self.lengths)[:, None] if self.padding.left else column
-        mask = (within >= 0) & (within < self.lengths[:, None])
-        return np.where(mask, within + self.starts[:, None], 0), mask
+        column = np.arange(self.lengths.max(initial=0))[None]
+        mask = column < self.lengths[:, None]
+        return np.where(mask, column + self.starts[:, None], 0), mask
 
     def drop_tokens(self, share: float, generator: np.random.Generator) -> Sequences:  # noqa: ARG002
         """The same sequences: a contextual model reads whole texts."""
@@ -63,7 +62,7 @@ class Sequences:
         """Padded ids, mask and, if there are any, states, of shape (n_texts, longest, ...)."""
         positions, mask = self.positions()
         arrays: dict[str, NDArray[Any]] = {
-            "ids": np.where(mask, self.ids[positions], self.padding.id).astype(np.int64),
+            "ids": np.where(mask, self.ids[positions], self.padding).astype(np.int64),
             "mask": mask,
         }
         if self.states is not None:
@@ -93,9 +92,9 @@ class SentenceTokenizer:
     max_tokens: int  # special tokens included
 
     @property
-    def padding(self) -> Padding:
-        """Id and side of the padding."""
-        return Padding(int(self.tokenizer.pad_token_id or 0), self.tokenizer.padding_side == "left")
+    def padding(self) -> int:
+        """Id of the padding."""
+        return int(self.tokenizer.pad_token_id or 0)
 
     @property
     def content(self) -> str:
@@ -126,10 +125,13 @@ class SentenceTokenizer:
             rest = encoded.encodings[text].overflowing
             n_tokens[text] += sum(len(part.ids) - self._n_special for part in rest)
         ids = np.concatenate([np.array(line, dtype=np.int32) for line in lines])
-        # With a special token before the prompt; the one after it ends the text.
-        n_prompt = len(self._ids(self.prompt)) - min(1, self._n_special) if self.prompt else 0
         starts = np.cumsum(lengths) - lengths
-        return Sequences(ids, starts, lengths, n_tokens, self.padding, n_prompt)
+        return Sequences(ids, starts, lengths, n_tokens, self.padding, self._count_prompt())
+
+    def _count_prompt(self) -> int:
+        """Count the tokens of the prompt, without a special token at its end."""
+        ids = self._ids(self.prompt) if self.prompt else []
+        return len(ids) - int(bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
 
     def split_alone(self, ids: NDArray[np.int32]) -> Sequences:
         """Make a text of each id, between the special tokens and without the prompt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from .._utils.errors import levels_to_caller
 from .._utils.progress import progress_bar
 from ..contextual.model import ContextualModel
-from ..contextual.runtime import CPU_TOKENS, make_inputs
+from ..contextual.remote_code import RemoteCode
+from ..contextual.runtime import CPU_TOKENS, PROBES, encode_padded, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length
 from .network import PretrainedModule
 
@@ -48,8 +49,8 @@ class SentenceEncoder(PretrainedModule):
 
     Parameters
     ----------
-    model, example, pulled : ContextualModel, Sequences, bool
-        The encoder is tried on the example; see also `PretrainedModule`.
+    model, pulled : ContextualModel, bool
+        See also `PretrainedModule`.
 
     Attributes
     ----------
@@ -59,26 +60,36 @@ class SentenceEncoder(PretrainedModule):
 
     Notes
     -----
-    The stack of layers is the longest list of modules in the model. A hook catches the states that
-    enter a layer, another puts them in its place, and the layers below are skipped. Modules outside
-    the stack may act in each layer (the relative positions of MPNet), so the constructor compares
-    the features of both ways on the `example`.
+    The stack of layers is the longest list of modules that texts pass: not one of another route of
+    a router, or of the images of a multimodal model. A hook catches the states that enter a layer,
+    another puts them in its place, and the layers below are skipped. Modules outside the stack may
+    act in each layer (the relative positions of MPNet), so the constructor compares the features of
+    both ways.
     """
 
     light = False
     together = 32
 
-    def __init__(self, model: ContextualModel, example: Sequences, *, pulled: bool = False) -> None:
+    def __init__(self, model: ContextualModel, *, pulled: bool = False) -> None:
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
+        if any("quantized" in type(part).__module__ for part in self.module.modules()):
+            raise ValueError(
+                f"The weights of {model!r} are quantized, and cannot be trained. Set "
+                f"adaptation='frozen', or train the model before you quantize it."
+            )
+        example = model.split(PROBES)
         self._n_prompt, self._dtype = example.n_prompt, np.dtype(model.settings.hidden_dtype)
-        self._path, self.n_layers = _find_stack(self.module)
+        self._dim, self._batching = model.dim, model.batching
         self._returns_tuple = False
-        try:
-            with torch.no_grad(), _evaluating(self):
-                if not self._starts_at_layers(*self._tensors(example)):
+        with torch.no_grad(), _evaluating(self):
+            ids, mask = self._tensors(example)
+            self._called = _find_called(self.module, lambda: self(ids, mask))
+            self._path, self.n_layers = _find_stack(self.module, self._called)
+            try:
+                if self._batching != "padded" or not self._starts_at_layers(ids, mask):
                     self.n_layers = 0
-        except Exception:  # of any type, from an architecture that is built otherwise
-            self.n_layers = 0
+            except Exception:  # of any type, from an architecture that is built otherwise
+                self.n_layers = 0
 
     def _starts_at_layers(self, ids: Tensor, mask: Tensor) -> bool:
         """Compare the features from the lowest and the highest layer upwards with the whole."""
@@ -89,12 +100,21 @@ class SentenceEncoder(PretrainedModule):
         finally:
             hook.remove()
         self._returns_tuple = isinstance(outputs[0], tuple)
+        if self.states(ids[:1], mask[:1], self.n_layers - 1).shape[:2] != (1, ids.shape[1]):
+            return False  # XLNet has the positions first
         return all(
             torch.allclose(
                 whole, self(ids, mask, self.states(ids, mask, layer), layer), atol=_TOLERANCE
             )
             for layer in {1, self.n_layers - 1} - {0}
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"code": RemoteCode.of(self.module), **self.__dict__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {name: value for name, value in state.items() if name != "code"}
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
 
     def n_frozen(self) -> int:
         """Count the frozen layers below the lowest trainable one; `n_layers` - 1 at most."""
@@ -135,6 +155,9 @@ class SentenceEncoder(PretrainedModule):
         bar = progress_bar(len(inputs), "texts", verbose=verbose)
         with _evaluating(self), bar:
             for rows in batches_by_length(inputs.lengths, CPU_TOKENS):
+                rows = rows[inputs.lengths[rows] > 0]  # the longest come first
+                if not len(rows):
+                    break
                 positions, mask = inputs[rows].positions()
                 states = self.states(*self._tensors(inputs[rows]), layer).cpu().numpy()
                 if kept is None:
@@ -168,14 +191,19 @@ class SentenceEncoder(PretrainedModule):
         -------
         Tensor
         """
-        inputs = self._inputs(ids, mask)
-        if states is None:
-            outputs = self.module(inputs)
-        else:
-            with self._starting_at(layer, states):
+
+        def encode(rows: Tensor, length: int) -> Tensor:
+            inputs = self._inputs(ids[rows, :length], mask[rows, :length])
+            if states is None:
                 outputs = self.module(inputs)
-        encoded: Tensor = outputs["sentence_embedding"]
-        return encoded[:, : self.module.truncate_dim].float()
+            else:
+                with self._starting_at(layer, states[rows, :length]):
+                    outputs = self.module(inputs)
+            encoded: Tensor = outputs["sentence_embedding"]
+            return encoded
+
+        features: Tensor = encode_padded(encode, mask, self._dim, self._batching)
+        return features
 
     def _inputs(self, ids: Tensor, mask: Tensor) -> dict[str, Any]:
         return make_inputs(self.module, ids, mask, self._n_prompt)
@@ -221,11 +249,12 @@ class SentenceEncoder(PretrainedModule):
         for i, step in enumerate(steps):  # from the whole model down to the stack
             members, innermost = below, i == len(steps) - 1
             for name, _ in self.module.get_submodule(path).named_children():
+                whole = f"{path}.{name}".lstrip(".")
                 if name == step:
                     # Modules beside the stack may act in each of its layers.
                     members = below if innermost else above
                 else:
-                    members.append(f"{path}.{name}".lstrip("."))
+                    (members if whole in self._called else below).append(whole)
             own = self.module.get_submodule(path).named_parameters(recurse=False)
             below += [f"{path}.{name}".lstrip(".") for name, _ in own]
             path = ".".join(steps[: i + 1])
@@ -247,12 +276,31 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def _find_stack(module: nn.Module) -> tuple[str, int]:
-    """Find the path of the longest list of modules, and its length; "" and 0 without any."""
+def _find_called(module: nn.Module, run: Callable[[], Any]) -> set[str]:
+    """Name the modules that are called in a run, and the modules that contain them."""
+    called: set[str] = set()
+    hooks = [
+        part.register_forward_pre_hook(lambda *_, name=name: called.add(name))
+        for name, part in module.named_modules()
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {
+        ".".join(parts[:n])
+        for parts in (name.split(".") for name in called)
+        for n in range(1, len(parts) + 1)
+    }
+
+
+def _find_stack(module: nn.Module, called: set[str]) -> tuple[str, int]:
+    """Find the path of the longest list of modules in use, and its length; "" and 0 without any."""
     lists = [
         (name, len(child))
         for name, child in module.named_modules()
-        if isinstance(child, nn.ModuleList)
+        if isinstance(child, nn.ModuleList) and name in called
     ]
     return max(lists, key=lambda pair: pair[1], default=("", 0))
 

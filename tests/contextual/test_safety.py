@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
+import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
-from contextual_toys import DIM, TEXTS, save_tiny
+from contextual_toys import DIM, TEXTS, make_router, save_tiny
+from safetensors.numpy import load_file, save_file
 
-from sklearn_transfer import ContextualModel, VectorFormatError
+from sklearn_transfer import ContextualModel, VectorFormatError, load_pretrained
 
 
 def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
@@ -41,12 +45,45 @@ def test_pickles_that_are_no_part_of_it_are_let_be(tiny_model: Path, tmp_path: P
 def test_adapters_and_paths_that_lead_out(tiny_model: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "evil"}')
-    with pytest.raises(VectorFormatError, match="an adapter, whose base model lies elsewhere"):
+    with pytest.raises(VectorFormatError, match=r"an adapter \(LoRA\), whose base model, 'evil'"):
         ContextualModel(folder).encode(TEXTS)
     (folder / "adapter_config.json").unlink()
     modules = folder / "modules.json"
     modules.write_text(modules.read_text().replace("1_Pooling", "../1_Pooling"))
     with pytest.raises(VectorFormatError, match="leads out of the folder"):
+        ContextualModel(folder).encode(TEXTS)
+
+
+def test_the_folder_of_an_adapter_has_a_message_of_its_own(tmp_path: Path):
+    # As peft saves it, and as sentence-transformers does.
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    message = r"\(LoRA\), whose base model, 'org/base', lies.*pretrained=SentenceTransformer\('"
+    with pytest.raises(VectorFormatError, match=message):
+        load_pretrained(tmp_path).encode(TEXTS)
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    modules = [{"path": "", "type": "sentence_transformers.models.Transformer"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(VectorFormatError, match=message):
+        load_pretrained(tmp_path).encode(TEXTS)
+
+
+def test_modules_of_a_router_are_checked_as_others_are(tmp_path: Path):
+    folder = tmp_path / "model"
+    make_router(tmp_path / "toys", "query").save(str(folder), create_model_card=False)
+    assert ContextualModel(folder).encode(TEXTS).shape == (len(TEXTS), DIM)
+    file = folder / "router_config.json"
+    content = file.read_text()
+    file.write_text(content.replace('"sentence_transformers.', '"evil.', 1))
+    with pytest.raises(VectorFormatError, match=r"code of its own \(modules.json: evil"):
+        ContextualModel(folder).encode(TEXTS)
+    file.write_text(content.replace('"query_0', '"../query_0'))
+    with pytest.raises(VectorFormatError, match="leads out of the folder"):
+        ContextualModel(folder).encode(TEXTS)
+    file.write_text(content)
+    weights = next(folder.glob("query_0*/model.safetensors"))
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(VectorFormatError, match="a pickle, which runs"):
         ContextualModel(folder).encode(TEXTS)
 
 
@@ -87,3 +124,29 @@ def test_any_change_of_the_weights_is_another_model(tmp_path: Path):
         before = found
     (folder / "config_sentence_transformers.json").write_text("{}")
     assert ContextualModel(folder).fingerprint != before
+
+
+def test_files_that_no_library_reads_change_nothing(tmp_path: Path):
+    folder = save_tiny(tmp_path)
+    model = ContextualModel(folder)
+    before, content = model.fingerprint, pickle.dumps(model)
+    for name in ("notes.txt", "eval_results.json", "trainer_state.json", "data_config.json"):
+        (folder / name).write_text("{}")
+    (folder / "1_Pooling" / "notes.txt").write_text("")
+    (folder / "optimizer.safetensors").write_bytes(b"")
+    assert ContextualModel(folder).fingerprint == before
+    assert pickle.loads(content).encode(TEXTS).shape == (len(TEXTS), DIM)
+
+
+def test_shards_are_part_of_the_model(tmp_path: Path):
+    folder = save_tiny(tmp_path)
+    (folder / "model.safetensors").rename(folder / "part-1.safetensors")
+    weights = load_file(folder / "part-1.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "part-1.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    model = ContextualModel(folder)
+    before = model.encode(TEXTS)
+    save_file({name: 2 * w for name, w in weights.items()}, folder / "part-1.safetensors")
+    again = ContextualModel(folder)
+    assert again.fingerprint != model.fingerprint
+    assert not np.allclose(again.encode(TEXTS), before)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
 import torch
-from contextual_toys import N_LAYERS, TEXTS, open_library
+from contextual_toys import N_LAYERS, TEXTS, make_library, make_router, open_library
 from torch import nn
 
 from sklearn_transfer import ContextualModel
@@ -23,7 +23,7 @@ def model(tiny_model: Path) -> ContextualModel:
 
 
 def make(model: ContextualModel, *, pulled: bool = False) -> SentenceEncoder:
-    return SentenceEncoder(model, model.split(TEXTS[:3]), pulled=pulled).eval()
+    return SentenceEncoder(model, pulled=pulled).eval()
 
 
 def tensors(model: ContextualModel) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,7 +64,7 @@ def test_what_fails_in_between_leaves_the_layers_in_place(model: ContextualModel
     ids, mask = tensors(model)
     names = [name for name, _ in encoder.named_parameters()]
     with pytest.raises(RuntimeError):
-        encoder(ids, mask, torch.zeros(1, 1, 3), 1)
+        encoder(ids, mask, torch.zeros(*ids.shape, 3), 1)
     assert [name for name, _ in encoder.named_parameters()] == names
     torch.testing.assert_close(encoder(ids, mask), make(model)(ids, mask))
 
@@ -105,6 +105,34 @@ def test_layers_by_name(model: ContextualModel):
     found = [parameter for layer in layers for parameter in layer.parameters(network)]
     assert {id(p) for p in found} == {id(p) for p in network.parameters()}
     assert len(found) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(("route", "n_layers"), [("query", 3), ("document", 2)])
+def test_layers_of_a_router_are_those_of_the_route_in_use(
+    tmp_path: Path, route: str, n_layers: int
+):
+    library = make_router(tmp_path, route)
+    encoder = make(ContextualModel(library))
+    assert encoder.n_layers == n_layers
+    network = Network(encoder, nn.Sequential(nn.Linear(16, 2)))
+    layers = find_layers(network)
+    names = [name for name, _ in network.named_parameters() if layers[-2].holds(name)]
+    top = f"encoder.module.0.sub_modules.{route}.0.model.encoder.layer.{n_layers - 1}."
+    assert all(name.startswith((top, f"encoder.module.0.sub_modules.{route}.")) for name in names)
+    assert any(name.startswith(top) for name in names)
+    assert not any(f".layer.{n_layers - 2}." in name for name in names)
+    found = [parameter for layer in layers for parameter in layer.parameters(network)]
+    assert len(found) == len(list(network.parameters()))
+
+
+def test_a_longer_stack_that_texts_do_not_pass_is_none_of_the_layers(tmp_path: Path):
+    library = make_library(tmp_path, "bert", intermediate_size=32)
+    library[0].model.vision = nn.ModuleList(nn.Linear(2, 2) for _ in range(9))
+    encoder = make(ContextualModel(library))
+    assert encoder.n_layers == N_LAYERS
+    layers = dict(encoder.layer_members())
+    assert "0.model.vision" in layers["embeddings"]
+    assert not any("vision" in name for name in layers["layer 2"])
 
 
 def test_frozen_layers_are_counted(model: ContextualModel):

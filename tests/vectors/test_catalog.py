@@ -23,6 +23,7 @@ def gensim_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def load(name: str, return_path: bool = False) -> str:
         raise OSError("no network in tests")
 
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path / "gensim-data"))
     monkeypatch.setattr(downloader, "load", load)
     return tmp_path / "gensim-data"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -265,3 +266,144 @@ def test_a_contextual_model_in_the_cache(cache: Path, tmp_path: Path, asked: lis
         assert isinstance(found, ContextualModel)
         assert found.encode(TEXTS).shape == (len(TEXTS), 16)
     assert not asked
+
+
+# ---- copies that are incomplete ----
+
+
+def lay_out_transformer(cache: Path, folder: Path) -> Path:
+    """What `AutoModel` and `AutoTokenizer` download of a sentence encoder."""
+    pytest.importorskip("sentence_transformers", reason="the extra contextual")
+    from contextual_toys import save_tiny
+
+    save_tiny(folder)
+    (folder / "part").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (folder / "part" / name).write_bytes((folder / "model" / name).read_bytes())
+    return lay_out(cache, "org/encoder", folder / "part")
+
+
+def completing(folder: Path) -> Any:
+    """A hub that has the whole of the model."""
+
+    def download(repository: str, **options: Any) -> str:
+        if options["local_files_only"]:
+            return str(_real(repository, **options))
+        snapshot = Path(_real(repository, **options | {"local_files_only": True}))
+        for file in folder.rglob("*.json"):
+            target = snapshot / file.relative_to(folder)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(file.read_bytes())
+        return str(snapshot)
+
+    return download
+
+
+def test_a_transformer_without_its_modules_is_completed(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = lay_out_transformer(cache, tmp_path / "toys")
+    whole = tmp_path / "toys" / "model"
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", completing(whole))
+    assert locate("org/encoder") == snapshot
+    assert (snapshot / "modules.json").exists()
+    texts = ["the cat", "a good film"]
+    found = load_pretrained("org/encoder").encode(texts)
+    assert found.tolist() == ContextualModel(whole).encode(texts).tolist()
+
+
+def test_offline_a_transformer_without_its_modules_is_refused(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
+) -> None:
+    snapshot = lay_out_transformer(cache, tmp_path / "toys")
+    with pytest.raises(FileNotFoundError, match=r"incomplete.*the hub says: no network in tests"):
+        load_pretrained("org/encoder")
+    assert len(asked) == 1
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    message = r"may be incomplete: expected modules.json.*HF_HUB_OFFLINE is set. Connect"
+    with pytest.raises(FileNotFoundError, match=message):
+        ContextualModel("org/encoder").encode(["a cat"])
+    assert len(asked) == 1
+    assert ContextualModel(snapshot).encode(["a cat"]).shape == (1, 16)
+    # The note of the library that the hub has no such file.
+    note = cache / "models--org--encoder" / ".no_exist" / COMMIT / "modules.json"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    assert locate("org/encoder") == snapshot
+
+
+def test_a_repository_without_modules_is_asked_once(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = lay_out_transformer(cache, tmp_path / "toys")
+    noted = []
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", completing(tmp_path / "toys" / "part")
+    )
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **_: noted.append(a))
+    assert locate("org/encoder") == snapshot
+    assert noted == [("org/encoder", "modules.json")]
+
+
+def test_a_module_that_is_missing_is_completed(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = lay_out_transformer(cache, tmp_path / "toys")
+    whole = tmp_path / "toys" / "model"
+    (snapshot / "modules.json").write_bytes((whole / "modules.json").read_bytes())
+    with pytest.raises(FileNotFoundError, match="may be incomplete"):
+        locate("org/encoder")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", completing(whole))
+    assert locate("org/encoder") == snapshot
+    assert (snapshot / "1_Pooling" / "config.json").exists()
+
+
+def test_the_folder_of_sentence_transformers(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
+) -> None:
+    home = tmp_path / "home"
+    snapshot = lay_out(home, "org/name", model(tmp_path / "m"))
+    with pytest.raises(FileNotFoundError):
+        locate("org/name")
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(home))
+    assert locate("org/name") == snapshot
+    other = lay_out(cache, "org/other", model(tmp_path / "n"))
+    assert locate("org/other") == other
+    with pytest.raises(FileNotFoundError, match=f"not in {home} or {cache}"):
+        locate("org/neither")
+    assert asked[-1]["cache_dir"] == str(home)
+
+
+# ---- short names ----
+
+
+def test_a_short_name_is_one_of_sentence_transformers(
+    cache: Path, tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gensim import downloader
+
+    def refuse(name: str, return_path: bool = False) -> str:
+        raise ValueError(f"Incorrect model/corpus name: {name}")
+
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path / "gensim-data"))
+    monkeypatch.setattr(downloader, "load", refuse)
+    with pytest.raises(FileNotFoundError, match="No pretrained vectors called 'all-tiny-L3'"):
+        locate("all-tiny-L3")
+    assert [call["repository"] for call in asked] == ["sentence-transformers/all-tiny-L3"]
+    monkeypatch.setattr(downloader, "load", lambda *_, **__: pytest.fail("asked the network"))
+    snapshot = lay_out(cache, "sentence-transformers/all-tiny-L3", model(tmp_path / "m"))
+    assert locate("all-tiny-L3") == snapshot
+    assert len(load_pretrained("all-tiny-L3")) == 8
+    assert len(asked) == 1
+
+
+def test_a_short_name_of_an_encoder_in_a_pickle(cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="the extra contextual")
+    from contextual_toys import TEXTS, save_tiny
+
+    lay_out(cache, "sentence-transformers/all-tiny-L3", save_tiny(tmp_path / "encoder"))
+    found = load_pretrained("all-tiny-L3")
+    features = found.encode(TEXTS)
+    again = pickle.loads(pickle.dumps(found))
+    assert again.source == "sentence-transformers/all-tiny-L3"
+    assert again.encode(TEXTS).tolist() == features.tolist()

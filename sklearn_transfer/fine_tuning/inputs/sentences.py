@@ -109,5 +109,5 @@ class SentenceInputs:
         return self if max_tokens is None else SentenceInputs(self.model.cut(max_tokens))
 
     def make_encoder(self, example: Sequences, *, pulled: bool) -> SentenceEncoder:
-        """A trainable copy of the model, tried on some texts."""
-        return SentenceEncoder(self.model, example, pulled=pulled)
+        """A trainable copy of the model."""
+        return SentenceEncoder(self.model, pulled=pulled)

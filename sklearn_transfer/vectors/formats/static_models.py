@@ -5,7 +5,8 @@
   Unknown tokens are left out of a text.
 - ``StaticEmbedding`` of sentence-transformers: the tensor ``embedding.weight`` instead of
   ``embeddings``, alone or as the first module in ``modules.json``. Unknown tokens count, with the
-  row of the token for unknown text.
+  row of the token for unknown text. ``config_sentence_transformers.json`` may name a default
+  prompt, which precedes every text, and the number of dimensions that are used.
 - wordllama: the same tensor in ``weights/``, the tokenizer in ``tokenizers/``.
 
 Normalisation of the output (``normalize`` of Model2Vec, a module ``Normalize``) is not read: use
@@ -124,8 +125,10 @@ def read(path: Path, options: Reading) -> Table:
     weights_file, tokenizer_file = files[:2]
     tensors = read_tensors(weights_file)
     library = _find_library(weights_file, tensors)
+    dim, prompt = _read_settings(path)
     matrix = _read_matrix(tensors[TENSORS[library]])
-    tokenizer = _read_tokenizer(tokenizer_file)
+    matrix = matrix if dim is None else matrix[:, :dim].copy()
+    tokenizer = _read_tokenizer(tokenizer_file, prompt)
     names = tokenizer.check(tokenizer_file)
     ids = np.fromiter(names, np.int64, len(names))
     rows = scales = None
@@ -137,19 +140,46 @@ def read(path: Path, options: Reading) -> Table:
         if (weights := tensors.get("weights")) is not None:
             with np.errstate(over="ignore"):
                 scales = _read_per_token(weights, "f", ids).astype(np.float32)
+    return tabulate(tokenizer, matrix, weights_file, rows=rows, scales=scales).head(options.limit)
+
+
+def tabulate(
+    tokenizer: TableTokenizer,
+    matrix: Matrix,
+    file: Path,
+    *,
+    rows: NDArray[Any] | None = None,
+    scales: NDArray[np.float32] | None = None,
+) -> Table:
+    """Make a table of the tokens of a tokenizer; without `rows`, their ids are those of rows."""
+    names = tokenizer.names
+    ids = np.fromiter(names, np.int64, len(names))
     if rows is None:
         if ids[-1] >= len(matrix):
             raise VectorFormatError(
-                f"{weights_file}: expected a row for each token of {tokenizer_file.name}, whose "
-                f"largest id is {ids[-1]}, found {len(matrix)} rows."
+                f"{file}: expected a row for each token of {TOKENIZER}, whose largest id is "
+                f"{ids[-1]}, found {len(matrix)} rows."
             )
         if ids[-1] < len(ids):  # no gaps; there may be rows after the last token
             matrix = matrix[: len(ids)]
         else:
             rows = ids
     return Table.from_rows(
-        names.values(), matrix, weights_file, rows=rows, scales=scales, tokenizer=tokenizer
-    ).head(options.limit)
+        names.values(), matrix, file, rows=rows, scales=scales, tokenizer=tokenizer
+    )
+
+
+def _read_settings(path: Path) -> tuple[int | None, str]:
+    """Read the number of dimensions that are used, and the default prompt."""
+    file = path / CONFIGS[1]
+    content = read_json(file) if file.is_file() else {}
+    settings = content if isinstance(content, dict) else {}
+    dim, prompts = settings.get("truncate_dim"), settings.get("prompts")
+    if dim is not None and not (isinstance(dim, int) and dim > 0):
+        raise VectorFormatError(f"{file}: expected a positive number as truncate_dim, got {dim!r}.")
+    name = settings.get("default_prompt_name")
+    prompt = prompts.get(str(name)) if isinstance(prompts, dict) else None
+    return dim, str(prompt or "")
 
 
 def _read_matrix(tensor: Tensor) -> Matrix:
@@ -180,9 +210,9 @@ def _read_per_token(tensor: Tensor, kinds: str, ids: NDArray[np.int64]) -> NDArr
     return per_token
 
 
-def _read_tokenizer(file: Path) -> TableTokenizer:
+def _read_tokenizer(file: Path, prompt: str) -> TableTokenizer:
     try:
         with open_regular(file) as content:
-            return TableTokenizer(content.read().decode())
+            return TableTokenizer(content.read().decode(), prompt=prompt)
     except UnicodeDecodeError as error:
         raise VectorFormatError(f"{file}: no tokenizer.json: {error}") from error

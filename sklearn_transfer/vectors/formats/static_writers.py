@@ -38,8 +38,13 @@ _STATIC_EMBEDDING = "sentence_transformers.models.StaticEmbedding"
 
 
 def write_model2vec(table: Table, path: Path) -> None:
-    """Write a folder for ``model2vec.StaticModel.from_pretrained``."""
+    """Write a folder for ``model2vec.StaticModel.from_pretrained``, which has no prompts."""
     tokenizer, position = _tokens(table)
+    if tokenizer.prompt:
+        raise ValueError(
+            f"Model2Vec has no prompts, and these vectors have the prompt {tokenizer.prompt!r}. "
+            f"Write them with format='sentence-transformers'."
+        )
     arrays = _arrays(table, position)
     config: dict[str, Any] = {
         "normalize": False,
@@ -58,6 +63,8 @@ def write_sentence_transformers(table: Table, path: Path) -> None:
     skipped = [id_ for id_, token in tokenizer.names.items() if token in tokenizer.skipped]
     position[skipped] = -1
     config: dict[str, Any] = {"model_type": "SentenceTransformer", "prompts": {}}
+    if tokenizer.prompt:
+        config |= {"prompts": {"default": tokenizer.prompt}, "default_prompt_name": "default"}
     matrix = _spread(table.vectors, position, table.dim, np.float32)
     with _replace_model(path, _SENTENCE_TRANSFORMERS_CONFIG, config, module=SUBFOLDER) as new:
         inner = new / SUBFOLDER

@@ -114,8 +114,9 @@ def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
     file = path / _TOKENIZER
     parts = read_json(file)
     try:
-        content, skipped = parts
-        tokenizer = TableTokenizer(str(content), [str(token) for token in skipped])
+        content, skipped, *prompt = parts
+        tokens = [str(token) for token in skipped]
+        tokenizer = TableTokenizer(str(content), tokens, *map(str, prompt))
     except (ValueError, TypeError) as error:
         raise VectorFormatError(f"{file}: cannot be read: {error}") from error
     if tokenizer.digest != digests["tokenizer"]:
@@ -205,8 +206,7 @@ def write(table: Table, path: Path) -> None:
             digests[name] = digest.result()
         if table.tokenizer is not None:
             digests["tokenizer"] = table.tokenizer.digest
-            content = [table.tokenizer.content, sorted(table.tokenizer.skipped)]
-            (new / _TOKENIZER).write_text(json.dumps(content), encoding="utf-8")
+            (new / _TOKENIZER).write_text(json.dumps(table.tokenizer.parts), encoding="utf-8")
         about["digests"] = digests
         about["digest"] = _hash_metadata(about)
         (new / METADATA).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -39,6 +39,8 @@ class TableTokenizer:
         Content of a ``tokenizer.json``, which never holds code.
     skipped : iterable of str, default=()
         Tokens that are left out, such as the one for unknown text.
+    prompt : str, default=""
+        Prepended to every text.
 
     Notes
     -----
@@ -46,13 +48,19 @@ class TableTokenizer:
     content are equal, so that texts are split once for all tables that share one.
     """
 
-    def __init__(self, content: str, skipped: Sequence[str] = ()) -> None:
-        self.content, self.skipped = content, frozenset(skipped)
+    def __init__(self, content: str, skipped: Sequence[str] = (), prompt: str = "") -> None:
+        self.content, self.skipped, self.prompt = content, frozenset(skipped), prompt
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The arguments that make an equal tokenizer."""
+        skipped = sorted(self.skipped)
+        return (self.content, skipped, self.prompt) if self.prompt else (self.content, skipped)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the content and the skipped tokens, 32 hexadecimal digits."""
-        return hash_content(json.dumps([self.content, sorted(self.skipped)]))
+        """Hash of the content, the skipped tokens and the prompt, 32 hexadecimal digits."""
+        return hash_content(json.dumps(self.parts))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -95,7 +103,7 @@ class TableTokenizer:
 
     def skipping(self, tokens: Sequence[str]) -> TableTokenizer:
         """Return a tokenizer that leaves out these tokens, and shares the parsed content."""
-        other = TableTokenizer(self.content, tokens)
+        other = TableTokenizer(self.content, tokens, self.prompt)
         parsed = ("_tokenizer", "names")
         other.__dict__ |= {name: self.__dict__[name] for name in parsed if name in self.__dict__}
         return other
@@ -107,7 +115,8 @@ class TableTokenizer:
         for start in range(0, len(texts), _BATCH):
             # The library accepts no lone surrogates.
             batch = [
-                text.encode(errors="replace").decode() for text in texts[start : start + _BATCH]
+                (self.prompt + text).encode(errors="replace").decode()
+                for text in texts[start : start + _BATCH]
             ]
             with _catch_library_errors("The tokenizer of these vectors cannot split a text"):
                 encoded = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
@@ -122,4 +131,4 @@ class TableTokenizer:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TableTokenizer, (self.content, sorted(self.skipped))
+        return TableTokenizer, self.parts

@@ -37,6 +37,7 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
     cache_info,
+    load_pretrained,
 )
 from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
@@ -455,3 +456,72 @@ def test_damage_is_an_error_or_another_table(tmp_path: Path, survive: Any, name:
         # Whatever the tokenizer has become, it splits or says why not.
         with contextlib.suppress(VectorFormatError):
             assert len(list(table.tokenizer.split_all(TEXTS))) == len(TEXTS)
+
+
+# ---- prompts and truncated vectors of sentence-transformers ----
+
+
+def save_static(folder: Path, settings: dict[str, Any]) -> Path:
+    matrix = {"embedding.weight": numbers(word_level().get_vocab_size(), 6)}
+    save_model(folder / "0_StaticEmbedding", word_level(), matrix)
+    save_modules(folder, ("StaticEmbedding", "0_StaticEmbedding"))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    return folder
+
+
+SETTINGS = {
+    "truncate_dim": {"truncate_dim": 4},
+    "prompt": {"prompts": {"query": "the mat sat "}, "default_prompt_name": "query"},
+    "prompt that is not the default": {"prompts": {"query": "the mat "}},
+}
+SETTINGS["both"] = SETTINGS["prompt"] | SETTINGS["truncate_dim"]
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_of_a_static_model_are_those_of_its_library(tmp_path: Path, case: str) -> None:
+    library = pytest.importorskip("sentence_transformers").SentenceTransformer
+    folder = save_static(tmp_path / "model", SETTINGS[case])
+    opened = library(str(folder), device="cpu", local_files_only=True)
+    texts = [text for text in TEXTS if text]
+    expected = opened.encode(texts, show_progress_bar=False)
+    vectors = PretrainedVectors.load(folder)
+    np.testing.assert_allclose(embed(vectors, texts), expected, atol=1e-6)
+    np.testing.assert_allclose(embed(opened, texts), expected, atol=1e-6)
+    # Clones of an estimator share the table of an opened model, until it changes.
+    table = load_pretrained(opened)
+    assert load_pretrained(opened) is table
+    opened.truncate_dim = 2
+    assert load_pretrained(opened).dim == 2
+    # Kept by our folder, by pickles, and by the format itself.
+    vectors.write(tmp_path / "ours", format="folder")
+    vectors.write(tmp_path / "theirs", format="sentence-transformers")
+    for again in (
+        PretrainedVectors.load(tmp_path / "ours"),
+        PretrainedVectors.load(tmp_path / "theirs"),
+        pickle.loads(pickle.dumps(table)),
+    ):
+        np.testing.assert_allclose(embed(again, texts), expected, atol=1e-6)
+
+
+def test_a_static_model_that_is_opened_trains_as_a_table(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers").SentenceTransformer
+    opened = library(str(save_static(tmp_path, {})), device="cpu", local_files_only=True)
+    texts, labels = ["the cat sat", "on the mat"] * 4, [0, 1] * 4
+    fitted = FineTunedClassifier(opened, random_state=0).fit(texts, labels)
+    assert fitted.score(texts, labels) == 1
+    assert isinstance(fitted.pretrained_, PretrainedVectors)
+    opened.append(pytest.importorskip("torch").nn.Tanh())
+    with pytest.raises(VectorFormatError, match="followed only by Normalize, found Tanh"):
+        load_pretrained(opened)
+
+
+@pytest.mark.parametrize("dim", [0, -1, "8", 1.5])
+def test_a_number_of_dimensions_that_cannot_be(tmp_path: Path, dim: Any) -> None:
+    with pytest.raises(VectorFormatError, match="positive number as truncate_dim, got"):
+        PretrainedVectors.load(save_static(tmp_path, {"truncate_dim": dim}))
+
+
+def test_model2vec_has_no_prompts(tmp_path: Path) -> None:
+    vectors = PretrainedVectors.load(save_static(tmp_path / "model", SETTINGS["prompt"]))
+    with pytest.raises(ValueError, match=r"has no prompts.*format='sentence-transformers'"):
+        vectors.write(tmp_path / "other", format="model2vec")

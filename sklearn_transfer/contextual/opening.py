@@ -1,0 +1,73 @@
+"""Models of sentence-transformers, opened once per process."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .._utils.devices import resolve_device
+from .._utils.errors import VectorFormatError
+from .._utils.hashing import hash_content
+from .._utils.memo import ObjectCache
+from .._utils.optional import import_optional
+from ..vectors.storage.fingerprints import fingerprint_files
+from .library_state import fingerprint_library, stamp_library
+from .runtime import OpenModel, Settings
+from .safety import check_folder
+
+# Folders by path, content and settings; opened models by identity and state.
+_opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
+
+
+def open_folder(path: Path, settings: Settings, *, expected: str | None = None) -> OpenModel:
+    """Open a folder of the `expected` fingerprint, or return its model that is open already."""
+    device = resolve_device(settings.device)
+    trusted = settings.trust_remote_code
+    files = check_folder(path, trust_remote_code=trusted)
+    names = (file.relative_to(path).as_posix() for file in files)
+    fingerprint = hash_content(*names, fingerprint_files(files))
+    if expected not in (None, fingerprint):
+        raise ValueError(
+            f"The pickle refers to the contextual model in {path}, which has changed since: "
+            f"expected the fingerprint {expected}, found {fingerprint}. Put the old files back, "
+            f"or fit again."
+        )
+    key = (path, fingerprint, settings.precision, device, trusted)
+    return _opened.get(
+        key, lambda: OpenModel(_load(path, settings, device), fingerprint, device, path)
+    )
+
+
+def _load(path: Path, settings: Settings, device: str) -> Any:
+    purpose = f"Opening the contextual model in {path}"
+    library = import_optional("sentence_transformers", extra="contextual", purpose=purpose)
+    dtype = getattr(import_module("torch"), settings.precision)
+    try:
+        with ExitStack() as stack:
+            logging = import_module("transformers.utils.logging")
+            if logging.is_progress_bar_enabled():  # the bar of the weights
+                logging.disable_progress_bar()
+                stack.callback(logging.enable_progress_bar)
+            return library.SentenceTransformer(
+                os.fspath(path),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=settings.trust_remote_code,
+                model_kwargs={"use_safetensors": True, "dtype": dtype},
+            ).eval()
+    except Exception as error:  # the library raises errors of all types on damaged files
+        raise VectorFormatError(
+            f"{path}: sentence-transformers cannot open this model: {type(error).__name__}: {error}"
+        ) from error
+
+
+def wrap_library_model(library: Any, settings: Settings) -> OpenModel:
+    """Wrap a SentenceTransformer in evaluation mode, once until it changes."""
+    device = str(library.device) if settings.device == "auto" else resolve_device(settings.device)
+    library = library.to(device).eval()
+    # An OpenModel keeps its library: no id is used twice.
+    key = (id(library), stamp_library(library), device)
+    return _opened.get(key, lambda: OpenModel(library, fingerprint_library(library), device))
