@@ -92,8 +92,9 @@ def find_repository(name: HubName) -> Path:
     """
     purpose = f"Looking up {name.repository!r}, which is no path here, on the Hugging Face hub"
     library = import_optional("huggingface_hub", extra="static", purpose=purpose)
+    constants = import_optional("huggingface_hub.constants", extra="static", purpose=purpose)
     # Read again: the library reads its variables only when it is imported.
-    cache = os.environ.get("HF_HUB_CACHE") or library.constants.HF_HUB_CACHE
+    cache = os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE
     is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     reason = "HF_HUB_OFFLINE is set"
     for local in (True, False):
