@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..._utils.errors import VectorFormatError
 from ..storage import folder
@@ -63,24 +64,14 @@ _SAMPLE = 1 << 16  # bytes
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 
-def read(
-    path: str | os.PathLike[str],
-    *,
-    allow_pickle: bool = False,
-    mmap: bool = True,
-    limit: int | None = None,
-) -> Table:
+def read(path: str | os.PathLike[str], **options: Any) -> Table:
     """Read vectors from a file or folder of any format in the table.
 
     Parameters
     ----------
     path : str or path
-    allow_pickle : bool, default=False
-        Open gensim's own files. They are pickles, which run any code that their author put inside.
-    mmap : bool, default=True
-        Map the matrix into memory if the format allows it.
-    limit : int, default=None
-        Maximum number of words, the first ones.
+    **options : dict
+        See :class:`Reading`.
 
     Returns
     -------
@@ -93,18 +84,16 @@ def read(
     VectorFormatError
         If it is damaged, of another format, or a pickle without `allow_pickle`.
     ValueError
-        If `limit` is not positive.
+        If an option has a value that is not allowed.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be a positive number of words or None, got {limit}.")
-    path = Path(path)
-    format, options = detect_format(path), Reading(allow_pickle, mmap, limit)
+    reading, path = Reading(**options), Path(path)
+    format = detect_format(path)
     files = _list_files(path, format)
     # Our folder is mapped, and so are the arrays next to a gensim file. The reader rejects pickles
     # without permission.
-    if format == "folder" or (format == "gensim" and (len(files) > 1 or not allow_pickle)):
-        return READERS[format](path, options)
-    return read_converted(files, options, partial(READERS[format], path))
+    if format == "folder" or (format == "gensim" and (len(files) > 1 or not reading.allow_pickle)):
+        return READERS[format](path, reading)
+    return read_converted(files, reading, partial(READERS[format], path))
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
