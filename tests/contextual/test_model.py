@@ -283,7 +283,7 @@ def test_the_library_is_asked_for_when_it_is_needed(
     clear_memos()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     model = ContextualModel(tiny_model, precision="bfloat16", trust_remote_code=True)
-    with pytest.raises(MissingDependencyError, match=r"sklearn-transfer\[contextual\]"):
+    with pytest.raises(MissingDependencyError, match=r'pip install -e "\.\[contextual\]"'):
         model.encode(TEXTS)
 
 

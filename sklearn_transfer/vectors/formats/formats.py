@@ -63,6 +63,29 @@ _SAMPLE = 1 << 16  # bytes
 # A pickle of protocol 2 to 5 begins with these two bytes.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
+_CONVERT = "Convert it first: iconv -f {} -t UTF-8 FILE > NEW"
+_DECOMPRESS = "Decompress it first, or compress it with gzip"
+# Files of other kinds that take the place of vectors: the position of their first bytes, these
+# bytes, and what to say.
+_OTHERS: tuple[tuple[int, bytes, str, str], ...] = (
+    (
+        257,
+        b"ustar",
+        "a tar archive",
+        "Extract it, tar -xf FILE, and open the file of vectors in it",
+    ),
+    (0, b"\xff\xfe\0\0", "text in UTF-32", _CONVERT.format("UTF-32")),
+    (0, b"\xff\xfe", "text in UTF-16", _CONVERT.format("UTF-16")),
+    (0, b"\xfe\xff", "text in UTF-16", _CONVERT.format("UTF-16")),
+    (0, b"\xfd7zXZ", "xz data", _DECOMPRESS),
+    (0, b"\x28\xb5\x2f\xfd", "zstd data", _DECOMPRESS),
+    (0, b"7z\xbc\xaf", "a 7z archive", "Extract it, and open the file of vectors in it"),
+    (0, b"\x93NUMPY", "a NumPy array without words", "Pass a pair (words, matrix)"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "Get the file itself: git lfs pull"),
+    (0, b"<!DOCTYPE", "a web page", "Download the file itself"),
+    (0, b"<html", "a web page", "Download the file itself"),
+)
+
 
 def read(path: str | os.PathLike[str], **options: Any) -> Table:
     """Read vectors from a file or folder of any format in the table.
@@ -139,6 +162,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         )
     with open_decompressed(path) as file:
         sample = file.read(_SAMPLE)
+    _check_other(path, sample)
     if sample.startswith(fasttext.MAGIC):
         return "fasttext"
     if sample.startswith(parquet.MAGIC):
@@ -159,6 +183,16 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         f"{path}: expected one of the formats {', '.join(READERS)}, found a file that begins with "
         f"{sample[:40]!r}."
     )
+
+
+def _check_other(path: Path, sample: bytes) -> None:
+    """Raise an error that says what to do for files that take the place of vectors."""
+    for start, magic, kind, remedy in _OTHERS:
+        if sample[start : start + len(magic)].lower() == magic.lower():
+            raise VectorFormatError(
+                f"{path}: expected vectors in one of the formats {', '.join(READERS)}, found "
+                f"{kind}. {remedy}."
+            )
 
 
 def _is_text(sample: bytes) -> bool:

@@ -135,7 +135,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if version > _VERSION:
         raise VectorFormatError(
             f"{file}: the folder has version {version} of the format, this package reads up to "
-            f"version {_VERSION}. Upgrade: pip install --upgrade sklearn-transfer."
+            f"version {_VERSION}. Upgrade: git pull in the clone of sklearn-transfer."
         )
     if about.pop("digest", None) != _hash_metadata(about):
         raise VectorFormatError(f"{file}: the content does not agree with its own digest.")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import lzma
 import os
 import shutil
 import socket
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -315,3 +317,41 @@ def test_damage_is_an_error_or_another_table(
 ) -> None:
     for table in survive(copy(data / file, tmp_path / "t")):
         assert table.matrix.ndim == 2
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+def test_a_tar_archive_says_to_extract_it(tmp_path: Path, data: Path, suffix: str) -> None:
+    file = tmp_path / f"glove.tar{suffix}"
+    with tarfile.open(file, f"w:{suffix[1:]}") as archive:
+        archive.add(data / "glove.txt", "glove.txt")
+    with pytest.raises(VectorFormatError, match=r"found a tar archive\. Extract it, tar -xf FILE"):
+        formats.read(file)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            "\ufeffcat 1 2\n".encode("utf-16-le"),
+            "text in UTF-16. Convert it first: iconv -f UTF-16",
+        ),
+        (
+            "\ufeffcat 1 2\n".encode("utf-16-be"),
+            "text in UTF-16. Convert it first: iconv -f UTF-16",
+        ),
+        (
+            "\ufeffcat 1 2\n".encode("utf-32-le"),
+            "text in UTF-32. Convert it first: iconv -f UTF-32",
+        ),
+        (lzma.compress(b"cat 1 2\n"), "xz data. Decompress it first"),
+        (b"\x93NUMPY\x01\x00v\x00{}", r"a NumPy array without words. Pass a pair \(words, matrix"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS.*git lfs pull"),
+        (b"<!doctype html>\n", "a web page. Download the file itself"),
+    ],
+)
+def test_files_that_take_the_place_of_vectors_are_recognised(
+    tmp_path: Path, start: bytes, message: str
+) -> None:
+    (tmp_path / "t").write_bytes(start * 3)
+    with pytest.raises(VectorFormatError, match=f"found {message}"):
+        formats.read(tmp_path / "t")

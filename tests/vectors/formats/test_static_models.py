@@ -436,7 +436,7 @@ def test_a_missing_library_names_the_extra(
 ) -> None:
     save_model(tmp_path, word_level())
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingDependencyError, match=rf"{library}.*sklearn-transfer\[static\]"):
+    with pytest.raises(MissingDependencyError, match=rf"{library}.*pip install -e .\.\[static\]"):
         formats.read(tmp_path)
 
 
