@@ -96,6 +96,7 @@ def load_pretrained(
         # It keeps the folder of a name.
         model = ContextualModel(source, pickle_weights=pickle_weights)
         if is_contextual_folder(model.folder):
+            model.remember()
             return model
         return PretrainedVectors.load(
             source, allow_pickle=allow_pickle, pickle_weights=pickle_weights
@@ -200,6 +201,5 @@ class RelocatesPretrained(BaseEstimator):
             fitted = getattr(self, "pretrained_", None)
             fitted = fitted if isinstance(fitted, list) else [fitted]
             if any(isinstance(source, Source) and source.is_missing for source in fitted):
-                for model in find_contextual(load_sources(self.pretrained)):
-                    _ = model.fingerprint  # opens it
+                load_sources(self.pretrained)
         return self

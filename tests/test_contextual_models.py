@@ -385,7 +385,10 @@ def test_a_trained_encoder_needs_no_folder(
     assert again.pretrained_.is_missing
 
 
-def test_a_folder_is_given_anew_to_a_fitted_classifier(tiny_model: Path, tmp_path: Path, labelled):
+@pytest.mark.parametrize("way", ["load", "set_params"])
+def test_a_folder_is_given_anew_to_a_fitted_classifier(
+    tiny_model: Path, tmp_path: Path, labelled, way: str
+):
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     classifier = fit(ContextualModel(folder), labelled, adaptation="frozen")
     expected, content = classifier.predict_proba(labelled[0]), pickle.dumps(classifier)
@@ -394,7 +397,10 @@ def test_a_folder_is_given_anew_to_a_fitted_classifier(tiny_model: Path, tmp_pat
     again = pickle.loads(content)
     with pytest.raises(FileNotFoundError, match=r"not there\. Put it back; .*set_params"):
         again.predict_proba(labelled[0])
-    again.set_params(pretrained=str(tmp_path / "moved"))
+    if way == "load":
+        load_pretrained(tmp_path / "moved")
+    else:
+        again.set_params(pretrained=str(tmp_path / "moved"))
     np.testing.assert_allclose(again.predict_proba(labelled[0]), expected, atol=1e-6)
 
 

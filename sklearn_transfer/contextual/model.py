@@ -307,7 +307,6 @@ class ContextualModel:
                     if self._expected is not None:
                         self.__dict__.pop("folder", None)  # its content is compared again
                     model = open_folder(self.folder, self.settings)
-                    remember_place(model.fingerprint, self.folder)
                 else:
                     model = wrap_library_model(self.source, self.settings)
                 model.check(self.settings)
@@ -324,6 +323,10 @@ class ContextualModel:
         except (FileNotFoundError, ValueError):
             return True
         return False
+
+    def remember(self) -> None:
+        """Make the place of the content known to the process, for pickles that refer to it."""
+        remember_place(fingerprint_folder(self.folder, self.settings), self.folder)
 
     def __sklearn_clone__(self) -> ContextualModel:  # shared, not copied
         return self

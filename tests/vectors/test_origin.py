@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from sklearn_transfer import (
     clear_cache,
     load_pretrained,
 )
+from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Table
 
@@ -158,6 +160,48 @@ def test_a_pickle_whose_file_has_changed_names_the_ways(text_file: Path) -> None
         r"found [0-9a-f]{32}" + WAYS
     )
     check_missing(content, ValueError, message)
+
+
+def change_in_the_middle(file: Path) -> None:
+    """Change one byte in place, without changing the size and the time of modification."""
+    status = file.stat()
+    with file.open("r+b") as content:
+        content.seek(status.st_size - 9)  # of the mantissa of a number
+        byte = content.read(1)[0]
+        content.seek(status.st_size - 9)
+        content.write(bytes([byte ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("file", ["matrix.npy", "subwords.npy", "text.npy", "vectors.json"])
+def test_any_file_of_a_folder_of_ours_decides(
+    with_ngrams: PretrainedVectors, tmp_path: Path, file: str, limit: int | None
+) -> None:
+    with_ngrams.write(tmp_path / "t", format="folder")
+    vectors = PretrainedVectors.load(tmp_path / "t", limit=limit)
+    content = pickle.dumps(vectors)
+    assert PretrainedVectors.load(tmp_path / "t", limit=limit) is vectors
+    change_in_the_middle(tmp_path / "t" / file)
+    with pytest.warns(UserWarning, match="whose content has changed since"):
+        assert pickle.loads(content).is_missing
+    if file in ("matrix.npy", "subwords.npy"):  # else the folder is damaged
+        assert PretrainedVectors.load(tmp_path / "t", limit=limit) is not vectors
+
+
+@pytest.mark.usefixtures("later")
+def test_a_folder_that_has_not_changed_is_read_once(
+    with_ngrams: PretrainedVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_ngrams.write(tmp_path / "t", format="folder")
+    expected = formats.fingerprint(tmp_path / "t")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the folder was read again")
+
+    monkeypatch.setattr("sklearn_transfer.vectors.storage.fingerprints.hash_stream", refuse)
+    assert formats.fingerprint(tmp_path / "t") == expected
 
 
 def test_vectors_that_are_missing_are_found_when_their_file_is_put_back(

@@ -190,8 +190,7 @@ def _check_other(path: Path, sample: bytes) -> None:
     for start, magic, kind, remedy in _OTHERS:
         if sample[start : start + len(magic)].lower() == magic.lower():
             raise VectorFormatError(
-                f"{path}: expected vectors in one of the formats {', '.join(READERS)}, found "
-                f"{kind}. {remedy}."
+                f"{path}: expected one of the formats {', '.join(READERS)}, found {kind}. {remedy}."
             )
 
 
@@ -207,7 +206,7 @@ def _is_text(sample: bytes) -> bool:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Hash the whole content of vectors; the metadata of our folder hold digests of the rest."""
+    """Hash the whole content of vectors."""
     path = Path(path)
     return fingerprint_files(_list_files(path, detect_format(path)))
 

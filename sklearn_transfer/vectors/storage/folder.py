@@ -36,8 +36,10 @@ _DTYPES = ("<f4", "<f2", "|i1")  # of the matrix
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the metadata file of a folder of ours, which holds digests of all others, if any."""
-    return [path / METADATA] if (path / METADATA).exists() else []
+    """Return all files of a folder of ours; empty if it is none."""
+    if not (path / METADATA).exists():
+        return []
+    return sorted(file for file in path.iterdir() if file.name in _NAMES)
 
 
 def read(path: Path, options: Reading) -> Table:

@@ -150,7 +150,8 @@ def test_what_is_no_table_is_answered_with_the_known_formats(
 ) -> None:
     (tmp_path / "t").write_bytes(content)
     with pytest.raises(
-        VectorFormatError, match=r"expected one of the formats folder, kumo, .*begins with b"
+        VectorFormatError,
+        match=r"expected one of the formats folder, kumo, .*(begins with b|a NumPy array)",
     ):
         formats.read(tmp_path / "t")
 
@@ -213,8 +214,12 @@ def test_what_is_no_file_within_a_folder_is_refused_and_not_waited_for(
     copied = copy(data / folder, tmp_path / folder)
     (copied / name).unlink()
     put(copied / name)
-    if function is formats.fingerprint and name in ("matrix.npy", "text.npy"):
-        function(copied)  # of the metadata alone
+    if (
+        function is formats.fingerprint
+        and name in ("matrix.npy", "text.npy")
+        and put is put_nothing
+    ):
+        function(copied)  # of the other files
         return
     with pytest.raises(VectorFormatError, match=rf"{folder}.*: (expected a folder|cannot be open)"):
         function(copied)
