@@ -146,7 +146,7 @@ def draw_confusions(data: Labelled, predicted: Any) -> None:
     try:
         import matplotlib
     except ImportError:
-        print(f"\nNo {PICTURE}: that needs matplotlib (pip install 'sklearn-transfer[plot]').")
+        print(f"\nNo {PICTURE}: that needs matplotlib (pip install matplotlib).")
         return
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt

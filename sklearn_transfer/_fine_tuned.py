@@ -27,10 +27,12 @@ from .fine_tuning.selection import Choice, select_policy
 from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Task
 from .fine_tuning.usage import warn_unused
-from .sources import find_input_kind
+from .sources import RelocatesPretrained, find_input_kind
 
 
-class FineTuned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained):
+class FineTuned(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RelocatesPretrained, CloneSharesPretrained
+):
     """Base of the estimators that fine-tune a pretrained model for a task.
 
     A fit works on a draft, a shallow copy of the estimator, and the estimator takes over the draft

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.cloning import CloneSharesPretrained
 from ._utils.texts import check_texts
-from .sources import are_several, load_sources
+from .sources import RelocatesPretrained, are_several, load_sources
 from .text.pooled_features import PooledFeatures
 from .text.pooling import check_poolings
 from .text.tokens import TOKEN_PATTERN, Tokenization
@@ -25,7 +25,7 @@ from .vectors.table.vocabulary import Vocabulary
 
 
 class PretrainedEmbeddingTransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CloneSharesPretrained
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RelocatesPretrained, CloneSharesPretrained
 ):
     r"""Transform raw texts to features with pretrained word vectors or a sentence encoder.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from ._utils.cloning import VectorsEstimator, is_frame, is_pair
 from ._utils.memo import ObjectCache, register_memo
@@ -33,7 +33,9 @@ register_memo(_of_static.clear)
 _of_pairs: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=0)
 
 
-def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
+def load_pretrained(
+    source: Any, *, allow_pickle: bool = False, pickle_weights: bool = False
+) -> Source:
     """Open pretrained vectors or a contextual model by name, path or object.
 
     Parameters
@@ -61,6 +63,9 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
         - a `PretrainedVectors` or a `ContextualModel`, which is returned.
     allow_pickle : bool, default=False
         Open gensim's own files, which are pickles and run whatever their author put inside.
+    pickle_weights : bool, default=False
+        Include the weights of a name or path in a pickle. Otherwise it holds the name or path, and
+        the fingerprint.
 
     Returns
     -------
@@ -93,10 +98,14 @@ def load_pretrained(source: Any, *, allow_pickle: bool = False) -> Source:
     if is_library_model(source):
         return _resolve_static(source) if is_static(source) else ContextualModel(source)
     if isinstance(source, str | os.PathLike):
-        model = ContextualModel(source)  # which keeps the folder of a name
+        # It keeps the folder of a name.
+        model = ContextualModel(source, pickle_weights=pickle_weights)
         if is_contextual_folder(model.folder):
+            model.remember()
             return model
-        return PretrainedVectors.load(source, allow_pickle=allow_pickle)
+        return PretrainedVectors.load(
+            source, allow_pickle=allow_pickle, pickle_weights=pickle_weights
+        )
     if is_pair(source):
         return _resolve_pair(*source)
     if is_frame(source):
@@ -185,3 +194,26 @@ def load_sources(pretrained: Any, texts: Sequence[str] = ()) -> list[Source]:
 def resolve_source(source: Any) -> Source | VectorsEstimator:
     """Open a source; an estimator of vectors, which needs texts, stays as it is."""
     return source if isinstance(source, VectorsEstimator) else load_pretrained(source)
+
+
+class RelocatesPretrained(BaseEstimator):
+    """A fitted estimator whose missing sources are given anew by ``set_params(pretrained=...)``.
+
+    The sources of an estimator from a pickle are found by their content. Opening the new ones makes
+    the content known to the process.
+    """
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; see :class:`sklearn.base.BaseEstimator`.
+
+        Where the vectors or the folder of a fitted estimator are missing, for instance after its
+        pickle was opened on another machine, `pretrained` is opened, and replaces them if the
+        content is the same.
+        """
+        super().set_params(**params)
+        if "pretrained" in params:
+            fitted = getattr(self, "pretrained_", None)
+            fitted = fitted if isinstance(fitted, list) else [fitted]
+            if any(isinstance(source, Source) and source.is_missing for source in fitted):
+                load_sources(self.pretrained)
+        return self

@@ -26,6 +26,7 @@ from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
+    clear_cache,
     load_pretrained,
     rank_pretrained,
 )
@@ -369,6 +370,38 @@ def test_a_fitted_classifier_survives_the_move_of_its_folder(
     np.testing.assert_allclose(
         pickle.loads(content).predict_proba(labelled[0]), expected, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("adaptation", ["top-1", CONTRASTIVE])
+def test_a_trained_encoder_needs_no_folder(
+    tiny_model: Path, tmp_path: Path, labelled, adaptation: Any
+):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    classifier = fit(ContextualModel(folder), labelled, adaptation=adaptation)
+    expected, content = classifier.predict_proba(labelled[0]), pickle.dumps(classifier)
+    shutil.rmtree(folder)
+    again = pickle.loads(content)
+    np.testing.assert_allclose(again.predict_proba(labelled[0]), expected, atol=1e-6)
+    assert again.pretrained_.is_missing
+
+
+@pytest.mark.parametrize("way", ["load", "set_params"])
+def test_a_folder_is_given_anew_to_a_fitted_classifier(
+    tiny_model: Path, tmp_path: Path, labelled, way: str
+):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    classifier = fit(ContextualModel(folder), labelled, adaptation="frozen")
+    expected, content = classifier.predict_proba(labelled[0]), pickle.dumps(classifier)
+    folder.rename(tmp_path / "moved")
+    clear_cache()  # forgets other copies of the folder
+    again = pickle.loads(content)
+    with pytest.raises(FileNotFoundError, match=r"not there\. Put it back; .*set_params"):
+        again.predict_proba(labelled[0])
+    if way == "load":
+        load_pretrained(tmp_path / "moved")
+    else:
+        again.set_params(pretrained=str(tmp_path / "moved"))
+    np.testing.assert_allclose(again.predict_proba(labelled[0]), expected, atol=1e-6)
 
 
 # ---- refused ----

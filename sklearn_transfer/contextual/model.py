@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from .._utils.devices import device_or_cpu
 from .._utils.texts import check_texts
 from ..vectors.catalog import find_hub_name, locate
+from ..vectors.origin import find_content, remember_place
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
-from .opening import open_folder, wrap_library_model
+from .opening import fingerprint_folder, open_folder, wrap_library_model
 from .remote_code import RemoteCode
 from .runtime import Batching, OpenModel, Settings
 from .safety import is_library_model
@@ -158,7 +159,7 @@ class ContextualModel:
     @property
     def max_tokens(self) -> int:
         """Maximum sequence length in tokens, special tokens included."""
-        return self._tokenizer.max_tokens
+        return self.tokenizer.max_tokens
 
     @property
     def n_layers(self) -> int:
@@ -177,8 +178,21 @@ class ContextualModel:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of a name or path; a name is downloaded if it is not in the local cache."""
-        return locate(self.source)
+        """The folder of a name or path; a name is downloaded if it is not in the local cache.
+
+        That of a model from a pickle is found by its content.
+        """
+        if self._expected is None:
+            return locate(self.source)
+        source = os.fspath(self.source)
+        is_name = isinstance(self.source, str) and find_hub_name(self.source) is not None
+        return find_content(
+            self._expected,
+            [] if is_name else [source],
+            [source] if is_name else [],
+            fingerprint=lambda path: fingerprint_folder(path, self.settings),
+            kind="contextual model",
+        )
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Compute the features of texts, or recall those that are kept.
@@ -204,11 +218,11 @@ class ContextualModel:
 
     def split(self, texts: Sequence[str]) -> Sequences:
         """Tokenize texts, each truncated to `max_tokens`."""
-        return self._tokenizer.split(texts)
+        return self.tokenizer.split(texts)
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Count the tokens of texts without truncation; counts are kept."""
-        counts = self._model.count_cache(self._tokenizer).get(
+        counts = self._model.count_cache(self.tokenizer).get(
             texts, lambda new: self.split(new).n_tokens[:, None].astype(np.float32)
         )
         return counts[:, 0].astype(np.int64)
@@ -258,7 +272,7 @@ class ContextualModel:
         if n_components is not None and n_components < 1:
             raise ValueError(f"n_components must be a positive number or None, got {n_components}.")
         if words is None:
-            tokenizer = self._tokenizer
+            tokenizer = self.tokenizer
             table = distill_tokens(
                 tokenizer.content, lambda ids: self._run(tokenizer.split_alone(ids)), n_components
             )
@@ -285,7 +299,8 @@ class ContextualModel:
         return self._model.run(sequences, self.settings.batch_tokens)
 
     @property
-    def _tokenizer(self) -> SentenceTokenizer:
+    def tokenizer(self) -> SentenceTokenizer:
+        """The tokenizer with the prompt and the maximum length of the settings."""
         return self._model.tokenizer(self.settings)
 
     @property
@@ -293,12 +308,29 @@ class ContextualModel:
         with _opening:
             if self._held is None:
                 if isinstance(self.source, str | os.PathLike):
-                    model = open_folder(self.folder, self.settings, expected=self._expected)
+                    if self._expected is not None:
+                        self.__dict__.pop("folder", None)  # its content is compared again
+                    model = open_folder(self.folder, self.settings)
                 else:
                     model = wrap_library_model(self.source, self.settings)
                 model.check(self.settings)
                 self._held = model
             return self._held
+
+    @property
+    def is_missing(self) -> bool:
+        """True for a model from a pickle whose folder has not been found yet."""
+        if self._expected is None or self._held is not None:
+            return False
+        try:
+            _ = self.folder
+        except (FileNotFoundError, ValueError):
+            return True
+        return False
+
+    def remember(self) -> None:
+        """Make the place of the content known to the process, for pickles that refer to it."""
+        remember_place(fingerprint_folder(self.folder, self.settings), self.folder)
 
     def __sklearn_clone__(self) -> ContextualModel:  # shared, not copied
         return self

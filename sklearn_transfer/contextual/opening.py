@@ -22,20 +22,17 @@ from .safety import check_folder
 _opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
 
 
-def open_folder(path: Path, settings: Settings, *, expected: str | None = None) -> OpenModel:
-    """Open a folder of the `expected` fingerprint, or return its model that is open already."""
-    device = resolve_device(settings.device)
-    trusted = settings.trust_remote_code
-    files = check_folder(path, trust_remote_code=trusted)
+def fingerprint_folder(path: Path, settings: Settings) -> str:
+    """Hash the weights, the configuration and the vocabulary of a folder."""
+    files = check_folder(path, trust_remote_code=settings.trust_remote_code)
     names = (file.relative_to(path).as_posix() for file in files)
-    fingerprint = hash_content(*names, fingerprint_files(files))
-    if expected not in (None, fingerprint):
-        raise ValueError(
-            f"The pickle refers to the contextual model in {path}, which has changed since: "
-            f"expected the fingerprint {expected}, found {fingerprint}. Put the old files back, "
-            f"or fit again."
-        )
-    key = (path, fingerprint, settings.precision, device, trusted)
+    return hash_content(*names, fingerprint_files(files))
+
+
+def open_folder(path: Path, settings: Settings) -> OpenModel:
+    """Open a folder, or return its model that is open already."""
+    device, fingerprint = resolve_device(settings.device), fingerprint_folder(path, settings)
+    key = (path, fingerprint, settings.precision, device, settings.trust_remote_code)
     return _opened.get(
         key, lambda: OpenModel(_load(path, settings, device), fingerprint, device, path)
     )

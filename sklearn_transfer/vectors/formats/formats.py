@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..._utils.errors import VectorFormatError
 from ..storage import folder
@@ -62,25 +63,38 @@ _SAMPLE = 1 << 16  # bytes
 # A pickle of protocol 2 to 5 begins with these two bytes.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
+_CONVERT = "Convert it first: iconv -f {} -t UTF-8 FILE > NEW"
+_DECOMPRESS = "Decompress it first, or compress it with gzip"
+# Files of other kinds that take the place of vectors: the position of their first bytes, these
+# bytes, and what to say.
+_OTHERS: tuple[tuple[int, bytes, str, str], ...] = (
+    (
+        257,
+        b"ustar",
+        "a tar archive",
+        "Extract it, tar -xf FILE, and open the file of vectors in it",
+    ),
+    (0, b"\xff\xfe\0\0", "text in UTF-32", _CONVERT.format("UTF-32")),
+    (0, b"\xff\xfe", "text in UTF-16", _CONVERT.format("UTF-16")),
+    (0, b"\xfe\xff", "text in UTF-16", _CONVERT.format("UTF-16")),
+    (0, b"\xfd7zXZ", "xz data", _DECOMPRESS),
+    (0, b"\x28\xb5\x2f\xfd", "zstd data", _DECOMPRESS),
+    (0, b"7z\xbc\xaf", "a 7z archive", "Extract it, and open the file of vectors in it"),
+    (0, b"\x93NUMPY", "a NumPy array without words", "Pass a pair (words, matrix)"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "Get the file itself: git lfs pull"),
+    (0, b"<!DOCTYPE", "a web page", "Download the file itself"),
+    (0, b"<html", "a web page", "Download the file itself"),
+)
 
-def read(
-    path: str | os.PathLike[str],
-    *,
-    allow_pickle: bool = False,
-    mmap: bool = True,
-    limit: int | None = None,
-) -> Table:
+
+def read(path: str | os.PathLike[str], **options: Any) -> Table:
     """Read vectors from a file or folder of any format in the table.
 
     Parameters
     ----------
     path : str or path
-    allow_pickle : bool, default=False
-        Open gensim's own files. They are pickles, which run any code that their author put inside.
-    mmap : bool, default=True
-        Map the matrix into memory if the format allows it.
-    limit : int, default=None
-        Maximum number of words, the first ones.
+    **options : dict
+        See :class:`Reading`.
 
     Returns
     -------
@@ -93,18 +107,16 @@ def read(
     VectorFormatError
         If it is damaged, of another format, or a pickle without `allow_pickle`.
     ValueError
-        If `limit` is not positive.
+        If an option has a value that is not allowed.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be a positive number of words or None, got {limit}.")
-    path = Path(path)
-    format, options = detect_format(path), Reading(allow_pickle, mmap, limit)
+    reading, path = Reading(**options), Path(path)
+    format = detect_format(path)
     files = _list_files(path, format)
     # Our folder is mapped, and so are the arrays next to a gensim file. The reader rejects pickles
     # without permission.
-    if format == "folder" or (format == "gensim" and (len(files) > 1 or not allow_pickle)):
-        return READERS[format](path, options)
-    return read_converted(files, options, partial(READERS[format], path))
+    if format == "folder" or (format == "gensim" and (len(files) > 1 or not reading.allow_pickle)):
+        return READERS[format](path, reading)
+    return read_converted(files, reading, partial(READERS[format], path))
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
@@ -150,6 +162,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         )
     with open_decompressed(path) as file:
         sample = file.read(_SAMPLE)
+    _check_other(path, sample)
     if sample.startswith(fasttext.MAGIC):
         return "fasttext"
     if sample.startswith(parquet.MAGIC):
@@ -172,6 +185,15 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     )
 
 
+def _check_other(path: Path, sample: bytes) -> None:
+    """Raise an error that says what to do for files that take the place of vectors."""
+    for start, magic, kind, remedy in _OTHERS:
+        if sample[start : start + len(magic)].lower() == magic.lower():
+            raise VectorFormatError(
+                f"{path}: expected one of the formats {', '.join(READERS)}, found {kind}. {remedy}."
+            )
+
+
 def _is_text(sample: bytes) -> bool:
     """Return True for UTF-8 without control characters, which may be cut off at the end."""
     try:
@@ -184,7 +206,7 @@ def _is_text(sample: bytes) -> bool:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Hash the whole content of vectors; the metadata of our folder hold digests of the rest."""
+    """Hash the whole content of vectors."""
     path = Path(path)
     return fingerprint_files(_list_files(path, detect_format(path)))
 

@@ -40,7 +40,7 @@ def read_word2vec(path: Path, options: Reading) -> Table:
         n_words, dim = read_header(path, file, size, bytes_per_value=2)  # a digit and a separator
         wanted = min(n_words, options.limit or n_words)
         with show_progress(file, path, size) as reading:
-            words, matrix, has_more = _read_rows(path, reading, dim, wanted, first_line=2)
+            words, matrix, has_more = _read_rows(path, reading, dim, wanted, 2, options)
     if len(matrix) < wanted or (has_more and wanted == n_words):
         raise VectorFormatError(
             f"{path}, line 1: the header announces {n_words} words, the file holds "
@@ -74,7 +74,7 @@ def read_glove(path: Path, options: Reading) -> Table:
             file.seek(0)
         wanted = min(most, options.limit or most)
         with show_progress(file, path, size) as reading:
-            words, matrix, _ = _read_rows(path, reading, dim, wanted, first_line=1)
+            words, matrix, _ = _read_rows(path, reading, dim, wanted, 1, options)
     return Table.from_rows(words, matrix, path)
 
 
@@ -111,8 +111,8 @@ def _read_blocks(file: Reader) -> Iterator[bytes]:
         yield block if block.endswith(b"\n") else block + b"\n"
 
 
-def _read_rows(
-    path: Path, file: Reader, dim: int, n_rows: int, *, first_line: int
+def _read_rows(  # noqa: PLR0913 (a reader)
+    path: Path, file: Reader, dim: int, n_rows: int, first_line: int, options: Reading
 ) -> tuple[Vocabulary, NDArray[np.float32], bool]:
     """Read the first `n_rows` rows, or as many as there are; True if there are more.
 
@@ -124,7 +124,7 @@ def _read_rows(
     lengths: list[int] = []
     row, has_more, after_blank = 0, False, False
     for block in _read_blocks(file):
-        rows = None if after_blank else _parse_block(block, dim)
+        rows = None if after_blank else _parse_block(block, dim, options)
         if rows is None or len(rows[0]) > n_rows - row:
             content = block.rstrip()
             if not content:
@@ -132,7 +132,7 @@ def _read_rows(
                 continue
             lines = [b""] * after_blank + content.split(b"\n")
             has_more = len(lines) > n_rows - row
-            rows = _parse_lines(path, lines[: n_rows - row], dim, first_line + row)
+            rows = _parse_lines(path, lines[: n_rows - row], dim, first_line + row, options)
             after_blank = b"\n" in block[len(content) : -1]
         words, values = rows
         matrix[row : row + len(words)] = values
@@ -145,7 +145,7 @@ def _read_rows(
     return Vocabulary.from_encoded(texts, lengths), matrix, has_more
 
 
-def _parse_block(block: bytes, dim: int) -> Rows | None:
+def _parse_block(block: bytes, dim: int, options: Reading) -> Rows | None:
     """Parse lines at once if they have the form in which programs write them, else return None.
 
     This form has one space before each value, no other character below 33, and a newline at the end
@@ -167,28 +167,40 @@ def _parse_block(block: bytes, dim: int) -> Rows | None:
     stops = (bounds[:, 0] - len(PADDING)).tolist()
     words = [block[start:stop] for start, stop in zip(starts, stops, strict=True)]
     try:
-        b"\n".join(words).decode()
+        words = options.decode(words)
         values = parse_plain(characters, bounds[:, :-1].ravel() + 1, bounds[:, 1:].ravel())
     except ValueError:
         return None  # line by line, the error names the line
     return None if values is None else (words, values.reshape(n_lines, dim))
 
 
-def _parse_lines(path: Path, lines: list[bytes], dim: int, first_line: int) -> Rows:
+def _parse_lines(
+    path: Path, lines: list[bytes], dim: int, first_line: int, options: Reading
+) -> Rows:
     """Parse lines one by one, separated by any whitespace; an error names the line."""
-    words, matrix = [], np.empty((len(lines), dim), dtype=np.float32)
+    words: list[bytes] = []
+    matrix = np.empty((len(lines), dim), dtype=np.float32)
     for i, line in enumerate(lines):
         try:
             word, values = _split_line(line, dim)
             matrix[i] = parse_fields(values)
-            word.decode()
+            words += options.decode([word])
+        except UnicodeDecodeError as error:
+            raise undecodable(f"{path}, line {first_line + i}", word, options) from error
         except ValueError as error:
-            reason = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else error
             raise VectorFormatError(
-                f"{path}, line {first_line + i}: {reason}, in {_quote(line.rstrip())}."
+                f"{path}, line {first_line + i}: {error}, in {_quote(line.rstrip())}."
             ) from error
-        words.append(word)
     return words, matrix
+
+
+def undecodable(place: str, word: bytes, options: Reading) -> VectorFormatError:
+    """Make the error for a word of invalid bytes, which names the parameters."""
+    return VectorFormatError(
+        f"{place}: expected a word in {options.encoding.upper()}, found {_quote(word)}. Name the "
+        f"encoding of the file, PretrainedVectors.load(path, encoding='latin-1') for instance; or "
+        f"pass errors='replace', which keeps such words with a replacement character."
+    )
 
 
 def _split_line(line: bytes, dim: int) -> tuple[bytes, list[bytes]]:

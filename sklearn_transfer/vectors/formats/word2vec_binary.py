@@ -13,7 +13,7 @@ from ..._utils.errors import VectorFormatError
 from ..storage.files import Reader, content_size, open_decompressed, show_progress
 from ..table.table import Reading, Table
 from ..table.vocabulary import Vocabulary
-from .text_files import check_words, read_header
+from .text_files import check_words, read_header, undecodable
 
 _BLOCK = 1 << 18  # bytes: a block is copied while it is still in the processor's cache
 _MAX_WORD = 1 << 20  # bytes; a longer word means a damaged file
@@ -30,7 +30,10 @@ def read(path: Path, options: Reading) -> Table:
         texts: list[bytes] = []
         lengths: list[int] = []
         with show_progress(file, path, size) as reading:
-            for words in _read_rows(path, reading, matrix, exactly=wanted == n_words):
+            row = 0
+            for found in _read_rows(path, reading, matrix, exactly=wanted == n_words):
+                words = _decode(path, found, row, options)
+                row += len(words)
                 texts.append(b"".join(words))
                 lengths.extend(map(len, words))
     vocabulary = Vocabulary.from_encoded(texts, lengths)
@@ -73,7 +76,6 @@ def _read_rows(
                 f"{path}, row {row + 1} of {n_rows}: expected a word, a space and {row_size} bytes "
                 f"of values, found {len(buffer) - start} bytes."
             )
-        _check_words(path, words, row)
         yield words
         row += len(words)
     if exactly and (start < len(buffer) or file.read(1)):
@@ -82,19 +84,26 @@ def _read_rows(
         )
 
 
-def _check_words(path: Path, words: list[bytes], first_row: int) -> None:
-    """Raise an error for words that can only come from a damaged file."""
+def _decode(path: Path, words: list[bytes], first_row: int, options: Reading) -> list[bytes]:
+    """Convert words to UTF-8; raise an error for words that can only come from a damaged file."""
+    joined = b"".join(words)
+    if b"\0" in joined or b"\n" in joined:
+        i, word = next((i, w) for i, w in enumerate(words) if b"\0" in w or b"\n" in w)
+        raise VectorFormatError(
+            f"{path}, row {first_row + i + 1}: expected a word in {options.encoding.upper()}, "
+            f"found {word[:60]!r}."
+        )
     try:
-        if b"\0" not in b"\n".join(words) and b"\n" not in b"".join(words):
-            b"\n".join(words).decode()
-            return
+        return options.decode(words)
     except UnicodeDecodeError:
         pass
+    decoded: list[bytes] = []
     for i, word in enumerate(words):
-        if b"\0" in word or b"\n" in word or "\ufffd" in word.decode(errors="replace"):
-            raise VectorFormatError(
-                f"{path}, row {first_row + i + 1}: expected a word in UTF-8, found {word[:60]!r}."
-            )
+        try:
+            decoded += options.decode([word])
+        except UnicodeDecodeError as error:
+            raise undecodable(f"{path}, row {first_row + i + 1}", word, options) from error
+    return decoded
 
 
 def write(table: Table, path: Path) -> None:

@@ -48,7 +48,7 @@ def read_converted(
         )
 
     content = fingerprint_files(files)
-    entry = root / TABLES / content
+    entry = root / TABLES / options.identify(content)
     if options.limit is not None:
         try:
             return folder.read(entry, options)

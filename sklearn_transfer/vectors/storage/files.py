@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import os
+import re
 import stat
 import struct
 import tokenize
@@ -26,6 +27,9 @@ from ..._utils.errors import VectorFormatError
 Reader = IO[bytes]
 
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "zip": b"PK\x03\x04"}
+
+# Files that macOS and Windows add to archives.
+_OF_SYSTEM = re.compile(r"^__MACOSX/|(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini)$")
 
 _MAX_ARRAY_HEADER = 1000  # bytes, of a .npy file
 
@@ -124,6 +128,7 @@ def _open_only_member(path: Path) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(path) as archive:
         # Not is_dir(), which fails for an entry without a name.
         names = [entry.filename for entry in archive.infolist() if entry.filename[-1:] != "/"]
+        names = [name for name in names if not _OF_SYSTEM.search(name)]
         if len(names) != 1:
             raise VectorFormatError(
                 f"{path}: expected a zip archive of one file, found {len(names)}: "

@@ -36,8 +36,10 @@ _DTYPES = ("<f4", "<f2", "|i1")  # of the matrix
 
 
 def list_files(path: Path) -> list[Path]:
-    """Return the metadata file of a folder of ours, which holds digests of all others, if any."""
-    return [path / METADATA] if (path / METADATA).exists() else []
+    """Return all files of a folder of ours; empty if it is none."""
+    if not (path / METADATA).exists():
+        return []
+    return sorted(file for file in path.iterdir() if file.name in _NAMES)
 
 
 def read(path: Path, options: Reading) -> Table:
@@ -136,7 +138,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if version > _VERSION:
         raise VectorFormatError(
             f"{file}: the folder has version {version} of the format, this package reads up to "
-            f"version {_VERSION}. Upgrade: pip install --upgrade sklearn-transfer."
+            f"version {_VERSION}. Upgrade: git pull in the clone of sklearn-transfer."
         )
     if about.pop("digest", None) != _hash_metadata(about):
         raise VectorFormatError(f"{file}: the content does not agree with its own digest.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._utils.errors import VectorFormatError, levels_to_caller
+from ..._utils.hashing import hash_content
 from .memory_maps import take_rows
 from .oov import Subwords
 from .tokenizer import TableTokenizer
@@ -21,6 +24,10 @@ from .vocabulary import Vocabulary
 Matrix = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
 
 _BLOCK = 1 << 14  # rows that are converted to float32 at once
+
+# Treatments of invalid bytes that give valid text.
+ERRORS = ("strict", "ignore", "replace", "backslashreplace")
+_ASCII = bytes(range(128))
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,38 @@ class Reading:
     allow_pickle: bool = False
     mmap: bool = True
     limit: int | None = None
+    encoding: str = "utf-8"
+    errors: str = "strict"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be a positive number of words or None, got {self.limit}.")
+        if self.errors not in ERRORS:
+            raise ValueError(f"errors must be one of {ERRORS}, got {self.errors!r}.")
+        try:
+            if _ASCII.decode(self.encoding) != _ASCII.decode():
+                raise LookupError
+        except (LookupError, UnicodeError):
+            raise ValueError(
+                f"encoding must be a codec of Python that contains ASCII, such as 'utf-8' or "
+                f"'latin-1', got {self.encoding!r}. Convert other files first, with iconv."
+            ) from None
+        object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
+
+    def identify(self, fingerprint: str) -> str:
+        """Return the hash of all words and vectors of a file, which differ by the encoding."""
+        if (self.encoding, self.errors) == ("utf-8", "strict"):
+            return fingerprint
+        return hash_content(fingerprint, self.encoding, self.errors)
+
+    def decode(self, words: list[bytes]) -> list[bytes]:
+        """Convert words to UTF-8; a `UnicodeDecodeError` for bytes that `errors` does not allow."""
+        if self.encoding == "utf-8":
+            # All words at once: most files have no invalid byte.
+            with suppress(UnicodeDecodeError):
+                b"\n".join(words).decode()
+                return words
+        return [word.decode(self.encoding, self.errors).encode() for word in words]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import lzma
 import os
 import shutil
 import socket
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +152,8 @@ def test_what_is_no_table_is_answered_with_the_known_formats(
 ) -> None:
     (tmp_path / "t").write_bytes(content)
     with pytest.raises(
-        VectorFormatError, match=r"expected one of the formats folder, kumo, .*begins with b"
+        VectorFormatError,
+        match=r"expected one of the formats folder, kumo, .*(begins with b|a NumPy array)",
     ):
         formats.read(tmp_path / "t")
 
@@ -213,8 +216,12 @@ def test_what_is_no_file_within_a_folder_is_refused_and_not_waited_for(
     copied = copy(data / folder, tmp_path / folder)
     (copied / name).unlink()
     put(copied / name)
-    if function is formats.fingerprint and name in ("matrix.npy", "text.npy"):
-        function(copied)  # of the metadata alone
+    if (
+        function is formats.fingerprint
+        and name in ("matrix.npy", "text.npy")
+        and put is put_nothing
+    ):
+        function(copied)  # of the other files
         return
     with pytest.raises(VectorFormatError, match=rf"{folder}.*: (expected a folder|cannot be open)"):
         function(copied)
@@ -365,3 +372,41 @@ def test_a_folder_of_ours_is_mapped_where_it_is(
     formats.write(table, tmp_path / "t", "folder")
     assert is_mapped(formats.read(tmp_path / "t"))
     assert not entries(cache_folder)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+def test_a_tar_archive_says_to_extract_it(tmp_path: Path, data: Path, suffix: str) -> None:
+    file = tmp_path / f"glove.tar{suffix}"
+    with tarfile.open(file, f"w:{suffix[1:]}") as archive:
+        archive.add(data / "glove.txt", "glove.txt")
+    with pytest.raises(VectorFormatError, match=r"found a tar archive\. Extract it, tar -xf FILE"):
+        formats.read(file)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            "\ufeffcat 1 2\n".encode("utf-16-le"),
+            "text in UTF-16. Convert it first: iconv -f UTF-16",
+        ),
+        (
+            "\ufeffcat 1 2\n".encode("utf-16-be"),
+            "text in UTF-16. Convert it first: iconv -f UTF-16",
+        ),
+        (
+            "\ufeffcat 1 2\n".encode("utf-32-le"),
+            "text in UTF-32. Convert it first: iconv -f UTF-32",
+        ),
+        (lzma.compress(b"cat 1 2\n"), "xz data. Decompress it first"),
+        (b"\x93NUMPY\x01\x00v\x00{}", r"a NumPy array without words. Pass a pair \(words, matrix"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS.*git lfs pull"),
+        (b"<!doctype html>\n", "a web page. Download the file itself"),
+    ],
+)
+def test_files_that_take_the_place_of_vectors_are_recognised(
+    tmp_path: Path, start: bytes, message: str
+) -> None:
+    (tmp_path / "t").write_bytes(start * 3)
+    with pytest.raises(VectorFormatError, match=f"found {message}"):
+        formats.read(tmp_path / "t")

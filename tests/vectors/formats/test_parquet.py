@@ -237,5 +237,5 @@ def test_without_pyarrow_the_extra_is_named(
     formats.write(tiny, path, "parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for use in (lambda: formats.read(path), lambda: formats.write(tiny, path, "parquet")):
-        with pytest.raises(MissingDependencyError, match=r'"sklearn-transfer\[parquet\]"'):
+        with pytest.raises(MissingDependencyError, match=r'pip install -e "\.\[parquet\]"'):
             use()

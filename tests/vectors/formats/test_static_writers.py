@@ -231,6 +231,6 @@ def test_a_missing_library_names_the_extra(
     tmp_path: Path, words: PretrainedVectors, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingDependencyError, match=r"^Writing .*sklearn-transfer\[static\]"):
+    with pytest.raises(MissingDependencyError, match=r"^Writing .*pip install -e .\.\[static\]"):
         words.write(tmp_path / "t", format="model2vec")
     assert not list(tmp_path.iterdir())

@@ -38,8 +38,8 @@ def save(path: Path, content: bytes) -> Path:
     return path
 
 
-def read(path: Path, content: bytes) -> Table:
-    return formats.read(save(path, content))
+def read(path: Path, content: bytes, **options: str) -> Table:
+    return formats.read(save(path, content), **options)
 
 
 @pytest.mark.parametrize("format", READERS)
@@ -140,7 +140,7 @@ def test_a_word_may_be_a_number(tmp_path: Path) -> None:
         (b"0.25", b"nan", "expected a finite number, found b'nan'"),
         (b"0.25", b"-inf", "expected a finite number, found b'-inf'"),
         (b"0.25", b"1e99", "expected a finite number, found b'1e99'"),
-        (b"dog", b"d\xffg", r"invalid UTF-8, in b'd\\xffg"),
+        (b"dog", b"d\xffg", r"expected a word in UTF-8, found b'd\\xffg'. Name the enc"),
         (b"dog", b"d\0g", r"expected a word, found a NUL byte, in b'd\\x00g"),
     ],
     ids=[
@@ -265,3 +265,53 @@ def test_gensim_reads_what_was_written(tmp_path: Path, tiny: Table) -> None:
     theirs = KeyedVectors.load_word2vec_format(str(tmp_path / "t"))
     assert theirs.index_to_key == list(tiny.words)
     np.testing.assert_array_equal(theirs.vectors, tiny.matrix)
+
+
+# ---- encodings ----
+
+LATIN = "café 0.5 -1\nnaïve 0.25 2e-3\ncow 1 2\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("header", [b"3 2\n", b""], ids=["word2vec", "glove"])
+@pytest.mark.parametrize("line", [b"", b"  "], ids=["fast", "plain"])
+def test_words_of_another_encoding(tmp_path: Path, header: bytes, line: bytes) -> None:
+    content = header + LATIN.replace(b"\ncow ", b"\ncow " + line)
+    table = read(tmp_path / "t", content, encoding="latin-1")
+    assert list(table.words) == ["café", "naïve", "cow"]
+    assert table.matrix.tolist()[0] == [0.5, -1]
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ("replace", ["caf\ufffd", "na\ufffdve", "cow"]),
+        ("ignore", ["caf", "nave", "cow"]),
+        ("backslashreplace", [r"caf\xe9", r"na\xefve", "cow"]),
+    ],
+)
+@pytest.mark.parametrize("header", [b"3 2\n", b""], ids=["word2vec", "glove"])
+def test_invalid_words_are_kept_on_demand(
+    tmp_path: Path, header: bytes, errors: str, words: list[str]
+) -> None:
+    assert list(read(tmp_path / "t", header + LATIN, errors=errors).words) == words
+
+
+def test_an_invalid_word_names_itself_and_the_parameters(tmp_path: Path) -> None:
+    with pytest.raises(
+        VectorFormatError,
+        match=r"line 1: expected a word in UTF-8, found b'caf\\xe9'. Name the encoding of the file"
+        r", PretrainedVectors.load\(path, encoding='latin-1'\) for instance; or pass "
+        r"errors='replace'",
+    ):
+        read(tmp_path / "t", LATIN)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le", "no-such-codec", "rot13", "base64"])
+def test_an_encoding_without_ascii_is_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(ValueError, match=f"codec of Python that contains ASCII.*got '{encoding}'"):
+        read(tmp_path / "t", LATIN, encoding=encoding)
+
+
+def test_errors_that_give_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"errors must be one of .*, got 'surrogateescape'"):
+        read(tmp_path / "t", LATIN, errors="surrogateescape")

@@ -33,7 +33,7 @@ def test_limit_takes_the_first_words(data: Path, tiny: Table) -> None:
 
 def test_without_pyarrow_the_extra_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "sklearn-transfer\[glove\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install -e "\.\[glove\]"'):
         formats.read(data / "wheel")
 
 

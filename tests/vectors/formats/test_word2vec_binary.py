@@ -15,9 +15,9 @@ from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 FILES = ["word2vec.bin", "word2vec_gensim.bin"]  # with and without a newline after each row
 
 
-def read(path: Path, content: bytes) -> Table:
+def read(path: Path, content: bytes, **options: str) -> Table:
     path.write_bytes(content)
-    return word2vec_binary.read(path, Reading())
+    return word2vec_binary.read(path, Reading(**options))
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -107,6 +107,14 @@ def test_a_header_that_lies_is_found_out(
 def test_a_word_that_is_no_word_is_named_by_row(tmp_path: Path, data: Path, word: bytes) -> None:
     content = (data / "word2vec.bin").read_bytes().replace(b"mat", word)
     with pytest.raises(VectorFormatError, match="row 5: expected a word in UTF-8, found b'm"):
+        read(tmp_path / "t", content)
+
+
+def test_words_of_another_encoding(tmp_path: Path, data: Path) -> None:
+    content = (data / "word2vec.bin").read_bytes().replace(b"mat", b"m\xe4t")
+    assert read(tmp_path / "t", content, encoding="Latin-1").words[4] == "mät"
+    assert read(tmp_path / "u", content, errors="ignore").words[4] == "mt"
+    with pytest.raises(VectorFormatError, match=r"row 5: .*found b'm\\xe4t'.*errors='replace'"):
         read(tmp_path / "t", content)
 
 

@@ -235,3 +235,12 @@ def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a", np.zeros(3))
     with pytest.raises(VectorFormatError, match=r"a.npz: expected a NumPy array, found"):
         map_array(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("other", ["__MACOSX/._50.txt", "vectors/.DS_Store", "Thumbs.db"])
+def test_files_of_the_system_in_an_archive_are_ignored(
+    tmp_path: Path, data: Path, other: str
+) -> None:
+    content = (data / "glove.txt").read_bytes()
+    (tmp_path / "glove.zip").write_bytes(zipped(content, other))
+    assert len(formats.read(tmp_path / "glove.zip").words) == 12

@@ -71,7 +71,7 @@ def test_reads_the_folder_of_version_1(data: Path, tiny: Table) -> None:
 def test_a_newer_version_says_to_upgrade(saved: Path) -> None:
     file = saved / "vectors.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": 3}))
-    with pytest.raises(VectorFormatError, match=r"has version 3 .* Upgrade: pip install"):
+    with pytest.raises(VectorFormatError, match=r"has version 3 .* Upgrade: git pull"):
         folder.read(saved, Reading())
 
 

@@ -82,6 +82,6 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(
         MissingDependencyError,
         match=r"^Splitting texts into the tokens of these vectors needs the package 'tokenizers', "
-        r'which is not installed: pip install "sklearn-transfer\[static\]"\.$',
+        r'which is not installed: pip install tokenizers; .*: pip install -e "\.\[static\]"\.$',
     ):
         list(tokenizer.split_all(["cat"]))
