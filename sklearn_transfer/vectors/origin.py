@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +50,39 @@ class Origin(NamedTuple):
         names = [] if self.name is None else [self.name]
         path = find_content(self.fingerprint, [self.path], names, fingerprint=formats.fingerprint)
         return self._replace(path=str(path))
+
+
+class MappedFiles:
+    """The files that an open table is mapped to. A change in place changes its rows, too."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._files = formats.list_mapped(origin.path) if origin.options.mmap else []
+        self._stamps = self._find_stamps()
+
+    def _find_stamps(self) -> dict[int, tuple[int, int, int]]:
+        """Return size and times of change by inode, of the files that are still there."""
+        stamps = {}
+        for file in self._files:
+            with suppress(OSError):
+                status = file.stat()
+                stamps[status.st_ino] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        return stamps
+
+    def check(self) -> None:
+        """Raise an error if the content has been changed in place; replaced files do no harm."""
+        stamps = self._find_stamps()
+        if stamps == self._stamps:
+            return
+        in_place = [i for i, stamp in stamps.items() if self._stamps.get(i, stamp) != stamp]
+        path, expected = self._origin.path, self._origin.fingerprint
+        if in_place and (found := formats.fingerprint(path)) != expected:
+            raise ValueError(
+                f"{path} has been changed in place, and with it the open vectors, which are mapped "
+                f"to it: expected the fingerprint {expected}, found {found}. Put the old content "
+                f"back, or open it again and fit again; replace files instead of writing into them."
+            )
+        self._stamps = stamps
 
 
 def remember_place(fingerprint: str, path: Path | str) -> None:

@@ -19,7 +19,7 @@ from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
 from .formats.gensim_files import from_keyed_vectors, to_gensim
-from .origin import Origin, remember_place
+from .origin import MappedFiles, Origin, remember_place
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.lookup import OutOfVocabulary
@@ -85,7 +85,7 @@ class PretrainedVectors:
     (False, 2, (2, 2))
     """
 
-    __slots__ = ("__weakref__", "_fitted", "_held", "_name", "_origin")
+    __slots__ = ("__weakref__", "_files", "_fitted", "_held", "_name", "_origin")
 
     _fitted: Subwords | None
     _held: Table | None  # None: of a pickle whose file has not been found yet
@@ -112,6 +112,7 @@ class PretrainedVectors:
     def __setstate__(self, state: tuple[Table | None, str | None, Origin | None]) -> None:
         table, self._name, self._origin = state
         self._fitted = None
+        self._files = MappedFiles(self._origin) if table and self._origin else None
         if table is not None:
             # A view, so that the caller's array keeps its flags.
             matrix = table.matrix.view()
@@ -220,7 +221,7 @@ class PretrainedVectors:
     def _table(self) -> Table:
         if self._held is None:
             self._origin = self._origin.find()  # type: ignore[union-attr]
-            self._held = self._open(self._origin).table
+            self._held, self._files = self._open(self._origin).table, MappedFiles(self._origin)
         return self._held
 
     @classmethod
@@ -230,7 +231,7 @@ class PretrainedVectors:
 
     def to_gensim(self) -> Any:
         """Convert the vectors to a gensim ``KeyedVectors``."""
-        return to_gensim(self._table)
+        return to_gensim(self.table)
 
     def save(self, folder: str | os.PathLike[str]) -> PretrainedVectors:
         """Write a folder that opens memory-mapped in milliseconds, and open it.
@@ -279,11 +280,13 @@ class PretrainedVectors:
         unless the table is cased, split as the estimators do by default. model2vec leaves out words
         that the table does not have; in sentence-transformers they count as zeros.
         """
-        formats.write(self._table, Path(path), format)
+        formats.write(self.table, Path(path), format)
 
     @property
     def table(self) -> Table:
-        """The parts of the table."""
+        """The parts of the table; an error if its file has been changed in place."""
+        if self._files is not None:
+            self._files.check()
         return self._table
 
     @property
@@ -294,7 +297,7 @@ class PretrainedVectors:
     @property
     def matrix(self) -> Matrix:
         """The vectors, read-only, shape (n_rows, dim)."""
-        return self._table.matrix
+        return self.table.matrix
 
     @property
     def rows(self) -> NDArray[np.int32] | None:
@@ -340,7 +343,7 @@ class PretrainedVectors:
         self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
     ) -> NDArray[np.bool_]:
         """Return which words have a vector, shape (n,). See :meth:`look_up`."""
-        return lookup.knows(self._table, words, fold_case=fold_case, are_tokens=are_tokens)
+        return lookup.knows(self.table, words, fold_case=fold_case, are_tokens=are_tokens)
 
     def look_up(
         self,
@@ -381,11 +384,11 @@ class PretrainedVectors:
         """
         predict: Callable[[list[str]], NDArray[np.float32]] | None = None
         if oov == "hash":
-            predict = partial(lookup.predict_by_hash, self._table)
+            predict = partial(lookup.predict_by_hash, self.table)
         elif oov == "subword" and (self.tokenizer is None or self.subwords is not None):
             predict = self._predict_by_subwords
         return lookup.look_up(
-            self._table, words, fold_case=fold_case, are_tokens=are_tokens, predict=predict
+            self.table, words, fold_case=fold_case, are_tokens=are_tokens, predict=predict
         )
 
     def _predict_by_subwords(self, words: list[str]) -> NDArray[np.float32]:
@@ -398,7 +401,7 @@ class PretrainedVectors:
             if origin is not None:
                 options = origin.options
                 content = f"{options.identify(origin.fingerprint)} {options.limit}"
-            self._fitted = open_subwords(self._table, self.name or "PretrainedVectors", content)
+            self._fitted = open_subwords(self.table, self.name or "PretrainedVectors", content)
         return self._fitted.vectors(words)
 
     def subset(
@@ -429,7 +432,7 @@ class PretrainedVectors:
         if words is None:
             words = compression.find_words(check_texts(texts, estimator="subset"), self.tokenizer)
         position = self.words.find(list(dict.fromkeys(as_list_of_words(words))))
-        return self.from_table(self._table.take(position[position >= 0]), self.name)
+        return self.from_table(self.table.take(position[position >= 0]), self.name)
 
     def reduce(self, n_components: int, *, n_removed: int = 0) -> PretrainedVectors:
         """Project the vectors on their principal components.
@@ -452,7 +455,7 @@ class PretrainedVectors:
         ValueError
             Unless ``1 <= n_components <= dim - n_removed`` and ``n_removed >= 0``.
         """
-        return self.from_table(compression.reduce(self._table, n_components, n_removed), self.name)
+        return self.from_table(compression.reduce(self.table, n_components, n_removed), self.name)
 
     def astype(self, dtype: DTypeLike) -> PretrainedVectors:
         """Convert the matrix to another type.
@@ -473,7 +476,7 @@ class PretrainedVectors:
         ValueError
             If the type is not allowed, or cannot hold a value.
         """
-        table = compression.cast(self._table, dtype, self.name or "matrix")
+        table = compression.cast(self.table, dtype, self.name or "matrix")
         return self if table is self._table else self.from_table(table, self.name)
 
     def __len__(self) -> int:
@@ -497,7 +500,7 @@ class PretrainedVectors:
         if (position < 0).any():
             missing = [w for w, place in zip(wanted, position, strict=True) if place < 0]
             raise KeyError(f"not among the words of {self!r}: {', '.join(map(repr, missing[:5]))}")
-        vectors = self._table.vectors(position)
+        vectors = self.table.vectors(position)
         return vectors[0] if isinstance(word, str) else vectors
 
     def __repr__(self) -> str:
@@ -518,7 +521,7 @@ class PretrainedVectors:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._origin is None or self._origin.pickle_weights:
-            return self.from_table, (self._table, self._name)
+            return self.from_table, (self.table, self._name)
         return self._reopen, (tuple(self._origin), self._name)
 
     @classmethod

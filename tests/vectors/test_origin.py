@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer import (
+    FineTunedClassifier,
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
     clear_cache,
@@ -188,6 +189,35 @@ def test_any_file_of_a_folder_of_ours_decides(
         assert pickle.loads(content).is_missing
     if file in ("matrix.npy", "subwords.npy"):  # else the folder is damaged
         assert PretrainedVectors.load(tmp_path / "t", limit=limit) is not vectors
+
+
+@pytest.mark.usefixtures("later")
+def test_open_vectors_whose_file_is_changed_in_place_are_refused(
+    vectors: PretrainedVectors, tmp_path: Path
+) -> None:
+    opened = vectors.save(tmp_path / "t")
+    fitted = FineTunedClassifier(opened).fit(["the cat", "on mat"] * 4, [0, 1] * 4)
+    change_in_the_middle(tmp_path / "t" / "matrix.npy")
+    for use in (opened.look_up, opened.__getitem__, opened.subset, fitted.predict):
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"t has been changed in place, .* fit again"):
+                use(["cat"])
+    change_in_the_middle(tmp_path / "t" / "matrix.npy")  # the old content again
+    assert opened.look_up(["cat"])[0].tolist() == [0]
+
+
+@pytest.mark.usefixtures("later")
+def test_open_vectors_whose_files_are_replaced_or_gone_stay_usable(
+    vectors: PretrainedVectors, tmp_path: Path
+) -> None:
+    opened = vectors.save(tmp_path / "t")
+    expected = opened["cat"].tolist()
+    (tmp_path / "t").rename(tmp_path / "moved")
+    assert opened["cat"].tolist() == expected
+    PretrainedVectors(["cat"], [[7.0]]).save(tmp_path / "t")
+    assert opened["cat"].tolist() == expected
+    shutil.rmtree(tmp_path / "moved")
+    assert opened["cat"].tolist() == expected
 
 
 @pytest.mark.usefixtures("later")

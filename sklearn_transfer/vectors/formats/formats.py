@@ -112,11 +112,23 @@ def read(path: str | os.PathLike[str], **options: Any) -> Table:
     reading, path = Reading(**options), Path(path)
     format = detect_format(path)
     files = _list_files(path, format)
-    # Our folder is mapped, and so are the arrays next to a gensim file. The reader rejects pickles
-    # without permission.
-    if format == "folder" or (format == "gensim" and (len(files) > 1 or not reading.allow_pickle)):
+    # The reader rejects pickles without permission.
+    if _is_mapped(format, files) or (format == "gensim" and not reading.allow_pickle):
         return READERS[format](path, reading)
     return read_converted(files, reading, partial(READERS[format], path))
+
+
+def _is_mapped(format: str, files: list[Path]) -> bool:
+    """True for our folder and for the arrays next to a gensim file."""
+    return format == "folder" or (format == "gensim" and len(files) > 1)
+
+
+def list_mapped(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the files that a table is mapped to; none of a format that is converted."""
+    path = Path(path)
+    format = detect_format(path)
+    files = _list_files(path, format)
+    return files if _is_mapped(format, files) else []
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
