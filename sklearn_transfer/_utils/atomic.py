@@ -7,11 +7,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 
 Writer = BufferedWriter | gzip.GzipFile
+
+_PREFIX = 40  # characters of a name that a temporary name repeats, at most 160 bytes of 255
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder, and the folders above it, that only their owner can enter."""
+    if not folder.is_dir():
+        make_private_folder(folder.parent)
+        with suppress(FileExistsError):  # another process was faster, or there is a file
+            folder.mkdir(0o700)
 
 
 @contextmanager
@@ -35,7 +45,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Create a folder next to `path`, from which files can be renamed; it is removed at the end."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Cannot write {str(path)!r}: there is no folder {path.parent}.")
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:_PREFIX]}.", dir=path.parent))
     try:
         yield folder
     finally:

@@ -22,8 +22,10 @@ from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import Content, hash_content, hash_stream
 from .._utils.memo import ObjectCache
 from .._utils.optional import import_optional
-from ..vectors.storage.cache import ENCODINGS, find_root
+from ..vectors.storage.cache import ENCODINGS, check_root, find_root
+from ..vectors.storage.files import expand_user
 from ..vectors.storage.fingerprints import fingerprint_files
+from ..vectors.table.tokenizer import check_growth
 from .embedding_cache import EmbeddingCache
 from .safety import check_folder
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
@@ -120,7 +122,7 @@ class OpenModel:
         key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
         place, folder = settings.cache, None
         if place is not None and place != "memory":
-            root = find_root() if place == "disk" else Path(place).expanduser().absolute()
+            root = find_root() if place == "disk" else check_root(expand_user(place).absolute())
             folder = root and root / ENCODINGS / hash_content(json.dumps(key))
         max_bytes = 0 if place is None else settings.cache_bytes
         with self._lock:
@@ -183,12 +185,13 @@ class OpenModel:
         if settings.prompt in self._checked:
             return
         name = "The SentenceTransformer" if self.path is None else str(self.path)
-        given = getattr(self.library, "tokenizer", None)
+        given: Any = getattr(self.library, "tokenizer", None)
         if not getattr(given, "is_fast", False):
             raise VectorFormatError(
                 f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
                 f"{type(given).__name__}."
             )
+        check_growth(given.backend_tokenizer, name)
         tokenizer = self.tokenizer(replace(settings, max_tokens=None))
         ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
         options = {} if settings.prompt is None else {"prompt": settings.prompt}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .._utils.errors import MissingDependencyError
 from . import hub
+from .storage.files import exists, expand_user
 
 # Names that come with an installable package: the package, the folder in it, and the extra that
 # installs it (None: a package of the same name on the index).
@@ -44,8 +45,8 @@ def locate(source: str | os.PathLike[str]) -> Path:
     ValueError
         If the text after ``hf://`` is no name.
     """
-    path = Path(source).expanduser()
-    if path.exists():
+    path = expand_user(source)
+    if exists(path):
         return path.resolve()
     name = os.fspath(source)
     if isinstance(source, str) and (on_hub := hub.parse(source)) is not None:
@@ -56,7 +57,7 @@ def locate(source: str | os.PathLike[str]) -> Path:
             f"(looked from {Path.cwd()})."
         )
     downloaded = _gensim_folder() / name / f"{name}.gz"
-    return _find_in_package(name) or (downloaded if downloaded.exists() else _download(name))
+    return _find_in_package(name) or (downloaded if exists(downloaded) else _download(name))
 
 
 def _find_in_package(name: str) -> Path | None:
@@ -66,7 +67,7 @@ def _find_in_package(name: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(spec.submodule_search_locations[0]) / folder
-    return path if path.exists() else None
+    return path if exists(path) else None
 
 
 def _gensim_folder() -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .formats import formats
+from .storage.files import exists
 from .table.table import Table
 
 
@@ -29,7 +30,7 @@ class Origin(NamedTuple):
 
     def check(self) -> None:
         """Raise an error unless the file exists and has the same content."""
-        if not Path(self.path).exists():
+        if not exists(Path(self.path)):
             raise FileNotFoundError(
                 f"The pickle refers to the pretrained vectors in {self.path}, which is not there. "
                 f"Put the file back, or pickle an estimator whose vectors are in memory."

@@ -18,6 +18,7 @@ from .catalog import locate
 from .formats import formats
 from .formats.gensim_files import from_keyed_vectors, to_gensim
 from .origin import Origin
+from .storage.files import exists
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.lookup import OutOfVocabulary
@@ -181,7 +182,7 @@ class PretrainedVectors:
         """
         path = locate(source)
         origin = Origin(str(path), formats.fingerprint(path), allow_pickle, mmap, limit)
-        name = source if isinstance(source, str) and not Path(source).exists() else path.name
+        name = source if isinstance(source, str) and not exists(Path(source)) else path.name
         return cls._open(origin, name)
 
     @classmethod
