@@ -51,10 +51,11 @@ def check_readable(path: Path) -> None:
     """Raise an error unless a path is a folder or a regular file that is not empty."""
     try:
         status = path.stat()
-    except OSError as error:
-        if error.errno not in _NO_FILE:
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", errno.ENOENT)  # ValueError: a NUL in the path
+        if number not in _NO_FILE:
             raise
-        if error.errno == errno.ELOOP:
+        if number == errno.ELOOP:
             raise VectorFormatError(f"{path}: the symbolic link is circular.") from None
         raise FileNotFoundError(
             f"No pretrained vectors at {str(path)!r}: expected a file or a folder."
