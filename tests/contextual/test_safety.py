@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ pytest.importorskip("sentence_transformers", reason="the extra contextual")
 from contextual_toys import DIM, TEXTS, save_tiny
 
 from sklearn_transfer import ContextualModel, VectorFormatError
+from sklearn_transfer.contextual.safety import check_folder
 
 
 def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
@@ -87,3 +89,49 @@ def test_any_change_of_the_weights_is_another_model(tmp_path: Path):
         before = found
     (folder / "config_sentence_transformers.json").write_text("{}")
     assert ContextualModel(folder).fingerprint != before
+
+
+# ---- attacks ----
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "1_Pooling/config.json", "any"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_would_block_for_ever_is_refused(
+    name: str, kind: str, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(VectorFormatError, match=r"expected (a regular file|the folder of)"):
+        check_folder(folder, trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "5"),
+        ("config.json", "null"),
+        ("config.json", '"text"'),
+        ("config.json", '{"model_type": "bert", "a": ' + "[" * 900 + "]" * 900 + "}"),
+        ("modules.json", "5"),
+        ("modules.json", '{"type": 1}'),
+        ("modules.json", "[[]]"),
+        ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("n" * 300)),
+        ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("猫" * 90)),
+        ("modules.json", r'[{"type": "sentence_transformers.x", "path": "a\u0000b"}]'),
+        ("sentence_bert_config.json", "[" * 100_000),
+        ("sentence_bert_config.json", "[0," * 2_000_000),
+    ],
+)
+def test_crafted_json_gives_the_promised_error_or_is_checked(
+    name: str, content: str, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).write_text(content)
+    try:
+        assert check_folder(folder, trust_remote_code=False)
+    except VectorFormatError as error:
+        assert str(folder) in str(error)  # noqa: PT017  # either outcome is right

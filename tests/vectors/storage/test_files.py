@@ -205,9 +205,7 @@ def test_a_bomb_is_refused_before_it_expands(how: str, name: str, tmp_path: Path
     (tmp_path / "t").write_bytes(content)
     tracemalloc.start()
     try:
-        with pytest.raises(
-            VectorFormatError, match=r"t: (the [0-9]+ bytes of the file expand|exp)"
-        ):
+        with pytest.raises(VectorFormatError, match=r"t: (the [0-9]+ bytes .* expand|expected)"):
             formats.read(tmp_path / "t")
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
