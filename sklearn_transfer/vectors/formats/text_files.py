@@ -93,8 +93,10 @@ def count_values(line: bytes) -> int:
 
 
 def _find_dim(path: Path, file: Reader) -> int:
-    """Return the most frequent number of values in the first 100 lines."""
-    lines = [_read_line(path, file) for _ in range(_N_SAMPLE)]
+    """Return the most frequent number of values in the first lines: a hundred, or a megabyte."""
+    lines: list[bytes] = []
+    while len(lines) < _N_SAMPLE and sum(map(len, lines)) < _LONGEST_LINE:
+        lines.append(_read_line(path, file))
     counts = Counter(n for n in map(count_values, lines) if n >= MIN_GLOVE_DIM)
     if not counts:
         raise VectorFormatError(
@@ -105,7 +107,7 @@ def _find_dim(path: Path, file: Reader) -> int:
 
 def _read_line(path: Path, file: Reader) -> bytes:
     line = file.readline(_LONGEST_LINE)
-    if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+    if len(line) >= _LONGEST_LINE and not line.endswith(b"\n"):
         raise VectorFormatError(
             f"{path}: expected lines of at most {_LONGEST_LINE} bytes, found a longer one, with "
             f"{_quote(line)}."

@@ -39,7 +39,7 @@ _NO_FILE = {
 }
 
 # Vectors as text compress to a tenth. More than this is a bomb, unless it is small.
-_MAX_EXPANSION, _SMALL = 200, 16 << 20  # times the size of the file; bytes
+_MAX_EXPANSION, _SMALL = 200, 4 << 20  # times the size of the file; bytes
 
 # Metadata; lists of words and tokenizers, which may be larger, are read without this limit.
 _MAX_JSON = 4 << 20  # bytes
