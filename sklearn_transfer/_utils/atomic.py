@@ -13,7 +13,7 @@ from pathlib import Path
 
 Writer = BufferedWriter | gzip.GzipFile
 
-_PREFIX = 40  # characters of a name that a temporary name repeats, at most 160 bytes of 255
+_PREFIX = 50  # characters of a name that a temporary name repeats, at most 200 bytes of 255
 
 
 def make_private_folder(folder: Path) -> None:

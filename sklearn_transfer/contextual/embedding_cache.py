@@ -67,6 +67,8 @@ class EmbeddingCache:
         Maximum size of the features in memory; the least recently used ones are removed.
     folder : Path or None, default=None
         Keeps the features as well, for other processes and later ones.
+    private : bool, default=False
+        Create the folder for its owner alone. False: as the umask says, for users who share it.
     n_parts, max_files : int, default=8 and 16
         The number of parts of the folder, and the maximum number of files per part.
 
@@ -80,8 +82,15 @@ class EmbeddingCache:
     """
 
     def __init__(
-        self, max_bytes: int, folder: Path | None = None, *, n_parts: int = 8, max_files: int = 16
+        self,
+        max_bytes: int,
+        folder: Path | None = None,
+        *,
+        private: bool = False,
+        n_parts: int = 8,
+        max_files: int = 16,
     ) -> None:
+        self._private = private
         self._max_bytes, self.folder = max_bytes, folder
         self._n_parts, self._max_files = n_parts, max_files
         self._lock = threading.RLock()
@@ -169,7 +178,9 @@ class EmbeddingCache:
         acquired = True
         with ExitStack() as stack:
             try:
-                make_private_folder(folder)
+                if self._private:
+                    make_private_folder(folder)
+                folder.mkdir(parents=True, exist_ok=True)
                 lock = hold_lock(folder / f"{part}.lock", notice=_NOTICE, patience=timeout)
                 stack.enter_context(lock)
             except Timeout:

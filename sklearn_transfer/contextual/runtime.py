@@ -22,7 +22,7 @@ from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import Content, hash_content, hash_stream
 from .._utils.memo import ObjectCache
 from .._utils.optional import import_optional
-from ..vectors.storage.cache import ENCODINGS, check_root, find_root
+from ..vectors.storage.cache import ENCODINGS, find_root
 from ..vectors.storage.files import expand_user
 from ..vectors.storage.fingerprints import fingerprint_files
 from ..vectors.table.tokenizer import check_growth
@@ -122,11 +122,11 @@ class OpenModel:
         key = [self.fingerprint, self.dtype, self.dim, tokenizer.max_tokens, tokenizer.prompt]
         place, folder = settings.cache, None
         if place is not None and place != "memory":
-            root = find_root() if place == "disk" else check_root(expand_user(place).absolute())
+            root = find_root() if place == "disk" else expand_user(place).absolute()
             folder = root and root / ENCODINGS / hash_content(json.dumps(key))
         max_bytes = 0 if place is None else settings.cache_bytes
         with self._lock:
-            cache = EmbeddingCache(max_bytes, folder)
+            cache = EmbeddingCache(max_bytes, folder, private=place == "disk")
             return self._caches.setdefault((*key, max_bytes, folder), cache)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:

@@ -376,7 +376,7 @@ def deflated(payload: bytes) -> bytes:
 def checkpoint(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     """The file of a fit that was stopped, and its state."""
     interrupted(tmp_path, 2, X, Y)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.checkpoint")
     payload = file.read_bytes().partition(b"\n")[2][32:]
     return file, torch.load(io.BytesIO(payload), weights_only=True)
 

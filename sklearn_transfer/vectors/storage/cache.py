@@ -124,17 +124,14 @@ def clear_cache() -> None:
 
 
 def find_root() -> Path | None:
-    """Return the cache folder, which need not exist; None if there is none to use."""
+    """Return the cache folder, which need not exist.
+
+    None if the cache is switched off; and, with one warning, if other users may change the folder.
+    """
     chosen = os.environ.get(VARIABLE)
     if chosen == "":
         return None
-    return check_root(
-        expand_user(chosen) if chosen else user_cache_path("sklearn_transfer", appauthor=False)
-    )
-
-
-def check_root(root: Path) -> Path | None:
-    """Return a folder to keep data in; None, with one warning, if others may change it."""
+    root = expand_user(chosen) if chosen else user_cache_path("sklearn_transfer", appauthor=False)
     danger = _find_danger(root)
     if not danger:
         return root

@@ -141,13 +141,14 @@ class Vocabulary(Sequence[str]):
     array([ 2, -1])
     """
 
-    __slots__ = ("_hashes", "_keys", "_offsets", "_order", "_text")
+    __slots__ = ("_digests", "_hashes", "_keys", "_offsets", "_order", "_text")
 
     _text: NDArray[np.uint8]
     _offsets: NDArray[np.int64]
     _hashes: NDArray[np.uint64] | None
     _order: NDArray[np.int32] | None
     _keys: NDArray[np.uint64] | None
+    _digests: tuple[str, str] | None
 
     def __init__(self, words: Iterable[str]) -> None:
         self.__setstate__(pack(words))
@@ -175,13 +176,8 @@ class Vocabulary(Sequence[str]):
         """
         vocabulary = cls.__new__(cls)
         vocabulary.__setstate__((text, offsets, hashes, order))
-        if digests is not None:
-            vocabulary._keys = vocabulary._make_keys(digests)  # noqa: SLF001
+        vocabulary._digests = digests  # noqa: SLF001
         return vocabulary
-
-    def _make_keys(self, digests: tuple[str, str]) -> NDArray[np.uint64]:
-        """Draw the keys of the hash; they depend on all words."""
-        return make_keys(int(hash_content(*digests)[:16], 16), _longest(self._offsets))
 
     @classmethod
     def from_encoded(cls, texts: Iterable[bytes], lengths: Sequence[int]) -> Vocabulary:
@@ -220,8 +216,9 @@ class Vocabulary(Sequence[str]):
     def _index(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
         """Return sorted hashes and the positions of their words, shape (n_words,), and the keys."""
         if self._keys is None:
-            digests = hash_content(self._text), hash_content(self._offsets)
-            self._keys = self._make_keys(digests)
+            digests = self._digests or (hash_content(self._text), hash_content(self._offsets))
+            seed = int(hash_content(*digests)[:16], 16)
+            self._keys = make_keys(seed, _longest(self._offsets))
         if self._hashes is None or self._order is None:
             hashes = hash_packed(self._text, self._offsets, self._keys)
             # A stable sort keeps the first of equal words first.
@@ -349,4 +346,4 @@ class Vocabulary(Sequence[str]):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._text, self._offsets, self._hashes, self._order = (*state, None, None)[:4]
-        self._keys = None
+        self._keys = self._digests = None

@@ -239,7 +239,7 @@ def crafted(name: str, array: np.ndarray) -> np.ndarray:
         case "text cut within a character":
             array[-3:] = 0xA9
         case "offsets beyond the text":
-            array[-1] += 100
+            array[-1] = 2**60
         case "offsets that decrease":
             array[[3, 4]] = array[[4, 3]]
         case "offsets that begin late":
