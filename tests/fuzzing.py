@@ -1,4 +1,4 @@
-"""Every format against damaged files: ``python tests/fuzzing.py --mutants 20000``.
+"""Every format, and what else is opened, damaged: ``python tests/fuzzing.py --mutants 20000``.
 
 Two outcomes are allowed. A refusal is a ``VectorFormatError`` that names the file
 (``FileNotFoundError`` where the path itself is gone). A right table is well formed, and holds word
@@ -7,6 +7,8 @@ whose bytes in the original file all occur in the damaged one, and no oftener, k
 folder of ours, read into memory, equals the original. All else is outside: other exceptions and
 warnings, another table, more than two seconds, memory beyond ``MEMORY``, a process that ends. An
 error for want of memory is outside, too, where a reader has turned it into a refusal.
+
+`fuzz_rooms.py` has bombs, model folders, checkpoints and the cache.
 
 Mutant ``i`` of a format depends on nothing but the format's name, ``i`` and ``--seed``.
 """
@@ -17,7 +19,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -28,12 +29,23 @@ import tracemalloc
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import naive
 import numpy as np
+from fuzz_limits import (
+    MEMORY,
+    Tally,
+    TooLong,
+    Wrong,
+    check_no_lack_of_memory,
+    limit_addresses,
+    peak_resident,
+    time_limit,
+)
+from fuzz_rooms import ROOMS
 from mutants import Odd, mutate_tree
 from tiny_files import (
     FORMATS,
@@ -48,52 +60,8 @@ from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.table.table import Table
 
-SECONDS = 2.0  # of the processor, a mutant; a good file takes some milliseconds
-PATIENCE = 20.0  # seconds on the clock: who waits needs no processor
-MEMORY = 32 << 20  # bytes: blocks and buffers; the files have some hundred
-# Bytes of addresses beyond those of the libraries. Arrow asks for up to 2 GiB when the head of a
-# page says so, and then does not touch them: addresses, but no memory.
-ADDRESSES = 6 << 30
-
-
-@dataclass
-class Tally:
-    """What came of the mutants of a format."""
-
-    format: str
-    mutants: int = 0
-    tables: int = 0
-    refusals: int = 0
-    outside: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-class _TooLong(BaseException):
-    """Not to be caught by a reader that catches every Exception."""
-
-
-class _Wrong(Exception):
-    """An outcome outside the two allowed."""
-
-
 # The documented ones: of any format, and of spaCy's keys.
 WARNINGS = ("repeated word", "without a string")
-
-
-@contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise _TooLong(f"longer than {SECONDS} seconds of work, or {PATIENCE} of waiting")
-
-    signal.signal(signal.SIGVTALRM, stop)
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _records(path: Path, table: Table) -> dict[str, bytes]:
@@ -146,17 +114,17 @@ class Fuzzer:
             else:
                 self._check(table, path, mmap=mmap, repeated=repeated)
                 tally.tables += 1
-        except (Exception, _TooLong) as error:
+        except (Exception, TooLong) as error:
             where = "".join(traceback.format_exception(error)[-3:])
             tally.outside.append(f"{self.name}, mutant {i} ({', '.join(done)}): {where}")
 
     def _read(self, path: Path, mmap: bool, *, traced: bool) -> tuple[Table | None, bool]:
         """The table or None, and whether words were repeated; all other outcomes are raised."""
-        resident = _peak_resident()
+        resident = peak_resident()
         if traced:
             tracemalloc.start()
         try:
-            with _time_limit(), warnings.catch_warnings(record=True) as caught:
+            with time_limit(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 table = None
                 try:
@@ -170,13 +138,13 @@ class Fuzzer:
             peak = tracemalloc.get_traced_memory()[1] if traced else 0
         finally:
             tracemalloc.stop()
-        peak = max(peak, _peak_resident() - resident)
+        peak = max(peak, peak_resident() - resident)
         if peak > MEMORY:
-            raise _Wrong(f"{peak} bytes of memory")
+            raise Wrong(f"{peak} bytes of memory")
         texts = [str(warning.message) for warning in caught]
         other = [text for text in texts if not any(known in text for known in WARNINGS)]
         if other:
-            raise _Wrong(f"a warning: {other[0]}")
+            raise Wrong(f"a warning: {other[0]}")
         return table, any(WARNINGS[0] in text for text in texts)
 
     def _check(self, table: Table, path: Path, *, mmap: bool, repeated: bool) -> None:
@@ -201,13 +169,7 @@ class Fuzzer:
                 key = word.encode() + b" "
                 again = content.count(key) > self.content.count(key)
                 if not same and not again and self.records[word] in content:
-                    raise _Wrong(f"another vector of {word!r}, whose bytes have stayed")
-
-
-def _peak_resident() -> int:
-    """Bytes of memory that this process has used at most so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
+                    raise Wrong(f"another vector of {word!r}, whose bytes have stayed")
 
 
 def _rewrites_numbers(done: Sequence[str]) -> bool:
@@ -216,32 +178,18 @@ def _rewrites_numbers(done: Sequence[str]) -> bool:
 
 def _check_refusal(error: VectorFormatError, path: Path) -> None:
     if str(path) not in str(error):
-        raise _Wrong(f"a message without the file: {error}")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError):
-            raise _Wrong(f"{cause!r} behind a refusal")
-        cause = cause.__cause__ or cause.__context__
+        raise Wrong(f"a message without the file: {error}")
+    check_no_lack_of_memory(error)
 
 
 def _compare(found: dict[str, Any], expected: dict[str, Any], *, exactly: bool) -> None:
     if list(found) != list(expected):
-        raise _Wrong(f"words {list(found)[:20]}, expected {list(expected)[:20]}")
+        raise Wrong(f"words {list(found)[:20]}, expected {list(expected)[:20]}")
     for word, row in expected.items():
         ours = found[word]
         same = ours.tobytes() == np.ascontiguousarray(row, np.float32).tobytes()
         if not same and (exactly or not np.allclose(ours, row, rtol=1e-4, atol=1e-6)):
-            raise _Wrong(f"{word!r} is {ours}, expected {row}")
-
-
-def _limit_memory() -> None:
-    import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
-
-    status = Path("/proc/self/status")
-    if status.exists():
-        used = next(int(line.split()[1]) for line in status.open() if line.startswith("VmSize:"))
-        limit = (used << 10) + ADDRESSES
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            raise Wrong(f"{word!r} is {ours}, expected {row}")
 
 
 def _fuzz(name: str, first: int, stop: int, seconds: float, seed: int, progress: Path) -> Tally:
@@ -252,7 +200,7 @@ def _fuzz(name: str, first: int, stop: int, seconds: float, seed: int, progress:
         tempfile.TemporaryDirectory(dir=place) as folder,
         progress.open("r+b", buffering=0) as noted,
     ):
-        fuzzer = Fuzzer(name, Path(folder), seed)
+        fuzzer = ROOMS.get(name, Fuzzer)(name, Path(folder), seed)
         for i in range(first, stop):
             if time.perf_counter() - start > seconds:
                 break
@@ -272,8 +220,11 @@ def supervise(
         "PYTHONPATH": str(Path(__file__).parents[1]),  # the package of this checkout
         "SKLEARN_TRANSFER_CACHE": "",
         "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "0",
+        "RUST_BACKTRACE": "0",
     }
-    todo = [(name, 0) for name in names or FORMATS]
+    todo = [(name, 0) for name in names or (*FORMATS, *ROOMS)]
     lost: dict[str, Tally] = {}
     while todo:
         with tempfile.NamedTemporaryFile() as progress:
@@ -313,7 +264,12 @@ def main() -> None:
     parser.add_argument("--todo", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        _limit_memory()
+        import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
+
+        if any(name in ROOMS for name, _ in given.todo):
+            import sentence_transformers  # noqa: F401
+
+        limit_addresses()
         for name, first in given.todo:
             # A hang outside of Python's reach ends the process.
             signal.signal(signal.SIGPROF, signal.SIG_DFL)

@@ -20,5 +20,5 @@ def is_mapped(table: Table | NDArray[Any]) -> bool:
 
 def entries(cache_folder: Path) -> dict[str, int]:
     """The converted tables in a cache: name of the folder to the time of its metadata."""
-    files = (cache_folder / "tables-1").glob("*/vectors.json")
+    files = (cache_folder / "tables-2").glob("*/vectors.json")
     return {file.parent.name: file.stat().st_mtime_ns for file in files}

@@ -9,13 +9,23 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 
 from .hashing import hash_content
 
 Writer = BufferedWriter | gzip.GzipFile
+
+_PREFIX = 50  # characters of a name that a temporary name repeats, at most 200 bytes of 255
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder, and the folders above it, that only their owner can enter."""
+    if not folder.is_dir():
+        make_private_folder(folder.parent)
+        with suppress(FileExistsError):  # another process was faster, or there is a file
+            folder.mkdir(0o700)
 
 
 @contextmanager
@@ -39,7 +49,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Create a folder next to `path`, from which files can be renamed; it is removed at the end."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Cannot write {str(path)!r}: there is no folder {path.parent}.")
-    prefix = f".{path.name}.{os.getpid()}-{_host()}-"
+    prefix = f"{_beginning(path)}{os.getpid()}-{_host()}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     try:
         yield folder
@@ -49,10 +59,16 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 def remove_remains(path: Path) -> None:
     """Remove the temporary folders of `path` whose process, on this machine, was killed."""
-    for folder in path.parent.glob(f".{glob.escape(path.name)}.*-{_host()}-*"):
-        process = folder.name.removeprefix(f".{path.name}.").partition("-")[0]
+    beginning = _beginning(path)
+    for folder in path.parent.glob(f"{glob.escape(beginning)}*-{_host()}-*"):
+        process = folder.name.removeprefix(beginning).partition("-")[0]
         if process.isdecimal() and not _is_running(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beginning(path: Path) -> str:
+    """The beginning of the names of the temporary folders of a path."""
+    return f".{path.name[:_PREFIX]}."
 
 
 def _host() -> str:

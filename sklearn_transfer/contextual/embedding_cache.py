@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from numpy.typing import NDArray
 
-from .._utils.atomic import write_atomically
-from .._utils.errors import levels_to_caller
+from .._utils.atomic import make_private_folder, write_atomically
+from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import hash_content
+from .._utils.locks import hold_lock
+from ..vectors.storage.files import open_regular
 
 Row = NDArray[np.float32]  # the features of a text, shape (dim,)
 # Computes the features of distinct texts, float32, shape (n_texts, dim).
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 _KEY = 16  # bytes
-# A lock that is held longer than any process takes for its share of a part is broken.
-_PATIENCE = 3600.0  # seconds
+# Processes that share work wait for one another: this long without a warning. A lock that is held
+# longer than any process takes for its share of a part is broken.
+_NOTICE, _PATIENCE = 60.0, 3600.0  # seconds
 _SUFFIX = ".encodings"
 
 
@@ -64,6 +67,8 @@ class EmbeddingCache:
         Maximum size of the features in memory; the least recently used ones are removed.
     folder : Path or None, default=None
         Keeps the features as well, for other processes and later ones.
+    private : bool, default=False
+        Create the folder for its owner alone. False: as the umask says, for users who share it.
     n_parts, max_files : int, default=8 and 16
         The number of parts of the folder, and the maximum number of files per part.
 
@@ -77,8 +82,15 @@ class EmbeddingCache:
     """
 
     def __init__(
-        self, max_bytes: int, folder: Path | None = None, *, n_parts: int = 8, max_files: int = 16
+        self,
+        max_bytes: int,
+        folder: Path | None = None,
+        *,
+        private: bool = False,
+        n_parts: int = 8,
+        max_files: int = 16,
     ) -> None:
+        self._private = private
         self._max_bytes, self.folder = max_bytes, folder
         self._n_parts, self._max_files = n_parts, max_files
         self._lock = threading.RLock()
@@ -166,8 +178,11 @@ class EmbeddingCache:
         acquired = True
         with ExitStack() as stack:
             try:
+                if self._private:
+                    make_private_folder(folder)
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(folder / f"{part}.lock", timeout=timeout))
+                lock = hold_lock(folder / f"{part}.lock", notice=_NOTICE, patience=timeout)
+                stack.enter_context(lock)
             except Timeout:
                 if timeout:
                     raise
@@ -201,7 +216,7 @@ class EmbeddingCache:
         for path in sorted(folder.glob(f"{part}-*{_SUFFIX}")):
             try:
                 file = self._files.get(path) or _open(path)
-            except FileNotFoundError:  # another process has cleared the folder
+            except VectorFormatError:  # another process has cleared the folder, or it is no file
                 continue
             except OSError as error:
                 self._warn(folder, error)
@@ -257,10 +272,26 @@ def _write(folder: Path, part: int, rows: Mapping[bytes, Row]) -> None:
 
 def _open(path: Path) -> _File | None:
     """Open a file of features; a damaged one is removed, and None returned."""
-    content = path.read_bytes()
-    if _hash(content[:-_KEY]) != content[-_KEY:]:
-        path.unlink(missing_ok=True)
-        return None
-    table = np.load(path, mmap_mode="r", allow_pickle=False)
-    keys = (key.tobytes() for key in table["key"])
-    return _File(path, table, {key: row for row, key in enumerate(keys)})
+    with open_regular(path) as file:
+        content = file.read()
+    if _hash(content[:-_KEY]) == content[-_KEY:]:
+        with suppress(VectorFormatError):
+            return _map(path)
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _map(path: Path) -> _File:
+    """Map the table of a file, whose digest agrees; it need not be ours all the same."""
+    try:
+        table = np.load(path, mmap_mode="r", allow_pickle=False)
+        keys, rows = table["key"], table["row"]
+        is_ours = keys.dtype == f"V{_KEY}" and keys.ndim == 1
+        is_ours = is_ours and rows.dtype == np.float32 and rows.ndim == 2
+    except OSError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python
+        raise VectorFormatError(f"{path}: no file of features: {error!r}") from error
+    if not is_ours or not np.isfinite(rows).all():
+        raise VectorFormatError(f"{path}: no file of features.")
+    return _File(path, table, {key.tobytes(): row for row, key in enumerate(keys)})

@@ -21,6 +21,8 @@ from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import hash_content
 from .._utils.progress import progress_bar
 from ..vectors.storage.cache import ENCODINGS, find_root
+from ..vectors.storage.files import expand_user
+from ..vectors.table.tokenizer import check_growth
 from .embedding_cache import EmbeddingCache
 from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
@@ -121,11 +123,11 @@ class OpenModel:
         key += [tokenizer.max_tokens, tokenizer.prompt]
         place, folder = settings.cache, None
         if place is not None and place != "memory":
-            root = find_root() if place == "disk" else Path(place).expanduser().absolute()
+            root = find_root() if place == "disk" else expand_user(place).absolute()
             folder = root and root / ENCODINGS / hash_content(json.dumps(key))
         max_bytes = 0 if place is None else settings.cache_bytes
         with self._lock:
-            cache = EmbeddingCache(max_bytes, folder)
+            cache = EmbeddingCache(max_bytes, folder, private=place == "disk")
             return self._caches.setdefault((*key, max_bytes, folder), cache)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:
@@ -192,12 +194,13 @@ class OpenModel:
         if settings.prompt in self._checked:
             return
         name = "The SentenceTransformer" if self.path is None else str(self.path)
-        given = getattr(find_input_module(self.library), "tokenizer", None)
+        given: Any = getattr(find_input_module(self.library), "tokenizer", None)
         if not getattr(given, "is_fast", False):
             raise VectorFormatError(
                 f"{name}: expected a model with a fast tokenizer (tokenizer.json), got "
                 f"{type(given).__name__}. A StaticEmbedding is a table: use load_pretrained."
             )
+        check_growth(given.backend_tokenizer, name)
         sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
         read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens
         before = self.batching

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,6 +31,7 @@ _MODULES, _CONFIG, _ADAPTER = "modules.json", "config.json", "adapter_config.jso
 _ROUTER, _ROUTERS = "router_config.json", ("Router", "Asym")
 # A model with one vector per token is a table.
 _STATIC = ("StaticEmbedding", "model2vec")
+_LONGEST_NAME = 255  # bytes, in most file systems
 # Settings with which a configuration fetches and runs code.
 _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "kernel_config")
 
@@ -63,6 +66,7 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
             f"that names its model_type."
         )
     folders = _module_folders(path)
+    _refuse_special_files(folders)
     _refuse_adapters(path, folders)
     _refuse_pickles(folders)
     if not any((folder / name).is_file() for folder in folders for name in _WEIGHTS):
@@ -96,7 +100,8 @@ def _read_modules(path: Path) -> list[tuple[str, str]]:
     Empty without that file.
     """
     content = read_json(path / _MODULES) if (path / _MODULES).is_file() else []
-    modules = [m if isinstance(m, dict) else {} for m in content if isinstance(content, list)]
+    given = content if isinstance(content, list) else []
+    modules = [module if isinstance(module, dict) else {} for module in given]
     listed = [(str(module.get("type", "")), str(module.get("path", ""))) for module in modules]
     for kind, name in tuple(listed):
         _check_inside(path / _MODULES, name)
@@ -108,12 +113,6 @@ def _read_modules(path: Path) -> list[tuple[str, str]]:
                 _check_inside(router, part)
                 listed.append((str(inner), str(PurePosixPath(name, part))))
     return listed
-
-
-def _check_inside(file: Path, name: str) -> None:
-    inner = PurePosixPath(name)
-    if inner.is_absolute() or ".." in inner.parts or "\\" in name:
-        raise VectorFormatError(f"{file}: the path {name!r} leads out of the folder.")
 
 
 def _module_folders(path: Path) -> list[Path]:
@@ -133,6 +132,26 @@ def _refuse_adapters(path: Path, folders: Sequence[Path]) -> None:
             f"elsewhere. Open both with peft, and pass the opened model: "
             f"pretrained=SentenceTransformer({str(path)!r})."
         )
+
+
+def _check_inside(file: Path, name: str) -> None:
+    inner = PurePosixPath(name)
+    if inner.is_absolute() or ".." in inner.parts or "\\" in name:
+        raise VectorFormatError(f"{file}: the path {name!r:.80} leads out of the folder.")
+    if "\0" in name or any(len(os.fsencode(part)) > _LONGEST_NAME for part in inner.parts):
+        raise VectorFormatError(f"{file}: expected the path of a folder, found {name!r:.80}.")
+
+
+def _refuse_special_files(folders: Sequence[Path]) -> None:
+    """Refuse named pipes, sockets and devices, on which the libraries would wait for ever."""
+    for folder in folders:
+        for entry in sorted(folder.iterdir()):
+            try:
+                mode = entry.stat().st_mode
+            except OSError:  # a link to nothing, which cannot be opened
+                continue
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise VectorFormatError(f"{entry}: expected a regular file or a folder.")
 
 
 def _refuse_pickles(folders: Sequence[Path]) -> None:
@@ -164,9 +183,12 @@ def _find_code(path: Path, folders: Sequence[Path]) -> str:
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield all names and values of a configuration, nested ones included."""
-    pairs = config.items() if isinstance(config, dict) else enumerate(config)
-    for name, value in pairs:
-        yield str(name), value
-        if isinstance(value, dict | list):
-            yield from _settings(value)
+    """Yield all names and values of a configuration, nested ones included, however deep."""
+    waiting = [config]
+    while waiting:
+        content = waiting.pop()
+        if isinstance(content, dict):
+            yield from content.items()
+            waiting += content.values()
+        elif isinstance(content, list):
+            waiting += content

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
+from pickletools import genops
 from typing import Any
 
 import torch
@@ -17,11 +18,16 @@ from torch import Tensor
 
 from .._utils.atomic import remove_remains, temporary_folder, write_atomically
 from .._utils.hashing import hash_content
+from ..vectors.storage.files import exists, open_regular
 
 _SEED = "fit.seed"
 _MAGIC = b"sklearn_transfer checkpoint 3\n"
 _DIGEST = 32  # hexadecimal digits
 _SEED_DIGITS = 10  # of 32 bits
+_STATE: dict[str, type] = {
+    **{"settings": dict, "history": str, "module": dict, "optimizer": dict},
+    **{"rates": object, "callbacks": dict},
+}
 
 
 class Checkpoint:
@@ -68,12 +74,18 @@ class Checkpoint:
                 f"The checkpoint {self.file} is of another fit: it was renamed. Remove it to start "
                 f"anew."
             )
-        net.module_.load_state_dict(state["module"])
-        net.optimizer_.load_state_dict(state["optimizer"])
-        net.history = History(json.loads(state["history"]))
-        net.rates_.applied = state["rates"]
-        for name, callback in net.callbacks_:
-            vars(callback).update(state["callbacks"].get(name, {}))
+        try:
+            net.module_.load_state_dict(state["module"])
+            net.optimizer_.load_state_dict(state["optimizer"])
+            net.history = History(json.loads(state["history"]))
+            net.rates_.applied = state["rates"]
+            for name, callback in net.callbacks_:
+                vars(callback).update(state["callbacks"].get(name, {}))
+        except Exception as error:  # of all types: the settings of a crafted file may agree
+            raise ValueError(
+                f"The checkpoint {self.file} does not fit the model: {error!r:.200}. Remove it to "
+                f"start anew."
+            ) from error
 
 
 def claim_seed(folder: str | os.PathLike[str], seed: int) -> int:
@@ -101,10 +113,10 @@ def claim_seed(folder: str | os.PathLike[str], seed: int) -> int:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
+    if not exists(file):
         return None
+    with open_regular(file) as opened:
+        content = opened.read()
     payload = content[len(_MAGIC) + _DIGEST :]
     digest = content[len(_MAGIC) : len(_MAGIC) + _DIGEST]
     if not content.startswith(_MAGIC) or hash_content(payload).encode() != digest:
@@ -112,15 +124,46 @@ def _read(file: Path) -> dict[str, Any] | None:
             f"The checkpoint {file} is damaged, or no checkpoint. Remove it to start anew."
         )
     try:
+        _check_size(payload)
         state: dict[str, Any] = torch.load(
             io.BytesIO(payload), weights_only=True, map_location="cpu"
         )
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ValueError(
-            f"Expected the state of a fit in the checkpoint {file}, got other objects; none of "
-            f"them was loaded. Remove it to start anew."
-        ) from error
+        _check_tensors(state, len(payload))
+        is_state = state.keys() >= _STATE.keys()
+        is_state = is_state and all(isinstance(state[name], _STATE[name]) for name in _STATE)
+        int(state["settings"]["seed"])
+    except Exception as error:  # of all types: the digest of a crafted file may agree
+        raise _foreign(file) from error
+    if not is_state:
+        raise _foreign(file)
     return state
+
+
+def _foreign(file: Path) -> ValueError:
+    return ValueError(
+        f"Expected the state of a fit in the checkpoint {file}, got other objects; none of "
+        f"them was loaded. Remove it to start anew."
+    )
+
+
+def _check_size(payload: bytes) -> None:
+    """Raise `ValueError` for an archive that would take more memory than its own size."""
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(payload):
+            raise ValueError("the archive is compressed")
+        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        # An array of any size, of a few bytes; torch allows it.
+        if any("bytearray" in str(value) for _, value, _ in genops(archive.read(pickled))):
+            raise ValueError("the archive holds a bytearray")
+
+
+def _check_tensors(state: Any, size: int) -> None:
+    """Raise `ValueError` for a tensor that is larger than its file: a view that repeats numbers."""
+    if isinstance(state, Tensor) and state.numel() * state.element_size() > size:
+        raise ValueError(f"a tensor of shape {tuple(state.shape)}")
+    if isinstance(state, Mapping | list | tuple):
+        for part in state.values() if isinstance(state, Mapping) else state:
+            _check_tensors(part, size)
 
 
 def _plain_state(callback: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from .._utils.errors import MissingDependencyError
 from .._utils.optional import name_command
 from . import hub
+from .storage.files import exists, expand_user
 
 # Names that come with an installable package: the package, the folder in it, and the extra that
 # installs it (None: a package of the same name on the index).
@@ -59,8 +60,8 @@ def locate(source: str | os.PathLike[str]) -> Path:
     ValueError
         If the text after ``hf://`` is no name.
     """
-    path = Path(source).expanduser()
-    if path.exists():
+    path = expand_user(source)
+    if exists(path):
         return path.resolve()
     name = os.fspath(source)
     if isinstance(source, str) and (on_hub := hub.parse(source)) is not None:
@@ -71,14 +72,14 @@ def locate(source: str | os.PathLike[str]) -> Path:
             f"(looked from {Path.cwd()}).{_suggest(path.name, _list_siblings(path))}"
         )
     downloaded = _gensim_folder() / name / f"{name}.gz"
-    if downloaded.exists():
+    if exists(downloaded):
         return _find_in_package(name) or downloaded
     return _find_in_package(name) or _find_encoder(name, asks_hub=False) or _download(name)
 
 
 def find_hub_name(source: str | os.PathLike[str]) -> str | None:
     """Return the name on the hub of what has been located there; None for a path."""
-    if not isinstance(source, str) or Path(source).expanduser().exists():
+    if not isinstance(source, str) or exists(expand_user(source)):
         return None
     if "/" in source:
         return source if hub.parse(source) is not None else None
@@ -101,7 +102,7 @@ def _find_in_package(name: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(spec.submodule_search_locations[0]) / folder
-    return path if path.exists() else None
+    return path if exists(path) else None
 
 
 def _gensim_folder() -> Path:

@@ -20,6 +20,7 @@ from .catalog import locate
 from .formats import formats
 from .formats.gensim_files import from_keyed_vectors, to_gensim
 from .origin import MappedFiles, Origin, remember_place
+from .storage.files import exists, expand_user
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.lookup import OutOfVocabulary
@@ -199,9 +200,7 @@ class PretrainedVectors:
         vectors of texts, use ``PretrainedEmbeddingTransformer(norm="l2")``.
         """
         path, options = locate(source), Reading(allow_pickle, mmap, limit, encoding, errors)
-        name = (
-            source if isinstance(source, str) and not Path(source).expanduser().exists() else None
-        )
+        name = source if isinstance(source, str) and not exists(expand_user(source)) else None
         fingerprint = formats.fingerprint(path)
         return cls._open(Origin(str(path), fingerprint, options, name, pickle_weights))
 

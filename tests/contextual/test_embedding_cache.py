@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer.contextual.embedding_cache import EmbeddingCache
 
 DIM = 3
@@ -221,3 +223,44 @@ def test_processes_share_the_work_and_encode_each_text_once(tmp_path: Path):
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert sorted(log.read_text().splitlines()) == sorted(texts)
+
+
+def write_signed(path: Path, table: np.ndarray) -> None:
+    buffer = BytesIO()
+    np.save(buffer, table, allow_pickle=True)
+    content = buffer.getvalue()
+    path.write_bytes(content + bytes.fromhex(hash_content(content)))
+
+
+CRAFTED = {
+    "numbers": np.arange(10.0),
+    "other names": np.zeros(3, dtype=[("a", "V16"), ("b", "<f4", (4,))]),
+    "short keys": np.zeros(3, dtype=[("key", "V8"), ("row", "<f4", (4,))]),
+    "no rows": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4")]),
+    "two dimensions": np.zeros((3, 2), dtype=[("key", "V16"), ("row", "<f4", (4,))]),
+    "objects": np.array([None]),
+    "infinite": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4", (4,))]),
+}
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_file_is_removed_though_its_digest_agrees(name: str, tmp_path: Path):
+    encoder = Encoder()
+    path = tmp_path / "0-crafted.encodings"
+    table = CRAFTED[name].copy()
+    if name == "infinite":
+        table["row"] = np.inf
+    write_signed(path, table)
+    cache = EmbeddingCache(0, tmp_path, n_parts=1)
+    np.testing.assert_array_equal(cache.get(["a"], encoder), encoder(["a"]))
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and permissions")
+def test_a_pipe_blocks_nothing_and_a_private_folder_is_private(tmp_path: Path):
+    encoder, folder = Encoder(), tmp_path / "a" / "b"
+    cache = EmbeddingCache(0, folder, private=True, n_parts=1)
+    cache.get(["a"], encoder)
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
+    os.mkfifo(folder / "0-pipe.encodings")
+    np.testing.assert_array_equal(cache.get(["b"], encoder), encoder(["b"]))

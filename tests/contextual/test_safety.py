@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from contextual_toys import DIM, TEXTS, make_router, save_tiny
 from safetensors.numpy import load_file, save_file
 
 from sklearn_transfer import ContextualModel, VectorFormatError, load_pretrained
+from sklearn_transfer.contextual.safety import check_folder
 
 
 def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
@@ -150,3 +152,49 @@ def test_shards_are_part_of_the_model(tmp_path: Path):
     again = ContextualModel(folder)
     assert again.fingerprint != model.fingerprint
     assert not np.allclose(again.encode(TEXTS), before)
+
+
+# ---- attacks ----
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "1_Pooling/config.json", "any"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_would_block_for_ever_is_refused(
+    name: str, kind: str, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(VectorFormatError, match=r"expected (a regular file|the folder of)"):
+        check_folder(folder, trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "5"),
+        ("config.json", "null"),
+        ("config.json", '"text"'),
+        ("config.json", '{"model_type": "bert", "a": ' + "[" * 900 + "]" * 900 + "}"),
+        ("modules.json", "5"),
+        ("modules.json", '{"type": 1}'),
+        ("modules.json", "[[]]"),
+        ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("n" * 300)),
+        ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("猫" * 90)),
+        ("modules.json", r'[{"type": "sentence_transformers.x", "path": "a\u0000b"}]'),
+        ("sentence_bert_config.json", "[" * 100_000),
+        ("sentence_bert_config.json", "[0," * 2_000_000),
+    ],
+)
+def test_crafted_json_gives_the_promised_error_or_is_checked(
+    name: str, content: str, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).write_text(content)
+    try:
+        assert check_folder(folder, trust_remote_code=False)
+    except VectorFormatError as error:
+        assert str(folder) in str(error)  # noqa: PT017  # either outcome is right

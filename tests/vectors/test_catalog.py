@@ -62,6 +62,15 @@ def add(folder: Path, name: str, data: Path) -> Path:
 # ---- paths ----
 
 
+@pytest.mark.parametrize(
+    "name", ["n" * 300, "~nobody-of-that-name", "~nobody-of-that-name/x", "\0"]
+)
+def test_a_name_that_is_no_path_gives_the_promised_error(name: str) -> None:
+    for load in (locate, PretrainedVectors.load, load_pretrained):
+        with pytest.raises(FileNotFoundError, match="No pretrained vectors"):
+            load(name)
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_path_is_made_absolute(data: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
     monkeypatch.chdir(data)

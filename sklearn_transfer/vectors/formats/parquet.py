@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ..._utils.atomic import temporary_folder
 from ..._utils.errors import VectorFormatError
 from ..._utils.optional import import_optional
-from ..storage.files import check_not_compressed
+from ..storage.files import check_expansion, check_not_compressed
 from ..table.table import Matrix, Reading, Table
 from ..table.vocabulary import Vocabulary
 from .text_files import check_words
@@ -26,6 +27,7 @@ MAGIC = b"PAR1"
 
 _ROWS = 1 << 14  # per batch and per row group
 _BUFFER = 1 << 20  # bytes of a column that are read at once
+_BYTES, _WIDTHS = "BYTE_ARRAY", {"INT64": 8, "DOUBLE": 8}  # bytes of a value; 4 of the others
 # Columns that pandas makes of an index.
 _INDEX = re.compile(r"__index_level_\d+__")
 
@@ -33,20 +35,42 @@ _INDEX = re.compile(r"__index_level_\d+__")
 def read(path: Path, options: Reading) -> Table:
     """Read a table, one batch of rows at a time."""
     check_not_compressed(path, "Parquet file, which is read from its end")
-    arrow = _import(path.name)
+    with open_parquet(path, _import(path.name)) as file:
+        return _read_batches(path, file, options.limit)
+
+
+@contextmanager
+def open_parquet(path: Path, arrow: Any) -> Iterator[Any]:
+    """Open a file whose columns expand to no more than vectors do; strings stay dictionaries."""
     # Lists and strings in the metadata cannot be longer than the file.
     limit = min(path.stat().st_size, 2**31 - 1)
+    options: dict[str, Any] = {
+        "thrift_string_size_limit": limit,
+        "thrift_container_size_limit": limit,
+    }
     try:
-        file = arrow.parquet.ParquetFile(
-            path,
-            buffer_size=_BUFFER,
-            thrift_string_size_limit=limit,
-            thrift_container_size_limit=limit,
-        )
+        with arrow.parquet.ParquetFile(path, **options) as file:
+            metadata = file.metadata
+            columns = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+            n_bytes = sum(_count_bytes(metadata, i) for i in range(len(columns)))
+        # A file of some bytes may repeat one long word a million times.
+        texts = [column.path for column in columns if column.physical_type == _BYTES]
+        options |= {"metadata": metadata, "read_dictionary": texts, "buffer_size": _BUFFER}
+        file = arrow.parquet.ParquetFile(path, **options)
     except Exception as error:  # Arrow's errors share no base class but Exception
         raise VectorFormatError(f"{path}: cannot be read: {error}") from error
     with file:
-        return _read_batches(path, file, options.limit)
+        check_expansion(path, n_bytes)
+        yield file
+
+
+def _count_bytes(metadata: Any, column: int) -> int:
+    """Return the size of a column in memory, according to the metadata."""
+    n_bytes, width = 0, _WIDTHS.get(metadata.schema.column(column).physical_type, 4)
+    for group in range(metadata.num_row_groups):
+        chunk = metadata.row_group(group).column(column)
+        n_bytes += max(chunk.num_values * width, chunk.total_uncompressed_size)
+    return n_bytes
 
 
 def _import(name: str) -> Any:
@@ -67,7 +91,7 @@ def _read_batches(path: Path, file: Any, limit: int | None) -> Table:
     matrix: Matrix | None = None
     texts: list[bytes] = []
     lengths: list[NDArray[np.int64]] = []
-    stop = 0
+    stop = n_bytes = 0
     for batch in _batches(path, file):
         if stop >= wanted:
             break
@@ -87,6 +111,8 @@ def _read_batches(path: Path, file: Any, limit: int | None) -> Table:
             size = max(stop, min(wanted, 2 * len(matrix)))
             matrix.resize((size, matrix.shape[1]), refcheck=False)
         matrix[start:stop] = vectors
+        n_bytes += len(text)
+        check_expansion(path, n_bytes)
         texts.append(text.tobytes())
         lengths.append(np.diff(offsets))
     if matrix is None or stop != wanted or not stop:
@@ -107,8 +133,11 @@ def _choose_columns(path: Path, schema: Any) -> tuple[int, list[int]]:
     types = _import(path.name).types
     columns = list(enumerate(zip(schema.names, schema.types, strict=True)))
 
+    def plain(kind: Any) -> Any:
+        return kind.value_type if types.is_dictionary(kind) else kind
+
     def of_strings(kind: Any) -> bool:
-        kind = kind.value_type if types.is_dictionary(kind) else kind
+        kind = plain(kind)
         return any(
             getattr(types, f"is_{name}", lambda _: False)(kind)
             for name in ("string", "large_string", "string_view")
@@ -129,7 +158,7 @@ def _choose_columns(path: Path, schema: Any) -> tuple[int, list[int]]:
     ]
     in_one = len(kept) == 1 and of_lists(kept[0][1])
     if len(words) != 1 or not kept or not (in_one or all(of_numbers(kind) for _, kind in kept)):
-        found = ", ".join(f"{name}: {kind}" for _, (name, kind) in columns[:8])
+        found = ", ".join(f"{name}: {plain(kind)}" for _, (name, kind) in columns[:8])
         more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
         raise VectorFormatError(
             f"{path}: expected one column of strings, the words, and next to it either one of "
@@ -188,8 +217,12 @@ def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[
     if column.null_count:
         raise VectorFormatError(f"{path}: expected a word for each row, found nulls.")
     try:
+        if hasattr(column, "indices"):
+            check_expansion(path, _count_text(column))
         column = column.cast("large_string")
         column.validate(full=True)
+    except VectorFormatError:
+        raise
     except Exception as error:
         raise VectorFormatError(f"{path}: cannot be read: {error}") from error
     _, bounds, text = column.buffers()
@@ -197,6 +230,14 @@ def packed_strings(path: Path, column: Any) -> tuple[NDArray[np.uint8], NDArray[
     offsets: NDArray[np.int64] = np.frombuffer(bounds, dtype=np.int64)[first:stop]
     content = np.frombuffer(text if text is not None else b"", dtype=np.uint8)
     return content[offsets[0] : offsets[-1]], np.asarray(offsets - offsets[0])
+
+
+def _count_text(column: Any) -> int:
+    """Return the size of strings that a dictionary holds once."""
+    column.validate(full=True)
+    offsets = column.dictionary.cast("large_string").buffers()[1]
+    lengths = np.diff(np.frombuffer(offsets, dtype=np.int64))
+    return int(lengths[column.indices.to_numpy()].sum())
 
 
 def write(table: Table, path: Path) -> None:

@@ -126,7 +126,7 @@ def _read_map(file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def _match(folder: Path, keys: NDArray[np.uint64]) -> tuple[Vocabulary, NDArray[np.int64]]:
     """Return the words in the order of their keys in the map, and the place of each in it."""
-    strings = read_json(folder / _STRINGS)
+    strings = read_json(folder / _STRINGS, max_bytes=None)
     if not isinstance(strings, list) or not set(map(type, strings)) <= {str}:
         raise VectorFormatError(f"{folder / _STRINGS}: expected a list of strings.")
     small = set(keys[keys < 512].tolist())

@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..._utils.atomic import replace_folder
 from ..._utils.optional import import_optional
+from ..storage.files import read_json
 from ..storage.tensors import write_tensors
 from ..table.table import Table
 from ..table.tokenizer import TableTokenizer
@@ -95,8 +96,8 @@ def _replace_model(
 def _is_ours(path: Path, name: str) -> bool:
     """Return True if the configuration of a folder says that this package wrote it."""
     try:
-        return bool(json.loads((path / name).read_bytes()).items() >= _OURS.items())
-    except (OSError, ValueError, AttributeError, RecursionError):
+        return bool(read_json(path / name).items() >= _OURS.items())
+    except (OSError, ValueError, AttributeError):
         return False
 
 

@@ -24,7 +24,7 @@ _VALUE = re.compile(rb"%b|[+-]?(?:nan|inf|infinity)" % NUMBER.pattern, re.IGNORE
 # Bytes that are parsed at once: enough lines to spread the cost of an array operation, and arrays
 # small enough that the allocator keeps and reuses their memory (glibc: below 128 kB).
 _BLOCK = 96 << 10
-_LONGEST_LINE = 1 << 20  # bytes that are read to recognise the format
+_LONGEST_LINE = 1 << 20  # bytes
 _N_SAMPLE = 100
 
 # Without a header, a word and a single number on each line is a list of counts, not of vectors.
@@ -66,8 +66,8 @@ def read_header(path: Path, file: Reader, size: int, *, bytes_per_value: int) ->
 def read_glove(path: Path, options: Reading) -> Table:
     """Read GloVe text: a word, which may contain spaces, and its values on each line."""
     with open_decompressed(path) as file:
-        dim = _find_dim(path, file)
         size = content_size(path)
+        dim = _find_dim(path, file)
         most = size // (2 * dim) + 1  # a digit and a separator per value
         file.seek(0)
         if file.read(len(BOM)) != BOM:
@@ -93,8 +93,10 @@ def count_values(line: bytes) -> int:
 
 
 def _find_dim(path: Path, file: Reader) -> int:
-    """Return the most frequent number of values in the first 100 lines."""
-    lines = [file.readline(_LONGEST_LINE) for _ in range(_N_SAMPLE)]
+    """Return the most frequent number of values in the first lines: a hundred, or a megabyte."""
+    lines: list[bytes] = []
+    while len(lines) < _N_SAMPLE and sum(map(len, lines)) < _LONGEST_LINE:
+        lines.append(_read_line(path, file))
     counts = Counter(n for n in map(count_values, lines) if n >= MIN_GLOVE_DIM)
     if not counts:
         raise VectorFormatError(
@@ -103,11 +105,21 @@ def _find_dim(path: Path, file: Reader) -> int:
     return counts.most_common(1)[0][0]
 
 
-def _read_blocks(file: Reader) -> Iterator[bytes]:
+def _read_line(path: Path, file: Reader) -> bytes:
+    line = file.readline(_LONGEST_LINE)
+    if len(line) >= _LONGEST_LINE and not line.endswith(b"\n"):
+        raise VectorFormatError(
+            f"{path}: expected lines of at most {_LONGEST_LINE} bytes, found a longer one, with "
+            f"{_quote(line)}."
+        )
+    return line
+
+
+def _read_blocks(path: Path, file: Reader) -> Iterator[bytes]:
     """Yield the rest of a file in blocks of whole lines, each of which ends in a newline."""
     while block := file.read(_BLOCK):
         if not block.endswith(b"\n"):
-            block += file.readline()
+            block += _read_line(path, file)
         yield block if block.endswith(b"\n") else block + b"\n"
 
 
@@ -123,7 +135,7 @@ def _read_rows(  # noqa: PLR0913 (a reader)
     texts: list[bytes] = []
     lengths: list[int] = []
     row, has_more, after_blank = 0, False, False
-    for block in _read_blocks(file):
+    for block in _read_blocks(path, file):
         rows = None if after_blank else _parse_block(block, dim, options)
         if rows is None or len(rows[0]) > n_rows - row:
             content = block.rstrip()

@@ -9,7 +9,7 @@ from ..._utils.optional import import_optional
 from ..storage.files import map_array
 from ..table.table import Reading, Table, as_float_matrix
 from ..table.vocabulary import Vocabulary
-from .parquet import packed_strings
+from .parquet import open_parquet, packed_strings
 
 
 def list_files(path: Path) -> list[Path]:
@@ -30,10 +30,12 @@ def read(path: Path, options: Reading) -> Table:
 def _read_words(file: Path) -> Vocabulary:
     """Read the first column of a Parquet file; its Arrow buffers become the vocabulary."""
     purpose = f"Reading the words in {file.name}"
-    import_optional("pyarrow", extra="glove", purpose=purpose)
-    parquet = import_optional("pyarrow.parquet", extra="glove", purpose=purpose)
-    try:
-        column = parquet.read_table(file, use_threads=False).column(0).combine_chunks()
-    except Exception as error:  # Arrow's errors share no base class but Exception
-        raise VectorFormatError(f"{file}: cannot be read: {error}") from error
+    arrow = import_optional("pyarrow", extra="glove", purpose=purpose)
+    import_optional("pyarrow.parquet", extra="glove", purpose=purpose)
+    with open_parquet(file, arrow) as content:
+        try:
+            name = content.metadata.schema.column(0).path
+            column = content.read(columns=[name], use_threads=False).column(0).combine_chunks()
+        except Exception as error:  # Arrow's errors share no base class but Exception
+            raise VectorFormatError(f"{file}: cannot be read: {error}") from error
     return Vocabulary.from_arrays(*packed_strings(file, column))

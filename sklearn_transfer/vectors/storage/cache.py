@@ -9,29 +9,37 @@ which `contextual.embedding_cache` reads and writes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
-from ..._utils.errors import VectorFormatError
-from ..._utils.memo import clear_memos
+from ..._utils.atomic import make_private_folder
+from ..._utils.errors import VectorFormatError, levels_to_caller
+from ..._utils.locks import hold_lock
+from ..._utils.memo import clear_memos, register_memo
 from ..table.table import Reading, Table
 from . import folder
+from .files import expand_user
 
 VARIABLE = "SKLEARN_TRANSFER_CACHE"
 
-# The numbers grow whenever the same content gives another table or model.
-TABLES, FINGERPRINTS = "tables-1", "fingerprints-1"
+# The numbers grow whenever the same content gives another table or model, or opens more slowly.
+TABLES, FINGERPRINTS = "tables-2", "fingerprints-1"
 MODELS, ENCODINGS = "subwords-1", "encodings-1"
 _PARTS = (TABLES, FINGERPRINTS, MODELS, ENCODINGS)
+_OLD_PARTS = ("tables-1",)
 
-# Longer than any conversion takes; afterwards a lock counts as broken.
-_LOCK_TIMEOUT = 3600.0  # seconds
+_DIGEST = re.compile(r"[0-9a-f]{32}")  # of `hash_content`
+
+_refused: set[Path] = set()  # folders that a warning has named
+register_memo(_refused.clear)
 
 
 @dataclass(frozen=True)
@@ -110,17 +118,62 @@ def clear_cache() -> None:
     """
     clear_memos()
     root = find_root()
-    for part in _PARTS:
+    for part in (*_PARTS, *_OLD_PARTS):
         if root is not None and (root / part).exists():
             shutil.rmtree(root / part)
 
 
 def find_root() -> Path | None:
-    """Return the cache folder, which need not exist; None if the cache is switched off."""
+    """Return the cache folder, which need not exist.
+
+    None if the cache is switched off; and, with one warning, if other users may change the folder.
+    """
     chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return None if chosen == "" else user_cache_path("sklearn_transfer", appauthor=False)
+    if chosen == "":
+        return None
+    root = expand_user(chosen) if chosen else user_cache_path("sklearn_transfer", appauthor=False)
+    danger = _find_danger(root)
+    if not danger:
+        return root
+    if root not in _refused:
+        _refused.add(root)
+        warnings.warn(
+            f"The cache folder {root} is not used: {danger}. Set {VARIABLE} to a folder of your "
+            f"own, or to '' for no cache.",
+            UserWarning,
+            stacklevel=levels_to_caller(),
+        )
+    return None
+
+
+def _find_danger(root: Path) -> str:
+    """Return the reason why others may change what a folder holds; "" if there is none."""
+    if root.parts[:1] and root.parts[0].startswith("~"):
+        return "nobody has that home folder"
+    if not hasattr(os, "getuid"):
+        return ""
+    for path in (root, *(root / part for part in _PARTS)):
+        try:
+            status = path.stat()
+        except OSError:  # most often there is no such folder yet
+            continue
+        if status.st_uid != os.getuid():
+            return f"{path} belongs to another user (uid {status.st_uid})"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"other users may write to {path} (chmod go-w would end that)"
+    return ""
+
+
+def find_entry(root: Path, part: str, digest: str) -> Path:
+    """Return the path of an entry of the cache; `ValueError` unless it is named by a digest."""
+    if not is_digest(digest):
+        raise ValueError(f"expected a digest of 32 hexadecimal digits, got {digest!r}.")
+    return root / part / digest
+
+
+def is_digest(text: object) -> bool:
+    """Return whether a text is a hash of content; anything else must not become a path."""
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
 
 
 def open_or_make(
@@ -136,7 +189,8 @@ def open_or_make(
     Parameters
     ----------
     entry : Path
-        Its name is a hash of everything that determines the result of `make`.
+        See :func:`find_entry`; its name is a hash of everything that determines the result of
+        `make`.
     options : Reading
         Options for opening the entry.
     make : callable
@@ -155,8 +209,8 @@ def open_or_make(
         try:
             return folder.read(entry, options)
         except VectorFormatError:  # missing or damaged
-            entry.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock"), timeout=_LOCK_TIMEOUT):
+            make_private_folder(entry.parent)
+        with hold_lock(entry.with_suffix(".lock")):
             try:  # another process may have been faster
                 return folder.read(entry, options)
             except VectorFormatError:
@@ -180,6 +234,7 @@ def _make(
     draft = entry.with_name(f".{entry.name}.draft")
     try:
         folder.write(table, draft)
+        _protect(draft)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         warn(error)
@@ -193,3 +248,10 @@ def _make(
         return folder.read(entry, options) if options.mmap else table
     except VectorFormatError:  # the cache has been cleared meanwhile
         return table
+
+
+def _protect(entry: Path) -> None:
+    """Make the files of an entry read-only: whoever shortens a mapped file ends its readers."""
+    if os.name == "posix":  # elsewhere a read-only file cannot be removed
+        for file in entry.iterdir():
+            file.chmod(0o400)

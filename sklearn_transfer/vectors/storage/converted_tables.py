@@ -9,7 +9,7 @@ from pathlib import Path
 from ..._utils.errors import VectorFormatError, levels_to_caller
 from ..table.table import Reading, Table
 from . import folder
-from .cache import TABLES, VARIABLE, find_root, open_or_make
+from .cache import TABLES, VARIABLE, find_entry, find_root, open_or_make
 from .fingerprints import fingerprint_files
 
 # Smaller files are read as fast as a converted table is opened.
@@ -48,7 +48,7 @@ def read_converted(
         )
 
     content = fingerprint_files(files)
-    entry = root / TABLES / options.identify(content)
+    entry = find_entry(root, TABLES, options.identify(content))
     if options.limit is not None:
         try:
             return folder.read(entry, options)

@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import struct
-import tokenize
 import warnings
 import zipfile
 import zlib
@@ -37,14 +36,17 @@ _MAX_ARRAY_HEADER = 1000  # bytes, of a .npy file
 # unknown compression method.
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, OverflowError)
 
-# Errors of numpy.load on a damaged header.
-_DAMAGED_HEADER = (
-    *(ValueError, TypeError, SyntaxError, EOFError, OverflowError),
-    *(RecursionError, tokenize.TokenError),
-)
+# Errors of os.open for a missing file, a folder, a circular link, a socket and too long a name.
+_NO_FILE = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG),
+}
 
-# Errors of os.open for a missing file, a folder, a circular link and a socket.
-_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+# Vectors as text compress to a tenth. More than this is a bomb, unless it is small.
+_MAX_EXPANSION, _SMALL = 200, 4 << 20  # times the size of the file; bytes
+
+# Metadata; lists of words and tokenizers, which may be larger, are read without this limit.
+_MAX_JSON = 4 << 20  # bytes
 
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -53,20 +55,43 @@ def check_readable(path: Path) -> None:
     """Raise an error unless a path is a folder or a regular file that is not empty."""
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", errno.ENOENT)  # ValueError: a NUL in the path
+        if number not in _NO_FILE:
+            raise
+        if number == errno.ELOOP:
+            raise VectorFormatError(f"{path}: the symbolic link is circular.") from None
         raise FileNotFoundError(
             f"No pretrained vectors at {str(path)!r}: expected a file or a folder."
         ) from None
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise VectorFormatError(f"{path}: the symbolic link is circular.") from None
     if stat.S_ISDIR(status.st_mode):
         return
     if not stat.S_ISREG(status.st_mode):
         raise VectorFormatError(f"{path}: expected a regular file or a folder, found neither.")
     if status.st_size == 0:
         raise VectorFormatError(f"{path}: expected vectors, found an empty file.")
+
+
+def expand_user(path: str | os.PathLike[str]) -> Path:
+    """Replace ``~`` and ``~name`` by a home folder; a name that nobody has stays as it is."""
+    path = Path(path)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def exists(path: Path) -> bool:
+    """Return whether anything is at a path; nothing is at a path that cannot be."""
+    try:
+        path.stat()
+    except ValueError:  # a NUL
+        return False
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -150,7 +175,19 @@ def content_size(path: Path) -> int:
     with open_decompressed(path) as file:
         while block := file.read(1 << 20):
             size += len(block)
+            check_expansion(path, size)
     return size
+
+
+def check_expansion(path: Path, n_bytes: int) -> None:
+    """Raise an error if a file expands to more bytes than vectors ever do."""
+    size = path.stat().st_size
+    if n_bytes > max(_SMALL, _MAX_EXPANSION * size):
+        raise VectorFormatError(
+            f"{path}: the {size} bytes of the file expand to {n_bytes} bytes or more, expected at "
+            f"most {_MAX_EXPANSION} times its size. If you trust the file, decompress it first, "
+            f"or write it again without compression."
+        )
 
 
 @contextmanager
@@ -164,11 +201,19 @@ def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) ->
         yield reading
 
 
-def read_json(file: Path) -> Any:
-    """Read a JSON file; raise `VectorFormatError` if it is missing or damaged."""
+def read_json(file: Path, *, max_bytes: int | None = _MAX_JSON) -> Any:
+    """Read a JSON file; `VectorFormatError` if it is missing, damaged or larger than `max_bytes`.
+
+    Objects in memory take up to thirty times as many bytes as their text.
+    """
     try:
         with open_regular(file) as content:
-            return json.loads(content.read())
+            text = content.read(-1 if max_bytes is None else max_bytes + 1)
+        if max_bytes is not None and len(text) > max_bytes:
+            raise VectorFormatError(f"{file}: expected at most {max_bytes} bytes of JSON.")
+        return json.loads(text)
+    except VectorFormatError:
+        raise
     except (ValueError, RecursionError) as error:
         raise VectorFormatError(f"{file}: expected JSON, found: {error}") from error
 
@@ -182,8 +227,10 @@ def map_array(file: Path) -> NDArray[Any]:
     try:
         with warnings.catch_warnings(action="ignore"):  # of Python on a damaged header
             array = np.load(file, "r", allow_pickle=False, max_header_size=_MAX_ARRAY_HEADER)
-    except _DAMAGED_HEADER as error:
-        raise VectorFormatError(f"{file}: cannot be opened as a NumPy array: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # of all types: NumPy parses the header as Python
+        raise VectorFormatError(f"{file}: cannot be opened as a NumPy array: {error!r}") from None
     if array.dtype.kind not in "biuf":
         raise VectorFormatError(f"{file}: expected an array of numbers, found {array.dtype}.")
     expected, size = array.offset + array.nbytes, file.stat().st_size

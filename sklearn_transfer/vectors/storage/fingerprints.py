@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..._utils.atomic import write_atomically
+from ..._utils.atomic import make_private_folder, write_atomically
 from ..._utils.hashing import hash_content, hash_stream
 from ..._utils.memo import register_memo
-from .cache import FINGERPRINTS, find_root
-from .files import show_progress
+from .cache import FINGERPRINTS, find_root, is_digest
+from .files import read_json, show_progress
 
 # Hashing less takes a few milliseconds, as long as looking up a fingerprint in the cache folder.
 _MIN_REMEMBERED = 4 << 20  # bytes
@@ -87,16 +87,17 @@ def _find_note(state: _State) -> Path | None:
 def _recall(state: _State) -> tuple[tuple[_Stamp, ...], str]:
     """Read the stamps and the fingerprint of a note; empty ones where there is none."""
     try:
-        note = _find_note(state)
-        content = json.loads(note.read_text(encoding="utf-8")) if note else {}
-        return tuple(map(tuple, content["stamps"])), str(content["fingerprint"])
+        content = read_json(note) if (note := _find_note(state)) else {}
+        stamps, known = tuple(map(tuple, content["stamps"])), content["fingerprint"]
     except (OSError, ValueError, TypeError, KeyError):
         return (), ""
+    # It names an entry of the cache. A note that holds anything else is not ours.
+    return (stamps, known) if is_digest(known) else ((), "")
 
 
 def _write_note(state: _State, fingerprint: str) -> None:
     if (note := _find_note(state)) is not None:
-        note.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(note.parent)
         with write_atomically(note) as file:
             content = {"stamps": state.stamps, "fingerprint": fingerprint}
             file.write(json.dumps(content).encode())

@@ -13,7 +13,7 @@ from ..table.oov import Subwords
 from ..table.subword_fit import SubwordFit, fit_subwords
 from ..table.table import Reading, Table
 from ..table.vocabulary import Vocabulary
-from .cache import MODELS, VARIABLE, find_root, open_or_make
+from .cache import MODELS, VARIABLE, find_entry, find_root, open_or_make
 
 _FIT = SubwordFit()
 # The model of a smaller table is fitted as fast as it is looked up.
@@ -54,7 +54,7 @@ def open_subwords(table: Table, name: str, fingerprint: str | None) -> Subwords:
             stacklevel=levels_to_caller(),
         )
 
-    entry = root / MODELS / hash_stream(_content(table, n_words, fingerprint))
+    entry = find_entry(root, MODELS, hash_stream(_content(table, n_words, fingerprint)))
     subwords = open_or_make(entry, Reading(), make, warn=warn).subwords
     return fit_subwords(table) if subwords is None else subwords
 

@@ -26,13 +26,16 @@ from ..table.vocabulary import Vocabulary
 from .files import map_array, read_json
 
 METADATA = "vectors.json"
-_FORMAT, _VERSION = "sklearn_transfer.vectors", 2
+_FORMAT, _VERSION = "sklearn_transfer.vectors", 3
+# Older folders hold an index of another hash, which is not used.
+_INDEXED = 3
 _INDEX = {"text": "|u1", "offsets": "<i8", "hashes": "<u8", "order": "<i4"}
 _OPTIONAL = {"rows": "<i4", "scales": "<f4"}
 _TOKENIZER = "tokenizer.json"
 _ARRAYS = (*_INDEX, *_OPTIONAL, "matrix", "subwords")
 _NAMES = {METADATA, _TOKENIZER, *(f"{name}.npy" for name in _ARRAYS)}
 _DTYPES = ("<f4", "<f2", "|i1")  # of the matrix
+_MAX_N = 1000  # characters of an n-gram, as in fastText
 
 
 def list_files(path: Path) -> list[Path]:
@@ -62,10 +65,11 @@ def read(path: Path, options: Reading) -> Table:
     """
     about = read_metadata(path)
     try:
+        version = int(about["version"])
         n_words, dim, dtype = int(about["n_words"]), int(about["dim"]), str(about["dtype"])
         digests = dict(about["digests"])
         min_n, max_n = int(about.get("min_n", 0)), int(about.get("max_n", 0))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise VectorFormatError(
             f"{path / METADATA}: an entry is missing or damaged: {error!r}."
         ) from None
@@ -91,12 +95,19 @@ def read(path: Path, options: Reading) -> Table:
         is_checked = not options.mmap or name not in ("matrix", "subwords")
         if is_checked and hash_content(array) != digests.get(name):
             raise _damaged(path / f"{name}.npy")
-    if not options.mmap:
-        check_finite(arrays["matrix"], path)
-    words = Vocabulary.from_arrays(*(arrays[name] for name in _INDEX))
+        if is_checked and name in ("matrix", "subwords"):
+            check_finite(array, path / f"{name}.npy")
+    words = _wrap_words(path, arrays, digests, is_indexed=version >= _INDEXED)
     subwords = Subwords(arrays["subwords"], min_n, max_n) if "subwords" in arrays else None
+    if subwords is not None and not (len(subwords.matrix) and 0 <= min_n <= max_n <= _MAX_N):
+        raise VectorFormatError(
+            f"{path / METADATA}: expected rows for n-grams of at most {_MAX_N} characters, found "
+            f"{len(subwords.matrix)} rows for n-grams of {min_n} to {max_n}."
+        )
     rows, scales = arrays.get("rows"), arrays.get("scales")
     check_rows(rows, len(arrays["matrix"]), path / "rows.npy")
+    if scales is not None:
+        check_finite(scales[:, None], path / "scales.npy")
     tokenizer = _read_tokenizer(path, digests) if "tokenizer" in digests else None
     # A folder is replaced as a whole. If it was replaced meanwhile, words of the old table may have
     # been combined with vectors of the new one; the metadata hold digests of everything.
@@ -104,6 +115,20 @@ def read(path: Path, options: Reading) -> Table:
         raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
     table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
     return table if options.mmap else _copy_to_memory(table)
+
+
+def _wrap_words(
+    path: Path, arrays: dict[str, Any], digests: dict[str, Any], *, is_indexed: bool
+) -> Vocabulary:
+    index = [arrays[name] for name in ("hashes", "order")] if is_indexed else []
+    words = Vocabulary.from_arrays(
+        arrays["text"], arrays["offsets"], *index, digests=(digests["text"], digests["offsets"])
+    )
+    try:
+        words.check()
+    except ValueError as error:
+        raise VectorFormatError(f"{path}: the words are damaged: {error}.") from error
+    return words
 
 
 def _damaged(file: Path) -> VectorFormatError:
@@ -114,7 +139,7 @@ def _damaged(file: Path) -> VectorFormatError:
 
 def _read_tokenizer(path: Path, digests: dict[str, Any]) -> TableTokenizer:
     file = path / _TOKENIZER
-    parts = read_json(file)
+    parts = read_json(file, max_bytes=None)
     try:
         content, skipped, *prompt = parts
         tokens = [str(token) for token in skipped]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..._utils.texts import LONGEST_WORD, in_parts
+from .hashes import random_numbers
 from .vocabulary import character_ngrams, pack, word_hashes
 
 # Characters whose n-grams are looked up at a time: it bounds memory.
@@ -82,12 +83,8 @@ def _fnv1a(
 
 def hashed_vectors(words: Sequence[str], dim: int, *, scale: float) -> NDArray[np.float32]:
     """Return random vectors of root mean square `scale`, the same in every process: (n, dim)."""
-    # SplitMix64 (Steele, Lea & Flood 2014), started at the word's hash; uniform values.
-    step = np.uint64(0x9E3779B97F4A7C15)
-    z = word_hashes(words)[:, None] + step * np.arange(1, dim + 1, dtype=np.uint64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    # Uniform values, from random numbers that start at the hash of a word.
+    z = random_numbers(word_hashes(words), dim)
     uniform = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
     vectors: NDArray[np.float32] = (uniform * 2 - 1) * np.float32(np.sqrt(3) * scale)
     return vectors

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from math import prod
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from ..._utils.hashing import hash_content
 from ..._utils.optional import import_optional
 
 _BATCH = 1024  # texts that are split at once
+# Known tokenizers double a text at most a few times. A chain of replacements makes it longer
+# exponentially, and the library ends the process when memory runs out.
+_MAX_GROWTH = 64
 
 
 @contextmanager
@@ -28,6 +33,37 @@ def _catch_library_errors(message: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise VectorFormatError(f"{message}: {error}") from error
+
+
+def check_growth(tokenizer: Any, name: str) -> None:
+    """Raise `VectorFormatError` if the normalizers of a library tokenizer may make texts huge."""
+    normalizer = tokenizer.normalizer
+    growth = 1 if normalizer is None else _growth(json.loads(normalizer.__getstate__()))
+    if growth > _MAX_GROWTH:
+        raise VectorFormatError(
+            f"{name}: expected normalizers that make a text at most {_MAX_GROWTH} times as long, "
+            f"found some that make it up to {growth} times as long."
+        )
+
+
+def _growth(normalizer: dict[str, Any]) -> int:
+    """Return how many times as long a text may become, at most."""
+    match normalizer["type"]:
+        case "Sequence":
+            return prod(map(_growth, normalizer["normalizers"]))
+        case "Replace":
+            content, literal = normalizer["content"], normalizer["pattern"].get("String")
+            # A regular expression may match between any two characters, and so does an empty text.
+            return -(-len(content) // len(literal)) or 1 if literal else len(content) + 1
+        case "Prepend":
+            return len(normalizer["prepend"]) + 1
+        case "ByteLevel":
+            return 2
+        case "Precompiled":  # of a trie and texts, which replace characters of up to three bytes
+            chars = b64decode(normalizer["precompiled_charsmap"])
+            texts = chars[4 + int.from_bytes(chars[:4], "little") :].split(b"\0")
+            return max(1, *(-(-len(text) // 3) for text in texts))
+    return 1
 
 
 class TableTokenizer:
@@ -67,7 +103,9 @@ class TableTokenizer:
         library = import_optional(
             "tokenizers", extra="static", purpose="Splitting texts into the tokens of these vectors"
         )
-        tokenizer = library.Tokenizer.from_str(self.content)
+        with _catch_library_errors("The tokenizer of these vectors cannot be opened"):
+            tokenizer = library.Tokenizer.from_str(self.content)
+        check_growth(tokenizer, "The tokenizer of these vectors")
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer
@@ -122,7 +160,7 @@ class TableTokenizer:
                 encoded = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
             # Not their `tokens`: for unknown text some models return the text itself.
             for ids in (encoding.ids for encoding in encoded):
-                yield [names[id_] for id_ in ids if id_ not in skipped]
+                yield [names[id_] for id_ in ids if id_ in names and id_ not in skipped]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TableTokenizer) and self.digest == other.digest

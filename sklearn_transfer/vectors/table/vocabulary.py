@@ -15,24 +15,17 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._utils.hashing import hash_content
+from .hashes import hash_packed, make_keys
+
 # With "surrogatepass" every Python string can be encoded and decoded.
 _ENCODING = ("utf-8", "surrogatepass")
 
-# Odd (from Knuth's 64-bit LCG), so that its powers never vanish modulo 2**64.
+# Of the public hash: odd, from Knuth's 64-bit LCG.
 _MULTIPLIER = 6364136223846793005
-_N_POWERS = 4096
 
-
-def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return the first `n` powers of the multiplier and of its inverse modulo 2**64."""
-    factors = np.array([_MULTIPLIER, pow(_MULTIPLIER, -1, 1 << 64)], dtype=np.uint64)
-    powers = np.repeat(factors[:, None], n, axis=1)
-    powers[:, 0] = 1
-    powers, inverses = np.cumprod(powers, axis=1, out=powers)
-    return powers, inverses
-
-
-_POWERS, _INVERSES = _powers(_N_POWERS)
+# Words of one hash in the index of a file. 64-bit hashes of different words hardly ever agree.
+_MAX_EQUAL = 8
 
 
 def pack(words: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -93,20 +86,15 @@ def character_ngrams(
     return start, stop, word.repeat(n_here)
 
 
-def _hashes(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hash each word as ``sum((byte + 1) * M ** (i + 1))`` modulo 2**64, by one cumulative sum."""
-    powers, inverses = (_POWERS, _INVERSES) if len(text) < _N_POWERS else _powers(len(text) + 1)
-    running = np.zeros(len(text) + 1, dtype=np.uint64)
-    terms = np.add(text, 1, dtype=np.uint64)
-    terms *= powers[1 : len(text) + 1]
-    terms.cumsum(out=running[1:])
-    running = running[offsets]
-    return (running[1:] - running[:-1]) * inverses[offsets[:-1]]
-
-
 def word_hashes(words: Iterable[str]) -> NDArray[np.uint64]:
-    """Return a 64-bit hash of each word, the same in every process: shape (n_words,)."""
-    return _hashes(*pack(words))
+    """Return a public 64-bit hash of each word, the same in every process: shape (n_words,)."""
+    text, offsets = pack(words)
+    powers = np.full(_longest(offsets) + 1, _MULTIPLIER, dtype=np.uint64).cumprod()
+    return hash_packed(text, offsets, powers)
+
+
+def _longest(offsets: NDArray[np.int64]) -> int:
+    return int((offsets[1:] - offsets[:-1]).max(initial=0))
 
 
 def as_list_of_words(words: Sequence[str]) -> list[str]:
@@ -140,7 +128,9 @@ class Vocabulary(Sequence[str]):
     -----
     A look-up hashes the queries with array operations, finds the hashes by binary search among the
     sorted hashes of the words, and compares the bytes. A collision therefore costs time, but never
-    gives a wrong row. The index (12 bytes per word) is built at the first look-up and not pickled.
+    gives a wrong row. The keys of the hash follow from the BLAKE2b digest of all words, so nobody
+    can choose words that collide. The index (12 bytes per word) is built at the first look-up and
+    not pickled.
 
     Examples
     --------
@@ -151,12 +141,14 @@ class Vocabulary(Sequence[str]):
     array([ 2, -1])
     """
 
-    __slots__ = ("_hashes", "_offsets", "_order", "_text")
+    __slots__ = ("_digests", "_hashes", "_keys", "_offsets", "_order", "_text")
 
     _text: NDArray[np.uint8]
     _offsets: NDArray[np.int64]
     _hashes: NDArray[np.uint64] | None
     _order: NDArray[np.int32] | None
+    _keys: NDArray[np.uint64] | None
+    _digests: tuple[str, str] | None
 
     def __init__(self, words: Iterable[str]) -> None:
         self.__setstate__(pack(words))
@@ -175,10 +167,16 @@ class Vocabulary(Sequence[str]):
         offsets: NDArray[np.int64],
         hashes: NDArray[np.uint64] | None = None,
         order: NDArray[np.int32] | None = None,
+        *,
+        digests: tuple[str, str] | None = None,
     ) -> Vocabulary:
-        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped, without any check."""
+        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped, without any check.
+
+        The `digests` of `text` and `offsets`, where they are known, save hashing both.
+        """
         vocabulary = cls.__new__(cls)
         vocabulary.__setstate__((text, offsets, hashes, order))
+        vocabulary._digests = digests  # noqa: SLF001
         return vocabulary
 
     @classmethod
@@ -196,18 +194,38 @@ class Vocabulary(Sequence[str]):
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays of the vocabulary and its index, by the names of `from_arrays`."""
-        hashes, order = self._index()
+        hashes, order, _ = self._index()
         return {"text": self._text, "offsets": self._offsets, "hashes": hashes, "order": order}
 
-    def _index(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        """Return the sorted hashes, shape (n_words,), and the position of the word of each."""
+    def check(self) -> None:
+        """Raise `ValueError` unless the arrays, which come from a file, belong together."""
+        text, offsets, hashes, order = self._text, self._offsets, self._hashes, self._order
+        if offsets[0] or offsets[-1] != len(text) or (offsets[1:] < offsets[:-1]).any():
+            raise ValueError(f"expected offsets that divide {len(text)} bytes into words")
+        text.tobytes().decode(*_ENCODING)
+        if (text[offsets[offsets < len(text)]] & 0xC0 == 0x80).any():
+            raise ValueError("expected words in UTF-8, found one that begins within a character")
+        if hashes is None or order is None or not len(self):
+            return
+        if not 0 <= order.min() <= order.max() < len(self):
+            raise ValueError(f"expected the positions of {len(self)} words in the index")
+        is_sorted = (hashes[1:] >= hashes[:-1]).all()
+        if not is_sorted or (hashes[_MAX_EQUAL:] == hashes[:-_MAX_EQUAL]).any():
+            raise ValueError("expected sorted hashes in the index, nearly all different")
+
+    def _index(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
+        """Return sorted hashes and the positions of their words, shape (n_words,), and the keys."""
+        if self._keys is None:
+            digests = self._digests or (hash_content(self._text), hash_content(self._offsets))
+            seed = int(hash_content(*digests)[:16], 16)
+            self._keys = make_keys(seed, _longest(self._offsets))
         if self._hashes is None or self._order is None:
-            hashes = _hashes(self._text, self._offsets)
+            hashes = hash_packed(self._text, self._offsets, self._keys)
             # A stable sort keeps the first of equal words first.
             order = np.argsort(hashes, kind="stable")
             self._order = order.astype(np.int32)
             self._hashes = hashes[order]
-        return self._hashes, self._order
+        return self._hashes, self._order, self._keys
 
     def is_first(self) -> NDArray[np.bool_]:
         """Return True for each word that equals no earlier one, shape (n_words,)."""
@@ -236,8 +254,8 @@ class Vocabulary(Sequence[str]):
         position = np.full(len(offsets) - 1, -1, dtype=np.int64)
         if not len(self):
             return position
-        hashes, order = self._index()
-        wanted = _hashes(text, offsets)
+        hashes, order, keys = self._index()
+        wanted = hash_packed(text, offsets, keys)
         slot = hashes.searchsorted(wanted)
         candidates = (hashes.take(slot, mode="clip") == wanted).nonzero()[0]
         slot = slot[candidates]
@@ -328,3 +346,4 @@ class Vocabulary(Sequence[str]):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._text, self._offsets, self._hashes, self._order = (*state, None, None)[:4]
+        self._keys = self._digests = None

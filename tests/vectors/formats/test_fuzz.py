@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import Fuzzer, Tally, supervise
+from fuzz_limits import Tally
+from fuzz_rooms import ROOMS
+from fuzzing import Fuzzer, supervise
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import EDITS, mutate
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def tallies() -> dict[str, Tally]:
-    return {tally.format: tally for tally in supervise(N_MUTANTS)}
+    return {tally.format: tally for tally in supervise(N_MUTANTS, list(FORMATS))}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -134,3 +136,21 @@ def test_any_bytes_give_a_table_or_an_error_that_names_the_file(
             assert str(path) in str(error)  # noqa: PT017  # either outcome is right
         else:
             assert np.isfinite(table.matrix).all()
+
+
+# ---- bombs, model folders, checkpoints, the cache ----
+
+
+@pytest.fixture(scope="module")
+def rooms() -> dict[str, Tally]:
+    pytest.importorskip("sentence_transformers", reason="the extra contextual")
+    return {tally.format: tally for tally in supervise(N_MUTANTS // 4, list(ROOMS), seconds=30)}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_what_else_is_opened_gives_a_right_result_or_the_promised_error(
+    name: str, rooms: dict[str, Tally]
+) -> None:
+    tally = rooms[name]
+    assert not tally.outside, "\n".join(tally.outside)
+    assert tally.mutants == tally.tables + tally.refusals > 0

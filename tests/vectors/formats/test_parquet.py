@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import shutil
 import sys
 from pathlib import Path
 
@@ -239,3 +240,37 @@ def test_without_pyarrow_the_extra_is_named(
     for use in (lambda: formats.read(path), lambda: formats.write(tiny, path, "parquet")):
         with pytest.raises(MissingDependencyError, match=r'pip install -e "\.\[parquet\]"'):
             use()
+
+
+# ---- bombs ----
+
+
+def repeated(text: str, n: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), [text])
+
+
+BOMBS: dict[str, dict[str, object]] = {
+    "a million equal rows": {
+        "w": repeated("a", 1 << 20),
+        "x": np.zeros(1 << 20),
+        "y": [0] * (1 << 20),
+    },
+    "one long vector": {"w": ["a"], "v": pa.array([np.zeros(5 << 20)], pa.list_(pa.float32()))},
+    "one long word": {"w": repeated("a" * (1 << 16), 1 << 10), "x": np.zeros(1 << 10)},
+    "one long word, in batches": {"w": repeated("a" * 1000, 1 << 15), "x": np.zeros(1 << 15)},
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_refused_before_it_expands(path: Path, bomb: str) -> None:
+    written(path, BOMBS[bomb], compression="zstd")
+    with pytest.raises(VectorFormatError, match=r"t: the [0-9]+ bytes of the file expand to"):
+        formats.read(path)
+
+
+def test_the_words_of_the_wheel_have_the_same_limit(data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data / "wheel", tmp_path / "wheel"))
+    bomb = {"word": repeated("a" * (1 << 16), 1 << 10)}
+    written(folder / "tiny_index.parquet", bomb, compression="zstd")
+    with pytest.raises(VectorFormatError, match=r"parquet: the [0-9]+ bytes of the file expand to"):
+        formats.read(folder)

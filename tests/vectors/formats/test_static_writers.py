@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -234,3 +235,11 @@ def test_a_missing_library_names_the_extra(
     with pytest.raises(MissingDependencyError, match=r"^Writing .*pip install -e .\.\[static\]"):
         words.write(tmp_path / "t", format="model2vec")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_in_a_folder_blocks_nothing(tmp_path: Path, words: PretrainedVectors) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(FileExistsError, match="is not overwritten"):
+        words.write(folder, format="model2vec")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
+from sklearn_transfer import clear_cache
 from sklearn_transfer.vectors.storage import cache
 from sklearn_transfer.vectors.table.table import Reading, Table
+
+DIGEST = "0123456789abcdef" * 2
+
+posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions")
 
 
 class Maker:
@@ -32,7 +39,7 @@ def maker(tiny: Table) -> Maker:
 
 @pytest.fixture
 def entry(cache_folder: Path) -> Path:
-    return cache_folder / cache.TABLES / "digest"
+    return cache.find_entry(cache_folder, cache.TABLES, DIGEST)
 
 
 def test_an_entry_is_made_once(maker: Maker, entry: Path, tiny: Table) -> None:
@@ -49,7 +56,7 @@ def test_what_is_no_longer_current_is_used_and_not_kept(maker: Maker, entry: Pat
         )
         assert table is maker.table
     assert (maker.times, maker.warnings) == (2, 0)
-    assert [path.name for path in entry.parent.iterdir()] in ([], ["digest.lock"])
+    assert [path.name for path in entry.parent.iterdir()] in ([], [f"{DIGEST}.lock"])
 
 
 def test_an_error_of_the_maker_leaves_no_entry(entry: Path, maker: Maker) -> None:
@@ -68,6 +75,75 @@ def test_without_locks_it_is_made_and_said(
     def acquire(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(cache.FileLock, "acquire", acquire)
+    monkeypatch.setattr(FileLock, "acquire", acquire)
     assert cache.open_or_make(entry, Reading(), maker, warn=maker.warn) is maker.table
     assert (maker.times, maker.warnings) == (1, 1)
+
+
+# ---- attacks ----
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "..", "/", "0" * 31, "A" * 32, f"{DIGEST}/..", f"{DIGEST}*"]
+)
+def test_an_entry_is_named_by_a_digest_and_nothing_else(cache_folder: Path, digest: str) -> None:
+    with pytest.raises(ValueError, match="expected a digest of 32 hexadecimal digits, got"):
+        cache.find_entry(cache_folder, cache.TABLES, digest)
+
+
+@posix
+def test_the_cache_is_private_and_its_files_are_read_only(
+    maker: Maker, entry: Path, cache_folder: Path
+) -> None:
+    cache.open_or_make(entry, Reading(), maker, warn=maker.warn)
+    for folder in (cache_folder, entry.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in entry.iterdir()} == {0o400}
+    clear_cache()
+    assert not entry.parent.exists()
+
+
+@posix
+@pytest.mark.parametrize("part", [".", cache.TABLES])
+@pytest.mark.parametrize("danger", ["group", "everybody", "owner"])
+def test_a_cache_that_others_may_change_is_not_used_and_said_once(
+    part: str, danger: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache_folder / part
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "kept").touch()
+    assert cache.find_root() == cache_folder
+    with monkeypatch.context() as patch:
+        if danger == "owner":
+            status = os.stat_result([*folder.stat()[:4], os.getuid() + 1, *folder.stat()[5:]])
+            stat = Path.stat
+            patch.setattr(Path, "stat", lambda path: status if path == folder else stat(path))
+        else:
+            folder.chmod(0o720 if danger == "group" else 0o702)
+        with pytest.warns(UserWarning, match=r"is not used: .*Set SKLEARN_TRANSFER_CACHE to"):
+            assert cache.find_root() is None
+        assert cache.cache_info().folder is None  # no second warning
+        with pytest.warns(UserWarning, match="is not used"):  # forgotten with all memos
+            clear_cache()
+    folder.chmod(0o700)
+    assert (folder / "kept").exists()
+
+
+def test_a_home_folder_that_nobody_has_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv(cache.VARIABLE, "~nobody-of-that-name/cache")
+        with pytest.warns(UserWarning, match="is not used: nobody has that home folder"):
+            assert cache.find_root() is None
+
+
+def test_a_link_in_place_of_an_entry_is_not_followed(
+    maker: Maker, entry: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").touch()
+    entry.parent.mkdir(mode=0o700, parents=True)
+    entry.symlink_to(tmp_path / "thesis")
+    entry.with_name(f".{DIGEST}.draft").symlink_to(tmp_path / "thesis")
+    table = cache.open_or_make(entry, Reading(), maker, warn=maker.warn)
+    np.testing.assert_array_equal(table.matrix, maker.table.matrix)
+    assert (tmp_path / "thesis" / "chapter").exists()

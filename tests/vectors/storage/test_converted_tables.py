@@ -122,13 +122,19 @@ def test_a_damaged_file_leaves_no_entry(file: Path, cache_folder: Path) -> None:
 # ---- failures ----
 
 
+def overwrite(file: Path, content: bytes) -> None:
+    """Replace a file of the cache, which is read-only."""
+    file.unlink()
+    file.write_bytes(content)
+
+
 @pytest.mark.parametrize("name", ["vectors.json", "matrix.npy", "hashes.npy"])
 def test_a_damaged_entry_is_made_again(name: str, file: Path, cache_folder: Path) -> None:
     expected = formats.read(file, mmap=False)
     before = entries(cache_folder)
     (entry,) = before
-    damaged = cache_folder / "tables-1" / entry / name
-    damaged.write_bytes(damaged.read_bytes()[:-9])
+    damaged = cache_folder / "tables-2" / entry / name
+    overwrite(damaged, damaged.read_bytes()[:-9])
     assert_same(formats.read(file), expected)
     after = entries(cache_folder)
     assert after.keys() == before.keys()
@@ -141,8 +147,9 @@ def test_an_entry_of_a_newer_version_is_not_misread(
 ) -> None:
     formats.read(file)
     (entry,) = entries(cache_folder)
-    metadata = cache_folder / "tables-1" / entry / "vectors.json"
-    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "version": 99}))
+    metadata = cache_folder / "tables-2" / entry / "vectors.json"
+    about = {**json.loads(metadata.read_text()), "version": 99}
+    overwrite(metadata, json.dumps(about).encode())
     table = formats.read(file, limit=limit)
     assert list(table.words) == list(tiny.words)[:limit]
     np.testing.assert_array_equal(table.matrix[:, :4], tiny.matrix[:limit])
@@ -160,7 +167,7 @@ def test_without_space_on_the_disk_there_is_a_warning(
     ):
         table = formats.read(file)
     np.testing.assert_array_equal(table.matrix[:, :4], tiny.matrix)
-    left = [path.name for path in (cache_folder / "tables-1").iterdir()]
+    left = [path.name for path in (cache_folder / "tables-2").iterdir()]
     assert [name for name in left if not name.endswith(".lock")] == []
 
 
@@ -281,7 +288,7 @@ def test_a_killed_conversion_leaves_no_entry_and_no_remains(
     process.communicate()
     assert entries(cache_folder) == {}
     assert list(formats.read(file).words) == list(tiny.words)
-    remains = [p.name for p in (cache_folder / "tables-1").iterdir() if p.name.startswith(".")]
+    remains = [p.name for p in (cache_folder / "tables-2").iterdir() if p.name.startswith(".")]
     assert remains == []
 
 

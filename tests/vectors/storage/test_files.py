@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,16 @@ import pytest
 
 from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer.vectors.formats import formats
+from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.storage import files
-from sklearn_transfer.vectors.storage.files import content_size, detect_compression, map_array
+from sklearn_transfer.vectors.storage.files import (
+    content_size,
+    detect_compression,
+    exists,
+    expand_user,
+    map_array,
+    read_json,
+)
 from sklearn_transfer.vectors.table.table import Table
 
 Compress = Callable[[bytes], bytes]
@@ -173,6 +182,71 @@ def test_progress_of_slow_reading_is_shown_in_a_terminal(
     assert not shows or written.rsplit("\r", 1)[0].endswith(" " * 10)  # removed at the end
 
 
+# ---- bombs ----
+
+# The beginning of a bomb, and what follows for ever.
+BOMBS = {
+    "one line": (b"", b"9"),
+    "one line after a header": (b"2 2\ncat ", b"1"),
+    "blank lines": (b"cat 1 2\n", b"\n"),
+    "a table": (b"", b"cat 1 2\n"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("how", COMPRESS)
+def test_a_bomb_is_refused_before_it_expands(how: str, name: str, tmp_path: Path) -> None:
+    start, unit = BOMBS[name]
+    part = unit * ((1 << 20) // len(unit))
+    if how == "bzip2":  # which is slow, and may consist of streams
+        content = bz2.compress(start + part) + bz2.compress(part) * 23
+    else:
+        content = COMPRESS[how](start + part * 24)
+    (tmp_path / "t").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(VectorFormatError, match=r"t: (the [0-9]+ bytes .* expand|expected)"):
+            formats.read(tmp_path / "t")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_has_a_limit_in_a_plain_file(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"cat 1 2\n" * 20_000 + b"dog " + b"9" * (2 << 20) + b" 2\n")
+    with pytest.raises(VectorFormatError, match=r"t: expected lines of at most 1048576 bytes"):
+        formats.read(path)
+
+
+def test_what_compresses_well_is_read_all_the_same(tmp_path: Path) -> None:
+    rows = [b"word%d %b\n" % (i, b"0 " * 99 + b"0") for i in range(20_000)]  # 4 MB, 60 times
+    (tmp_path / "t").write_bytes(gzip.compress(b"".join(rows)))
+    assert len(formats.read(tmp_path / "t").words) == 20_000
+
+
+def test_json_has_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_bytes(b"[" + b"[]," * 1000 + b"0]")
+    assert len(read_json(path)) == 1001
+    with pytest.raises(VectorFormatError, match=r"t.json: expected at most 3000 bytes of JSON"):
+        read_json(path, max_bytes=3000)
+
+
+# ---- paths ----
+
+
+@pytest.mark.parametrize(
+    "path", ["n" * 300, "n" * 300 + ".txt", "a/" + "n" * 300, "~nobody-of-that-name/x", "a\0b.txt"]
+)
+def test_a_path_that_cannot_be_is_a_path_with_nothing(path: str) -> None:
+    assert not exists(expand_user(path))
+    with pytest.raises(FileNotFoundError, match=r"No pretrained vectors at"):
+        PretrainedVectors.load(Path(path))
+    with pytest.raises(FileNotFoundError, match=r"No pretrained vectors at"):
+        formats.read(path)
+
+
 # ---- arrays ----
 
 
@@ -215,6 +289,12 @@ def test_arrays_of_every_version_of_numpys_format_are_mapped(
         (b"'<f4'", b"'<U1'", "expected an array of numbers, found <U1"),
         (b"(3, 4)", b"print", "cannot be opened as a NumPy array"),
         (b"NUMPY\1\0", b"NUMPY\1\1", "cannot be opened as a NumPy array"),
+        (b"'<f4'", b"()", "cannot be opened as a NumPy array"),
+        (b"'<f4'", b"[()]", "cannot be opened as a NumPy array"),
+        (b"'<f4'", b"[{}]", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"(3, 1e9)", "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"[" * 180 + b"]" * 180, "cannot be opened as a NumPy array"),
+        (b"(3, 4)", b"-" * 800 + b"1", "cannot be opened as a NumPy array"),
         (b"NUMPY", b"NUMPX", "expected a NumPy array, found b"),
     ],
 )

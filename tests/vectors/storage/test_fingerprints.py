@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -65,8 +67,46 @@ def test_another_process_finds_the_fingerprint_of_a_large_file_in_the_cache(
     content = note.read_text()
     clear_cache()  # this process forgets it
     note.parent.mkdir()
-    note.write_text(content.replace(expected, "of the note"))
-    assert fingerprint_files([file]) == "of the note"
+    note.write_text(content.replace(expected, "0" * 32))
+    assert fingerprint_files([file]) == "0" * 32
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("name", ["", "..", "0" * 31, "0" * 32 + "/..", "*", "{thesis}", 7, None])
+def test_a_note_that_holds_no_digest_is_ignored(
+    name: str | int | None, file: Path, cache_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("years of work")
+    expected = fingerprint_files([file])
+    (note,) = (cache_folder / "fingerprints-1").iterdir()
+    content = json.loads(note.read_text())
+    clear_cache()
+    note.parent.mkdir(mode=0o700)
+    if isinstance(name, str):
+        name = name.format(thesis=tmp_path / "thesis")
+    note.write_text(json.dumps({**content, "fingerprint": name}))
+    assert fingerprint_files([file]) == expected
+    assert (tmp_path / "thesis" / "chapter").exists()
+
+
+@pytest.mark.usefixtures("later")
+def test_a_note_that_is_a_pipe_or_huge_is_ignored(file: Path, cache_folder: Path) -> None:
+    expected = fingerprint_files([file])
+    (note,) = (cache_folder / "fingerprints-1").iterdir()
+    clear_cache()
+    note.parent.mkdir(mode=0o700)
+    os.mkfifo(note)
+    assert fingerprint_files([file]) == expected
+    clear_cache()
+    note.parent.mkdir(mode=0o700)
+    note.write_bytes(b"[" + b"[]," * (2 << 20) + b"0]")
+    tracemalloc.start()
+    try:
+        assert fingerprint_files([file]) == expected
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.usefixtures("later")

@@ -70,8 +70,8 @@ def test_reads_the_folder_of_version_1(data: Path, tiny: Table) -> None:
 
 def test_a_newer_version_says_to_upgrade(saved: Path) -> None:
     file = saved / "vectors.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 3}))
-    with pytest.raises(VectorFormatError, match=r"has version 3 .* Upgrade: git pull"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 4}))
+    with pytest.raises(VectorFormatError, match=r"has version 4 .* Upgrade: git pull"):
         folder.read(saved, Reading())
 
 
@@ -218,6 +218,102 @@ def test_a_failure_leaves_the_old_folder_and_no_rubbish(
 def test_a_folder_that_is_nowhere_cannot_be_filled(tmp_path: Path, tiny: Table) -> None:
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         folder.write(tiny, tmp_path / "no" / "v")
+
+
+def sign(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays of a folder, and metadata that agree with them."""
+    about = folder.read_metadata(path)
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+        about["digests"][name] = hash_content(array)
+    about["digest"] = hash_content(json.dumps(about, sort_keys=True))
+    (path / "vectors.json").write_text(json.dumps(about))
+
+
+def crafted(name: str, array: np.ndarray) -> np.ndarray:
+    """An array of the same type and length that no vocabulary has."""
+    array = array.copy()
+    match name:
+        case "text":
+            array[-3:] = 0xFF
+        case "text cut within a character":
+            array[-3:] = 0xA9
+        case "offsets beyond the text":
+            array[-1] = 2**60
+        case "offsets that decrease":
+            array[[3, 4]] = array[[4, 3]]
+        case "offsets that begin late":
+            array[0] = 1
+        case "order below":
+            array[0] = -1
+        case "order beyond":
+            array[0] = len(array)
+        case "hashes that decrease":
+            array = array[::-1].copy()
+        case "hashes that are all equal":
+            array[:] = 1
+    return array
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("text", "text cut within a character"),
+        *("offsets beyond the text", "offsets that decrease", "offsets that begin late"),
+        *("order below", "order beyond", "hashes that decrease", "hashes that are all equal"),
+    ],
+)
+def test_a_crafted_vocabulary_is_refused_though_its_digests_agree(
+    name: str, mmap: bool, saved: Path
+) -> None:
+    part = name.split()[0]
+    array = crafted(name, np.load(saved / f"{part}.npy"))
+    sign(saved, **{part: array})
+    with pytest.raises(VectorFormatError, match="vectors: the words are damaged: "):
+        folder.read(saved, Reading(mmap=mmap))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"n_words": float("inf")}, "missing or damaged"),
+        ({"min_n": float("inf")}, "missing or damaged"),
+        ({"min_n": 3, "max_n": 10**9}, "of at most 1000 characters, found 5 rows"),
+        ({"min_n": 6, "max_n": 3}, "found 5 rows for n-grams of 6 to 3"),
+        ({"min_n": -1, "max_n": 3}, "found 5 rows for n-grams of -1 to 3"),
+    ],
+)
+def test_crafted_ngrams_are_refused(
+    entries: dict[str, float], message: str, tmp_path: Path, tiny: Table
+) -> None:
+    path = tmp_path / "v"
+    subwords = Subwords(np.ones((5, 4), dtype=np.float32), 3, 6)
+    folder.write(Table(tiny.words, tiny.matrix, subwords), path)
+    about = {**folder.read_metadata(path), **entries}
+    about["digest"] = hash_content(json.dumps(about, sort_keys=True))
+    (path / "vectors.json").write_text(json.dumps(about))
+    with pytest.raises(VectorFormatError, match=message):
+        folder.read(path, Reading())
+
+
+def test_crafted_factors_and_ngram_rows_are_refused(tmp_path: Path, tiny: Table) -> None:
+    path, infinite = tmp_path / "v", np.full((5, 4), np.inf, dtype=np.float32)
+    subwords = Subwords(np.ones((5, 4), dtype=np.float32), 3, 6)
+    scales = np.ones(len(tiny.words), dtype=np.float32)
+    folder.write(Table(tiny.words, tiny.matrix, subwords, scales=scales), path)
+    sign(path, subwords=infinite)
+    with pytest.raises(VectorFormatError, match=r"subwords.npy: row 0 .* NaN or infinity"):
+        folder.read(path, Reading(mmap=False))
+    folder.write(Table(tiny.words, tiny.matrix, scales=scales), path)
+    sign(path, scales=scales * np.nan)
+    with pytest.raises(VectorFormatError, match=r"scales.npy: row 0 .* NaN or infinity"):
+        folder.read(path, Reading())
+
+
+def test_the_index_of_an_older_folder_is_not_used(data: Path, tiny: Table) -> None:
+    found = folder.read(data / "folder", Reading())
+    assert found.words.find(list(tiny.words)).tolist() == list(range(len(tiny.words)))
 
 
 @pytest.mark.parametrize(

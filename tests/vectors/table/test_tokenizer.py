@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import base64
 import copy
+import json
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +88,52 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         r'which is not installed: pip install tokenizers; .*: pip install -e "\.\[static\]"\.$',
     ):
         list(tokenizer.split_all(["cat"]))
+
+
+# ---- attacks ----
+
+
+def charsmap(text: bytes) -> str:
+    """A table of replacements, without a trie, that holds one text."""
+    return base64.b64encode((0).to_bytes(4, "little") + text + b"\0").decode()
+
+
+CHAINS: dict[str, list[dict[str, object]]] = {
+    "texts": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}] * 40,
+    "expressions": [{"type": "Replace", "pattern": {"Regex": "a?"}, "content": "a"}] * 40,
+    "a huge text": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10**6}],
+    "beginnings": [{"type": "Prepend", "prepend": "a" * 9}] * 40,
+    "bytes": [{"type": "ByteLevel"}] * 40,
+    "a table": [{"type": "Precompiled", "precompiled_charsmap": charsmap(b"a" * 10**6)}],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_chain_of_normalizers_is_refused_before_it_runs(name: str, nested: bool) -> None:
+    parts = CHAINS[name]
+    if nested:
+        parts = [{"type": "Sequence", "normalizers": parts}]
+    content = json.loads(word_level().to_str())
+    content["normalizer"] = {"type": "Sequence", "normalizers": parts}
+    tokenizer = TableTokenizer(json.dumps(content))
+    with pytest.raises(VectorFormatError, match=r"t.json: .*expected normalizers that make a text"):
+        tokenizer.check(Path("t.json"))
+    with pytest.raises(VectorFormatError, match="expected normalizers that make a text at most 64"):
+        list(tokenizer.split_all(["a" * 100]))
+
+
+def test_the_normalizers_of_known_models_are_no_chain() -> None:
+    replace = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}
+    quotes = {"type": "Replace", "pattern": {"String": "``"}, "content": '"'}
+    space = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    start = {"type": "Prepend", "prepend": "\u2581"}
+    parts = [{"type": "NFKC"}, quotes, quotes, space, start, replace, replace]
+    content = json.loads(word_level().to_str())
+    content["normalizer"] = {"type": "Sequence", "normalizers": parts}
+    assert TableTokenizer(json.dumps(content)).check(Path("t.json"))
+
+
+def test_crafted_content_is_an_error_when_it_is_used() -> None:
+    with pytest.raises(VectorFormatError, match="tokenizer of these vectors cannot be opened"):
+        list(TableTokenizer('{"model": {}}').split_all(["cat"]))

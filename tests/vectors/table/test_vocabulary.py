@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pickle
+import time
+import tracemalloc
 import unicodedata
+from itertools import product
 
 import numpy as np
 import pytest
@@ -33,7 +36,9 @@ def test_colliding_hashes_never_give_a_wrong_row(known: list[str], wanted: list[
     index = {word: i for i, word in enumerate(known)}
     with pytest.MonkeyPatch.context() as patch:
         # Every word of the same length collides.
-        patch.setattr(vocabulary, "_hashes", lambda _, offsets: np.diff(offsets).astype(np.uint64))
+        patch.setattr(
+            vocabulary, "hash_packed", lambda _, offsets, __: np.diff(offsets).astype(np.uint64)
+        )
         assert Vocabulary(known).find(wanted).tolist() == [index.get(word, -1) for word in wanted]
         assert list(Vocabulary.distinct(known + known)[0]) == known
 
@@ -127,6 +132,47 @@ def test_hashes_are_a_sum_over_the_bytes() -> None:
         sum((byte + 1) * m ** (i + 1) for i, byte in enumerate(b)) % 2**64 for b in (b"", b"a\0b")
     ]
     assert word_hashes(["", "a\0b"]).tolist() == expected
+
+
+# Two texts of the same value under the public polynomial.
+_BLOCKS = "aaacfaalnhaedi", "cigaahbaaabaaa"
+
+
+def colliding(n_blocks: int) -> list[str]:
+    return ["".join(blocks) for blocks in product(_BLOCKS, repeat=n_blocks)]
+
+
+def test_words_that_collide_under_a_public_hash_have_different_hashes_in_an_index() -> None:
+    words = colliding(12)
+    assert len(set(word_hashes(words).tolist())) == 1
+    start = time.process_time()
+    known = Vocabulary(words)
+    assert known.find(words[::-1]).tolist() == list(range(len(words)))[::-1]
+    assert time.process_time() - start < 2
+    assert len(set(known.arrays()["hashes"].tolist())) == len(words)
+
+
+def test_words_that_collide_for_every_polynomial_do_not_collide_in_an_index() -> None:
+    bits = np.array([i.bit_count() % 2 for i in range(2048)])  # Thue and Morse
+    words = ["".join("ab"[bit] for bit in half) for half in (bits, 1 - bits)]
+    assert len(set(word_hashes(words).tolist())) == 1
+    assert len(set(Vocabulary(words).arrays()["hashes"].tolist())) == 2
+
+
+def test_hashes_of_an_index_depend_on_all_words() -> None:
+    one, same, other = (Vocabulary(["a", "b", last]).arrays()["hashes"] for last in "ccd")
+    assert one.tolist() == same.tolist()  # a table is written as the same bytes each time
+    assert not set(one.tolist()) & set(other.tolist())
+
+
+def test_a_long_word_costs_no_more_than_its_bytes() -> None:
+    known = Vocabulary(["a", "b" * 100])
+    tracemalloc.start()
+    try:
+        assert known.find(["b" * 1_000_000, "a", "b" * 101]).tolist() == [-1, 0, -1]
+        assert tracemalloc.get_traced_memory()[1] < 64_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_pack_gives_the_bytes_and_the_places_between_words() -> None:

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sklearn_transfer._utils.locks import hold_lock
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from sklearn_transfer._utils.locks import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "entry.lock"
+
+
+@contextmanager
+def another_process(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDER, str(lock)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_wait_says_who_holds_the_lock_and_ends(lock: Path) -> None:
+    with another_process(lock) as process:
+        start = time.perf_counter()
+        with (
+            pytest.warns(
+                UserWarning,
+                match=rf"Waiting for process {process.pid} on .* since [0-9:]+, which holds .*lock",
+            ),
+            pytest.raises(TimeoutError),
+            hold_lock(lock, notice=0.05, patience=0.2),
+        ):
+            pass
+        assert 0.15 < time.perf_counter() - start < 5
+        start = time.perf_counter()
+        with pytest.raises(TimeoutError), hold_lock(lock, patience=0):  # without a warning
+            pass
+        assert time.perf_counter() - start < 1
+    with hold_lock(lock):  # a process that has died holds nothing
+        assert lock.with_suffix(".holder").exists()
+    assert not lock.with_suffix(".holder").exists()
+
+
+def test_an_error_releases_the_lock(lock: Path) -> None:
+    with pytest.raises(KeyError), hold_lock(lock):
+        raise KeyError
+    with hold_lock(lock, patience=0):
+        pass
