@@ -12,6 +12,8 @@ def test_missing_values_are_missing(value):
     assert is_missing(value)
 
 
-@pytest.mark.parametrize("value", ["", "nan", 0, False, 1.5, [], np.zeros(2), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["", "nan", 0, False, 1.5, [], np.zeros(2), object()], ids=lambda v: type(v).__name__
+)
 def test_other_values_are_not(value):
     assert not is_missing(value)

@@ -35,7 +35,7 @@ def test_a_partial_keeps_its_arguments() -> None:
 @pytest.mark.parametrize(
     "value",
     [None, identity, str.split, "a".split, re.compile("a").findall, dict.fromkeys, print, 3],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_other_objects_are_pickled_as_they_are(value: Any) -> None:
     assert by_name(value) is value

@@ -417,7 +417,9 @@ def test_a_tokenizer_that_is_empty_is_a_tokenizer() -> None:
 
 
 @pytest.mark.parametrize(
-    "tokenizer", [lcut, segmenter, Fields(), partial(lcut, upper=True)], ids=repr
+    "tokenizer",
+    [lcut, segmenter, Fields(), partial(lcut, upper=True)],
+    ids=lambda t: type(t).__name__,
 )
 def test_a_search_splits_each_text_once(tokenizer: Splitter, vectors: PretrainedVectors) -> None:
     texts = [f"good {i}" if i % 2 else f"bad {i}" for i in range(12)]
@@ -428,7 +430,9 @@ def test_a_search_splits_each_text_once(tokenizer: Splitter, vectors: Pretrained
     assert segmenter.calls == dict.fromkeys(texts, 1)
 
 
-@pytest.mark.parametrize("tokenizer", [lcut, segmenter, partial(lcut, upper=True)], ids=repr)
+@pytest.mark.parametrize(
+    "tokenizer", [lcut, segmenter, partial(lcut, upper=True)], ids=lambda t: type(t).__name__
+)
 @pytest.mark.parametrize("settings", [{}, {"encoder": "cnn", "max_epochs": 1}], ids=["bag", "cnn"])
 def test_a_fitted_estimator_pickles_its_tokenizer_by_name(
     tokenizer: Splitter, settings: dict[str, Any], vectors: PretrainedVectors
