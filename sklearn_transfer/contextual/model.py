@@ -22,7 +22,7 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from .distillation import distill_tokens, distill_words
 from .embedding_cache import EmbeddingCacheInfo
 from .runtime import OpenModel, Settings, open_folder, wrap_library_model
-from .safety import is_library_model
+from .safety import catch_library_errors, is_library_model
 from .sequences import SentenceTokenizer, Sequences
 
 _MEMORY = 256 << 20  # bytes
@@ -286,7 +286,8 @@ class ContextualModel:
                     model = open_folder(self.folder, self.settings, expected=self._expected)
                 else:
                     model = wrap_library_model(self.source, self.settings)
-                model.check(self.settings)
+                with catch_library_errors(model.path):
+                    model.check(self.settings)
                 self._held = model
             return self._held
 
