@@ -193,9 +193,14 @@ class OpenModel:
             )
         check_growth(given.backend_tokenizer, name)
         tokenizer = self.tokenizer(replace(settings, max_tokens=None))
-        ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
         options = {} if settings.prompt is None else {"prompt": settings.prompt}
         theirs = self.library.encode(list(_PROBES), show_progress_bar=False, **options)
+        if theirs.shape[1] != self.dim:  # before memory is taken for as many as announced
+            raise VectorFormatError(
+                f"{name}: the configuration announces {self.dim} features, the model gives "
+                f"{theirs.shape[1]}."
+            )
+        ours = self.run(tokenizer.split(_PROBES), settings.batch_tokens)
         tolerance = 1e-4 if self.dtype in ("float32", "float64") else 0.1
         if not np.allclose(ours, theirs, atol=tolerance):
             raise VectorFormatError(

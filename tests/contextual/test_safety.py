@@ -141,6 +141,7 @@ def test_crafted_json_gives_the_promised_error_or_is_checked(
     ("file", "old", "new"),
     [
         ("1_Pooling/config.json", f": {DIM}", f": {DIM - 3}"),
+        ("1_Pooling/config.json", f": {DIM}", ": 1000000000000"),
         ("1_Pooling/config.json", f": {DIM}", ": 9223372036854775807"),
         ("sentence_bert_config.json", '"last_hidden_state"', '"last_hidden_stage"'),
         ("sentence_bert_config.json", '"token_embeddings"', '"token_embedding"'),
