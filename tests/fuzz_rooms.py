@@ -161,7 +161,7 @@ def _compressed(rng: np.random.Generator) -> bytes:
     if how == "zip":
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            archive.writestr("t.txt", start + unit * (min(n, 8) * (1 << 20) // len(unit)))
+            archive.writestr("t.txt", start + unit * (min(n, 3) * (1 << 20) // len(unit)))
         return buffer.getvalue()
     compress = gzip.compress if how == "gzip" else bz2.compress
     return compress(start) + _block(how, unit) * n

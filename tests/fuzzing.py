@@ -269,13 +269,16 @@ def main() -> None:
         if any(name in ROOMS for name, _ in given.todo):
             import sentence_transformers  # noqa: F401
 
+        # A library in Rust writes to the standard output, too.
+        report = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
         limit_addresses()
         for name, first in given.todo:
             # A hang outside of Python's reach ends the process.
             signal.signal(signal.SIGPROF, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_PROF, given.seconds + 60)
             tally = _fuzz(name, first, given.mutants, given.seconds, given.seed, given.child)
-            print(json.dumps(asdict(tally)), flush=True)
+            print(json.dumps(asdict(tally)), file=report, flush=True)
         return
     for tally in supervise(given.mutants, given.names, given.seconds, given.seed):
         print(json.dumps(asdict(tally)), flush=True)

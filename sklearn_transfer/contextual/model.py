@@ -24,7 +24,7 @@ from .embedding_cache import EmbeddingCacheInfo
 from .opening import fingerprint_folder, open_folder, wrap_library_model
 from .remote_code import RemoteCode
 from .runtime import Batching, OpenModel, Settings
-from .safety import is_library_model
+from .safety import catch_library_errors, is_library_model
 from .sequences import SentenceTokenizer, Sequences
 
 _MEMORY = 256 << 20  # bytes
@@ -313,7 +313,8 @@ class ContextualModel:
                     model = open_folder(self.folder, self.settings)
                 else:
                     model = wrap_library_model(self.source, self.settings)
-                model.check(self.settings)
+                with catch_library_errors(model.path):
+                    model.check(self.settings)
                 self._held = model
             return self._held
 

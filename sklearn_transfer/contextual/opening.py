@@ -16,7 +16,7 @@ from .._utils.optional import import_optional
 from ..vectors.storage.fingerprints import fingerprint_files
 from .library_state import fingerprint_library, stamp_library
 from .runtime import OpenModel, Settings
-from .safety import check_folder
+from .safety import catch_library_errors, check_folder
 
 # Folders by path, content and settings; opened models by identity and state.
 _opened: ObjectCache[OpenModel] = ObjectCache(n_recent=2)
@@ -34,8 +34,13 @@ def open_folder(path: Path, settings: Settings) -> OpenModel:
     device, fingerprint = resolve_device(settings.device), fingerprint_folder(path, settings)
     key = (path, fingerprint, settings.precision, device, settings.trust_remote_code)
     return _opened.get(
-        key, lambda: OpenModel(_load(path, settings, device), fingerprint, device, path)
+        key, lambda: OpenModel(_open(path, settings, device), fingerprint, device, path)
     )
+
+
+def _open(path: Path, settings: Settings, device: str) -> Any:
+    with catch_library_errors(path):  # also those that are no `Exception`
+        return _load(path, settings, device)
 
 
 def _load(path: Path, settings: Settings, device: str) -> Any:

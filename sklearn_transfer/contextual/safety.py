@@ -6,9 +6,11 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .._utils.devices import lacks_memory
 from .._utils.errors import VectorFormatError
 from ..vectors.storage.files import read_json
 
@@ -192,3 +194,19 @@ def _settings(config: Any) -> Iterator[tuple[str, Any]]:
             waiting += content.values()
         elif isinstance(content, list):
             waiting += content
+
+
+@contextmanager
+def catch_library_errors(path: Path | None) -> Iterator[None]:
+    """Turn errors of all types, while a model is tried, into one that names its folder."""
+    try:
+        yield
+    except (VectorFormatError, ImportError):
+        raise
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # of a library in Rust
+        if path is None or not (isinstance(error, Exception) or is_panic) or lacks_memory(error):
+            raise
+        raise VectorFormatError(
+            f"{path}: this model cannot be used: {type(error).__name__}: {error}"
+        ) from error

@@ -92,7 +92,7 @@ def claim_seed(folder: str | os.PathLike[str], seed: int) -> int:
     """Return the seed of the fits in a folder; the first process writes `seed`."""
     file = Path(folder) / _SEED
     remove_remains(file)
-    if not file.exists():
+    if not exists(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(file) as temporary:
             new = temporary / _SEED
@@ -103,7 +103,7 @@ def claim_seed(folder: str | os.PathLike[str], seed: int) -> int:
                 pass  # another process was faster
             except OSError:  # a file system without links
                 new.replace(file)
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         digits = content.read(_SEED_DIGITS + 1)
     if not (digits.isdigit() and len(digits) <= _SEED_DIGITS):
         raise ValueError(

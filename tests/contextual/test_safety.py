@@ -198,3 +198,24 @@ def test_crafted_json_gives_the_promised_error_or_is_checked(
         assert check_folder(folder, trust_remote_code=False)
     except VectorFormatError as error:
         assert str(folder) in str(error)  # noqa: PT017  # either outcome is right
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("1_Pooling/config.json", f": {DIM}", f": {DIM - 3}"),
+        ("1_Pooling/config.json", f": {DIM}", ": 1000000000000"),
+        ("1_Pooling/config.json", f": {DIM}", ": 9223372036854775807"),
+        ("sentence_bert_config.json", '"last_hidden_state"', '"last_hidden_stage"'),
+        ("sentence_bert_config.json", '"token_embeddings"', '"token_embedding"'),
+    ],
+)
+def test_a_model_that_opens_and_fails_gives_the_promised_error(
+    file: str, old: str, new: str, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    content = (folder / file).read_text()
+    assert old in content
+    (folder / file).write_text(content.replace(old, new))
+    with pytest.raises(VectorFormatError, match=r"model: "):
+        ContextualModel(folder).encode(TEXTS)
