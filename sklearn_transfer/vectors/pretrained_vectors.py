@@ -113,8 +113,9 @@ class PretrainedVectors:
     def __setstate__(self, state: tuple[Table | None, str | None, Origin | None]) -> None:
         table, self._name, self._origin = state
         self._fitted = None
-        self._files = MappedFiles(self._origin) if table and self._origin else None
+        self._files: MappedFiles | None = None
         if table is not None:
+            self._files = MappedFiles(self._origin) if self._origin else None
             # A view, so that the caller's array keeps its flags.
             matrix = table.matrix.view()
             matrix.flags.writeable = False
