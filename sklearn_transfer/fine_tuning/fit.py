@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from .._utils.errors import levels_to_caller
+from .._utils.named import by_name
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
@@ -81,6 +82,10 @@ class Fitted:
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
         return replace(self, representation=self.representation.copy(), net=self.net.copy())
+
+    def __getstate__(self) -> dict[str, Any]:
+        shaping = {**self.shaping, "tokenizer": by_name(self.shaping["tokenizer"])}
+        return {**self.__dict__, "shaping": shaping}
 
     @property
     def is_convex(self) -> bool:
