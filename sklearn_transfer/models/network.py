@@ -121,7 +121,7 @@ class ArrayEncoder(PretrainedModule):
 
 
 def _advise(x: Tensor) -> str:
-    """How to mend arrays of images that are as files have them."""
+    """Advice for arrays of images that are as files have them."""
     advice = []
     if not x.is_floating_point():
         advice.append("Integers stay integers: use X.astype('float32') / 255 for pixels.")
