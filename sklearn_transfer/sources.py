@@ -204,11 +204,18 @@ class RelocatesPretrained(BaseEstimator):
     """
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; see :class:`sklearn.base.BaseEstimator`.
+        """Set parameters, and give the missing sources of a fitted estimator anew.
 
-        Where the vectors or the folder of a fitted estimator are missing, for instance after its
-        pickle was opened on another machine, `pretrained` is opened, and replaces them if the
-        content is the same.
+        Parameters
+        ----------
+        **params : object
+            See :class:`sklearn.base.BaseEstimator`. Where the vectors or the folder of a fitted
+            estimator are missing, for instance after its pickle was opened on another machine,
+            `pretrained` is opened, and replaces them if the content is the same.
+
+        Returns
+        -------
+        self
         """
         super().set_params(**params)
         if "pretrained" in params:

@@ -20,11 +20,9 @@ class MissingDependencyError(ImportError):
 
 
 def levels_to_caller() -> int:
-    """Return the `stacklevel` of the user's line, for `warnings.warn`.
-
-    It is the first line outside this package and the libraries that call it: scikit-learn wraps
-    the methods of estimators, and its searches and pipelines call them.
-    """
+    """Return the `stacklevel` of the user's line, for `warnings.warn`."""
+    # It is the first line outside this package and the libraries that call it: scikit-learn wraps
+    # the methods of estimators, and its searches and pipelines call them.
     frame, level = inspect.currentframe(), 0
     while frame and frame.f_globals.get("__name__", "").partition(".")[0] in _CALLERS:
         frame, level = frame.f_back, level + 1

@@ -23,6 +23,10 @@ def by_name(value: Any) -> Any:
     value : object
         Also a partial of such a callable. An object of ``__main__`` is returned as it is: another
         process has another one.
+
+    Returns
+    -------
+    object
     """
     if isinstance(value, partial):
         function = by_name(value.func)

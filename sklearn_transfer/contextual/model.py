@@ -178,10 +178,8 @@ class ContextualModel:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of a name or path; a name is downloaded if it is not in the local cache.
-
-        That of a model from a pickle is found by its content.
-        """
+        """The folder of a name or path; a name is downloaded if it is not in the local cache."""
+        # That of a model from a pickle is found by its content.
         if self._expected is None:
             return locate(self.source)
         source = os.fspath(self.source)

@@ -187,10 +187,8 @@ class OpenModel:
             yield from self._forward(sequences, half)
 
     def check(self, settings: Settings) -> None:
-        """Refuse a model whose features differ from those of the library; once per prompt.
-
-        Single texts are compared. Then the batches are chosen that do not change the features.
-        """
+        """Refuse a model whose features differ from those of the library; once per prompt."""
+        # Single texts are compared. Then the batches are chosen that do not change the features.
         if settings.prompt in self._checked:
             return
         name = "The SentenceTransformer" if self.path is None else str(self.path)
@@ -269,6 +267,10 @@ def encode_padded(
         Of more features the first are taken (Matryoshka representations).
     batching : {"padded", "equal lengths", "single"}
         The texts that are encoded together.
+
+    Returns
+    -------
+    Tensor
     """
     lengths = mask.sum(dim=1)
     features = mask.new_zeros((len(mask), dim), dtype=import_module("torch").float32)

@@ -34,7 +34,7 @@ def solve_squared_hinge(
     ----------
     X : csr_array or ndarray, float32 or float64, shape (n_samples, n_features)
     positive : ndarray of bool, shape (n_samples, n_classes)
-        y is 1 where it is true, else -1.
+        The target y is 1 where it is true, else -1.
     weight : ndarray of float, shape (n_samples,)
     tolerance : float
         A class is solved when the norm of its gradient is below this share of the first, times the

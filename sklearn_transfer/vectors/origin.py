@@ -42,11 +42,8 @@ class Origin(NamedTuple):
         return formats.read(self.path, **vars(self.options))
 
     def find(self) -> Origin:
-        """Return the origin with a path at which the content is; raise an error if there is none.
-
-        The path comes first, then the place where this process has opened the same content, then
-        the name.
-        """
+        """Return the origin with a path at which the content is; an error if there is none."""
+        # The path, then the place where this process has opened the same content, then the name.
         names = [] if self.name is None else [self.name]
         path = find_content(self.fingerprint, [self.path], names, fingerprint=formats.fingerprint)
         return self._replace(path=str(path))

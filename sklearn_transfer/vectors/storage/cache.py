@@ -124,10 +124,7 @@ def clear_cache() -> None:
 
 
 def find_root() -> Path | None:
-    """Return the cache folder, which need not exist.
-
-    None if the cache is switched off; and, with one warning, if other users may change the folder.
-    """
+    """Return the cache folder, which need not exist; None if it is off, or others may change it."""
     chosen = os.environ.get(VARIABLE)
     if chosen == "":
         return None

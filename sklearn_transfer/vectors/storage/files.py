@@ -202,10 +202,8 @@ def show_progress(file: Reader, path: Path, size: int, *, delay: float = 2.0) ->
 
 
 def read_json(file: Path, *, max_bytes: int | None = _MAX_JSON) -> Any:
-    """Read a JSON file; `VectorFormatError` if it is missing, damaged or larger than `max_bytes`.
-
-    Objects in memory take up to thirty times as many bytes as their text.
-    """
+    """Read a JSON file; `VectorFormatError` if it is missing, damaged or too large."""
+    # Objects in memory take up to thirty times as many bytes as their text.
     try:
         with open_regular(file) as content:
             text = content.read(-1 if max_bytes is None else max_bytes + 1)

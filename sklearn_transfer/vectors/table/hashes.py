@@ -36,6 +36,10 @@ def hash_packed(
         Words in the form of `vocabulary.pack`.
     keys : ndarray of uint64
         Bytes beyond their number share the last one.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_words,)
     """
     position = np.arange(len(text))
     position -= offsets[:-1].repeat(offsets[1:] - offsets[:-1])

@@ -170,10 +170,8 @@ class Vocabulary(Sequence[str]):
         *,
         digests: tuple[str, str] | None = None,
     ) -> Vocabulary:
-        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped, without any check.
-
-        The `digests` of `text` and `offsets`, where they are known, save hashing both.
-        """
+        """Wrap the arrays of :meth:`arrays`, which may be memory-mapped, without any check."""
+        # The digests of text and offsets, where they are known, save hashing both.
         vocabulary = cls.__new__(cls)
         vocabulary.__setstate__((text, offsets, hashes, order))
         vocabulary._digests = digests  # noqa: SLF001
@@ -234,10 +232,8 @@ class Vocabulary(Sequence[str]):
         return is_first
 
     def find(self, words: Sequence[str], *, fold_case: bool = False) -> NDArray[np.int64]:
-        """Return the position of each word or its lower-cased form; -1 for others: shape (n,).
-
-        A word that is not there is looked for in the normal forms NFC and NFD.
-        """
+        """Return the position of each word or its lower-cased form; -1 for others: shape (n,)."""
+        # A word that is not there is looked for in the normal forms NFC and NFD.
         position = self.find_packed(*pack(words))
         missing = [i for i in np.flatnonzero(position < 0).tolist() if not words[i].isascii()]
         for form in ("NFC", "NFD") if missing else ():
