@@ -198,7 +198,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Whether `fit` continues from the weights of the last `fit`. Used by: mini-batch training.
     random_state : int, RandomState or None, default=None
         Seed of initial weights, shuffling, dropout and held-out rows. Global random generators are
-        not used; the same seed gives the same weights, bit for bit, on the CPU.
+        left as they were; the same seed gives the same weights, bit for bit, on the CPU, also in
+        threads.
     verbose : int, default=0
         1 prints a line per epoch, 2 also shows a progress bar. Stages that take longer than two
         seconds show one with 1, and with 0 on a terminal.
