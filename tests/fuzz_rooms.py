@@ -322,7 +322,8 @@ class CacheNotes(Room):
         for name, content in tree.items():
             if not name.endswith("vectors.json") or not isinstance(content, bytes):
                 continue
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of NumPy, about damaged headers
                 about = json.loads(content)
                 for part in about["digests"]:
                     array = signed.get(str(Path(name).with_name(f"{part}.npy")))
@@ -336,11 +337,12 @@ class CacheNotes(Room):
     def mutant(self, i: int) -> tuple[Files, list[str], bool]:
         tree, done, signed = super().mutant(i)
         if i % 8 == 0:  # a note that leads out
-            name = next(name for name in tree if "fingerprints" in name)
+            # The note may have been taken away or damaged.
+            name = next((name for name in tree if "fingerprints" in name), "")
             outside = str(self.folder / "work" / "thesis")
-            content = tree[name]
+            content = tree.get(name)
             if isinstance(content, bytes):
-                with contextlib.suppress(ValueError, TypeError):
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
                     note = json.dumps({**json.loads(content), "fingerprint": outside})
                     tree, done = {**tree, name: note.encode()}, [*done, "leads out"]
         return {**tree, "thesis/chapter": b"years of work"}, done, signed
