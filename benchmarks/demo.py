@@ -86,7 +86,7 @@ class SearchOnPart(ClassifierMixin, BaseEstimator):
 ROWS: dict[str, Callable[[], Any]] = {
     "TF-IDF + LinearSVC": tfidf,
     "PretrainedEmbeddingTransformer + LogisticRegression": frozen_embedding,
-    "the same pipeline, searched with GridSearchCV": grid_search,
+    "a pipeline of both, searched with GridSearchCV": grid_search,
     "FineTunedClassifier, a network as in tutorials": tutorial_recipe,
     "FineTunedClassifier, defaults": fine_tuned,
 }
