@@ -140,7 +140,11 @@ def _check_inside(file: Path, name: str) -> None:
     inner = PurePosixPath(name)
     if inner.is_absolute() or ".." in inner.parts or "\\" in name:
         raise VectorFormatError(f"{file}: the path {name!r:.80} leads out of the folder.")
-    if "\0" in name or any(len(os.fsencode(part)) > _LONGEST_NAME for part in inner.parts):
+    try:
+        longest = max((len(os.fsencode(part)) for part in inner.parts), default=0)
+    except UnicodeEncodeError:  # half a surrogate pair
+        longest = _LONGEST_NAME + 1
+    if "\0" in name or longest > _LONGEST_NAME:
         raise VectorFormatError(f"{file}: expected the path of a folder, found {name!r:.80}.")
 
 

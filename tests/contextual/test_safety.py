@@ -185,6 +185,7 @@ def test_what_would_block_for_ever_is_refused(
         ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("n" * 300)),
         ("modules.json", '[{"type": "sentence_transformers.x", "path": "%s"}]' % ("猫" * 90)),
         ("modules.json", r'[{"type": "sentence_transformers.x", "path": "a\u0000b"}]'),
+        ("modules.json", r'[{"type": "sentence_transformers.x", "path": "a\ud800"}]'),
         ("sentence_bert_config.json", "[" * 100_000),
         ("sentence_bert_config.json", "[0," * 2_000_000),
     ],
