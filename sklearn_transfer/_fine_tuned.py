@@ -80,7 +80,7 @@ class FineTuned(
         """
         parameters = Parameters.of(self)
         kind, draft = find_kind(parameters.pretrained), self._draft()
-        given = y
+        given = y if self.distill_from is None else None
         X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
         warn_unused(self, [config for _, config in configs])
@@ -126,11 +126,11 @@ class FineTuned(
             raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
         previous = getattr(self, "_fitted", None)
         kind = find_kind(parameters.pretrained) if previous is None else previous.kind
-        draft = self._draft()
+        draft, given = self._draft(), y if self.distill_from is None else None
         X, y, weight = self._check_training(
             kind, draft, (X, y, sample_weight), reset=previous is None
         )
-        task = make_task(y)
+        task = make_task(y).named(given)
         config = resolve(
             parameters, kind, task, self.adaptation, find_seed(parameters), is_stream=True
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
@@ -254,6 +255,19 @@ def test_a_part_with_an_unknown_label_says_what_to_do(vectors, reviews):
 
 
 # ---- callbacks of two estimators ----
+
+
+def test_parts_with_other_columns_are_refused(vectors, reviews):
+    texts, labels = reviews
+    y = pd.DataFrame({"yes": labels == labels[0], "no": labels != labels[0]})
+    model = FineTunedClassifier(vectors, **MINIBATCH)
+    model.partial_fit(texts, y, classes=["yes", "no"])
+    assert model.classes_.tolist() == ["yes", "no"]
+    with pytest.raises(ValueError, match=r"that were fitted, \['yes', 'no'\], in that order"):
+        model.partial_fit(texts, y[["no", "yes"]])
+    model.fit(texts, y)
+    with pytest.raises(ValueError, match="in that order"):
+        model.fit(texts, y, X_val=texts, y_val=y[["no", "yes"]])
 
 
 def test_one_callback_serves_two_estimators_in_turn(vectors, reviews):

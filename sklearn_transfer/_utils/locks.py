@@ -1,11 +1,13 @@
-"""Locks between processes: a wait that lasts is reported, and ends."""
+"""Locks between threads, which a forked process finds open, and between processes."""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,43 @@ from .errors import levels_to_caller
 
 _NOTICE = 5.0  # seconds of silence
 _PATIENCE = 600.0  # seconds: longer than any conversion takes; then the holder counts as broken
+
+
+class ThreadLock:
+    """A reentrant lock between the threads of a process.
+
+    A fork copies a lock as it is, but not the thread that holds it and would release it. In the
+    child, locks of other threads are therefore made anew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._owner: int | None = None
+        _thread_locks.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Make the lock anew, unless this thread holds it."""
+        if self._owner != threading.get_ident():
+            self._lock = threading.RLock()
+
+
+_thread_locks: weakref.WeakSet[ThreadLock] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for lock in tuple(_thread_locks):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from .._utils.atomic import make_private_folder, write_atomically
 from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import hash_content
-from .._utils.locks import hold_lock
+from .._utils.locks import ThreadLock, hold_lock
 from ..vectors.storage.files import open_regular
 
 Row = NDArray[np.float32]  # the features of a text, shape (dim,)
@@ -93,7 +92,7 @@ class EmbeddingCache:
         self._private = private
         self._max_bytes, self.folder = max_bytes, folder
         self._n_parts, self._max_files = n_parts, max_files
-        self._lock = threading.RLock()
+        self._lock = ThreadLock()
         self._rows: OrderedDict[bytes, Row] = OrderedDict()
         self._files: dict[Path, _File] = {}
         self._n_bytes = self._n_hits = self._n_encoded = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
+from .._utils.locks import ThreadLock
 from .._utils.texts import check_texts
 from ..vectors.catalog import find_hub_name, locate
 from ..vectors.origin import find_content, remember_place
@@ -29,7 +29,7 @@ from .sequences import SentenceTokenizer, Sequences
 
 _MEMORY = 256 << 20  # bytes
 
-_opening = threading.RLock()
+_opening = ThreadLock()
 
 
 class ContextualModel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from .._utils.devices import lacks_memory
 from .._utils.errors import VectorFormatError, levels_to_caller
 from .._utils.hashing import hash_content
+from .._utils.locks import ThreadLock
 from .._utils.progress import progress_bar
 from ..vectors.storage.cache import ENCODINGS, find_root
 from ..vectors.storage.files import expand_user
@@ -78,7 +78,7 @@ class OpenModel:
     path: Path | None = None
     batching: Batching = "padded"
     _caches: dict[Hashable, EmbeddingCache] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _lock: ThreadLock = field(default_factory=ThreadLock)
     _checked: set[str | None] = field(default_factory=set)
     _warned: bool = False
 

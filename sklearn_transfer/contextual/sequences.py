@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .._utils.locks import ThreadLock
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class SentenceTokenizer:
     """The fast tokenizer of an opened model, with a prompt that is prepended to every text."""
 
     tokenizer: Any
-    lock: threading.RLock  # the length at which the tokenizer truncates is part of its state
+    lock: ThreadLock  # the length at which the tokenizer truncates is part of its state
     prompt: str
     max_tokens: int  # special tokens included
 
@@ -95,7 +96,7 @@ class SentenceTokenizer:
         return {**vars(self), "lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, lock=threading.RLock())
+        vars(self).update(state, lock=ThreadLock())
 
     @property
     def padding(self) -> int:

@@ -95,15 +95,15 @@ class Task(ABC):
 class Labels(Task):
     """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
-    # `classes` are the sorted labels or, of an indicator matrix, the names or numbers of its
-    # columns. Two classes have one output.
+    # `classes` are the sorted labels or, of an indicator matrix, the names (`has_names`) or numbers
+    # of its columns. Two classes have one output.
 
     solver_loss = "squared_hinge"
     net_loss = "cross_entropy"
     convex_losses = ("squared_hinge", "cross_entropy")
 
     def __init__(self, y: NDArray[Any]) -> None:
-        self.multilabel = y.ndim == 2
+        self.multilabel, self.has_names = y.ndim == 2, False
         self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         if not self.multilabel and len(self.classes) < 2:
             raise ValueError(
@@ -129,6 +129,7 @@ class Labels(Task):
         if not multilabel:
             return cls(np.asarray(classes))
         made = cls(np.zeros((1, len(classes))))
+        made.has_names = not np.array_equal(classes, made.classes)
         made.classes = _as_names(classes)
         return made
 
@@ -137,13 +138,13 @@ class Labels(Task):
         if not (self.multilabel and hasattr(y, "columns")):
             return self
         names = _as_names(y.columns)
-        if self.classes.dtype.kind in "OU" and not np.array_equal(names, self.classes):
+        if self.has_names and not np.array_equal(names, self.classes):
             raise ValueError(
                 f"The columns of y must be those that were fitted, {self.classes.tolist()}, in "
                 f"that order; got {names.tolist()}."
             )
         made = copy.copy(self)
-        made.classes = names
+        made.classes, made.has_names = names, True
         return made
 
     @staticmethod

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from .._utils.locks import ThreadLock
+
 _local = threading.local()
 # The global generators of torch belong to the process: one thread at a time may seed them.
-_global_lock = threading.RLock()
+_global_lock = ThreadLock()
 
 
 def derive_seed(seed: int, *place: int) -> int:

@@ -6,7 +6,6 @@ import os
 import pickle
 import reprlib
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.hashing import hash_content
+from .._utils.locks import ThreadLock
 from .._utils.memo import register_memo
 from .._utils.named import by_name
 from .._utils.texts import TokenizedText
@@ -153,7 +153,7 @@ class Tokenizer:
 
     def __init__(self, split_all: SplitAll) -> None:
         self._split_all = split_all
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         self._clear()
 
     def clear(self) -> None:
@@ -296,7 +296,7 @@ class _Tokenizers:
     """The last tokenizers of the process, and the limit of what they hold together."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         self._recent: OrderedDict[Hashable, Tokenizer] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Tokenizer]) -> Tokenizer:

@@ -6,7 +6,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.svm._liblinear import set_verbosity_wrap, train_wrap
 
 from .._utils.devices import lacks_memory
+from .._utils.locks import ThreadLock
 from .._utils.progress import progress_bar
 from ..text.design import Design
 from .newton import solve_squared_hinge
@@ -32,7 +32,7 @@ _GRADIENT = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 _ABSOLUTE = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 _MAX_ITER = 100_000
 # The dual is faster up to so many samples per feature if the squared length of a sparse row is at
-# most so large on average: on 300,000 texts, five times.
+# most so large on average.
 _MANY_SAMPLES, _SHORT_ROWS = 8, 4
 # Below so many samples the dual is solved exactly: it takes no time.
 _FEW_SAMPLES, _EXACT = 1_000, 1e-4
@@ -53,7 +53,7 @@ _DUAL_SQUARED_HINGE, _PRIMAL_SQUARED_HINGE, _DUAL_ABSOLUTE_ERROR = 1, 2, 13
 # LIBLINEAR's dual solvers visit the samples in an order that they draw from one generator per
 # process. Each call seeds it with the same number: a solution does not depend on random_state.
 _SEED = 0
-_dual_lock = Lock()
+_dual_lock = ThreadLock()
 
 # So many classes, at most, share a pass over the samples; there are at least so many such blocks.
 _BLOCK = 16

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -67,3 +68,45 @@ def test_an_error_releases_the_lock(lock: Path) -> None:
         raise KeyError
     with hold_lock(lock, patience=0):
         pass
+
+
+# ---- between threads ----
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("holder", ["another thread", "this thread", "nobody"])
+def test_a_forked_process_finds_a_lock_open(holder: str) -> None:
+    code = """
+import os, sys, threading
+from sklearn_transfer._utils.locks import ThreadLock
+lock, held, done = ThreadLock(), threading.Event(), threading.Event()
+
+def hold():
+    with lock:
+        held.set()
+        done.wait(60)
+
+def fork():
+    child = os.fork()
+    if not child:
+        with lock, lock:
+            os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+if sys.argv[1] == "another thread":
+    threading.Thread(target=hold).start()
+    held.wait()
+    print(fork())
+    done.set()
+elif sys.argv[1] == "this thread":
+    with lock:
+        print(fork())
+else:
+    print(fork())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, holder]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "7", done.stderr

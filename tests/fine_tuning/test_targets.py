@@ -133,6 +133,14 @@ def test_columns_of_a_frame_name_the_classes():
         named.named(frame[["green", "red", "blue"]])
 
 
+def test_numbers_that_name_columns_are_names():
+    numbered = MANY.named(pd.DataFrame(INDICATOR))
+    with pytest.raises(ValueError, match=r"that were fitted, \[0, 1, 2\], in that"):
+        numbered.named(pd.DataFrame(INDICATOR)[[1, 0, 2]])
+    declared = Labels.declare([0, 1, 2], multilabel=True)
+    assert declared.named(pd.DataFrame(INDICATOR, columns=list("rgb"))).classes.tolist() == [*"rgb"]
+
+
 def test_labels_of_one_column_keep_their_names():
     assert THREE.named(pd.DataFrame({"colour": ["a", "b"]})) is THREE
 
