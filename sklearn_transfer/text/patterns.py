@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _CHARACTERS = 1 << 20
 _MARKS = np.array([re.match(r"[^\w\s]", chr(i)) is not None for i in range(128)])
 
 # Code points that may have the categories below: all but ideographs and private ones.
-_SEARCHED = (*range(0x80, 0x20000), *range(0xE0000, 0xE0200))
+_SEARCHED = range(0x80, 0x20000), range(0xE0000, 0xE0200)
 _MARKS_AND_JOINERS = frozenset(["Mn", "Mc", "Me"])
 _FORMAT, _JOINERS = "Cf", "\u200c\u200d"
 
@@ -114,7 +114,8 @@ def _left_out() -> dict[int, None]:
 
 
 def _of_category(categories: frozenset[str]) -> list[int]:
-    return [code for code in _SEARCHED if unicodedata.category(chr(code)) in categories]
+    codes = chain(*_SEARCHED)
+    return [code for code in codes if unicodedata.category(chr(code)) in categories]
 
 
 def _ranges(codes: Iterable[int]) -> Iterator[str]:
