@@ -372,8 +372,8 @@ class Features(Room):
         return np.stack([self.expected[TEXTS.index(text)] for text in texts])
 
     def make(self, folder: Path) -> None:
-        EmbeddingCache(0, folder, n_parts=1).get(TEXTS[:1], self._encode)
-        EmbeddingCache(0, folder, n_parts=1).get(TEXTS, self._encode)
+        EmbeddingCache(4, 0, folder, n_parts=1).get(TEXTS[:1], self._encode)
+        EmbeddingCache(4, 0, folder, n_parts=1).get(TEXTS, self._encode)
 
     def sign(self, tree: Files) -> Files:
         return {
@@ -384,7 +384,7 @@ class Features(Room):
         }
 
     def open(self, work: Path, *, signed: bool) -> bool:
-        found = EmbeddingCache(0, work, n_parts=1).get(TEXTS, self._encode)
+        found = EmbeddingCache(4, 0, work, n_parts=1).get(TEXTS, self._encode)
         if not signed and not np.array_equal(found, self.expected):
             raise Wrong("other features")
         return True

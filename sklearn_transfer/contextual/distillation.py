@@ -22,12 +22,12 @@ Features = NDArray[np.float32]  # of words or tokens, shape (n_words, dim)
 
 
 def distill_tokens(
-    content: str, encode: Callable[[NDArray[np.int32]], Features], n_components: int | None
+    content: str, encode: Callable[[NDArray[np.int64]], Features], n_components: int | None
 ) -> Table:
     """Make a table of the tokens of a ``tokenizer.json``, which lists frequent ones first."""
     tokenizer = TableTokenizer(content)
     names, unknown = tokenizer.names, tokenizer.unknown
-    matrix = encode(np.fromiter(names, np.int32, len(names)))
+    matrix = encode(np.fromiter(names, np.int64, len(names)))
     without_unknown = tokenizer.skipping([] if unknown is None else [unknown])
     frequency = _zipf(len(names))
     return _make_table(list(names.values()), matrix, frequency, n_components, without_unknown)

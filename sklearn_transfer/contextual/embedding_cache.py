@@ -62,6 +62,8 @@ class EmbeddingCache:
 
     Parameters
     ----------
+    dim : int
+        The number of features.
     max_bytes : int
         Maximum size of the features in memory; the least recently used ones are removed.
     folder : Path or None, default=None
@@ -82,6 +84,7 @@ class EmbeddingCache:
 
     def __init__(
         self,
+        dim: int,
         max_bytes: int,
         folder: Path | None = None,
         *,
@@ -89,7 +92,7 @@ class EmbeddingCache:
         n_parts: int = 8,
         max_files: int = 16,
     ) -> None:
-        self._private = private
+        self._dim, self._private = dim, private
         self._max_bytes, self.folder = max_bytes, folder
         self._n_parts, self._max_files = n_parts, max_files
         self._lock = ThreadLock()
@@ -214,7 +217,7 @@ class EmbeddingCache:
         files = {}
         for path in sorted(folder.glob(f"{part}-*{_SUFFIX}")):
             try:
-                file = self._files.get(path) or _open(path)
+                file = self._files.get(path) or _open(path, self._dim)
             except VectorFormatError:  # another process has cleared the folder, or it is no file
                 continue
             except OSError as error:
@@ -269,24 +272,24 @@ def _write(folder: Path, part: int, rows: Mapping[bytes, Row]) -> None:
         file.write(content + digest)
 
 
-def _open(path: Path) -> _File | None:
-    """Open a file of features; a damaged one is removed, and None returned."""
+def _open(path: Path, dim: int) -> _File | None:
+    """Open a file of `dim` features per text; a damaged one is removed, and None returned."""
     with open_regular(path) as file:
         content = file.read()
     if _hash(content[:-_KEY]) == content[-_KEY:]:
         with suppress(VectorFormatError):
-            return _map(path)
+            return _map(path, dim)
     path.unlink(missing_ok=True)
     return None
 
 
-def _map(path: Path) -> _File:
+def _map(path: Path, dim: int) -> _File:
     """Map the table of a file, whose digest agrees; it need not be ours all the same."""
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
         keys, rows = table["key"], table["row"]
         is_ours = keys.dtype == f"V{_KEY}" and keys.ndim == 1
-        is_ours = is_ours and rows.dtype == np.float32 and rows.ndim == 2
+        is_ours = is_ours and rows.dtype == np.float32 and rows.shape[1:] == (dim,)
     except OSError:
         raise
     except Exception as error:  # NumPy parses the header as Python

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -22,7 +23,7 @@ from .._utils.locks import ThreadLock
 from .._utils.progress import progress_bar
 from ..vectors.storage.cache import ENCODINGS, find_root
 from ..vectors.storage.files import expand_user
-from ..vectors.table.tokenizer import check_growth
+from ..vectors.table.tokenizer import check_growth, check_ids
 from .embedding_cache import EmbeddingCache
 from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
@@ -113,7 +114,12 @@ class OpenModel:
             _LONGEST,
         )
         longest = int(min(limit for limit in limits if limit and limit > 0))
-        return SentenceTokenizer(module.tokenizer, self._lock, prompt, longest)
+        n_ids = _count_ids(module)
+        return SentenceTokenizer(module.tokenizer, self._lock, prompt, longest, n_ids, self._name)
+
+    @property
+    def _name(self) -> str:
+        return "The SentenceTransformer" if self.path is None else str(self.path)
 
     def cache(self, settings: Settings) -> EmbeddingCache:
         """The features of texts under some settings, shared by all models that have the same."""
@@ -127,13 +133,14 @@ class OpenModel:
             folder = root and root / ENCODINGS / hash_content(json.dumps(key))
         max_bytes = 0 if place is None else settings.cache_bytes
         with self._lock:
-            cache = EmbeddingCache(max_bytes, folder, private=place == "disk")
+            cache = EmbeddingCache(self.dim, max_bytes, folder, private=place == "disk")
             return self._caches.setdefault((*key, max_bytes, folder), cache)
 
     def count_cache(self, tokenizer: SentenceTokenizer) -> EmbeddingCache:
         """The numbers of tokens of texts."""
         with self._lock:
-            return self._caches.setdefault(("counts", tokenizer.prompt), EmbeddingCache(_COUNTS))
+            cache = EmbeddingCache(1, _COUNTS)
+            return self._caches.setdefault(("counts", tokenizer.prompt), cache)
 
     def run(self, sequences: Sequences, batch_tokens: int | None) -> NDArray[np.float32]:
         """Compute the features of texts, shape (n_texts, dim), in batches of similar length."""
@@ -191,7 +198,7 @@ class OpenModel:
         # Single texts are compared. Then the batches are chosen that do not change the features.
         if settings.prompt in self._checked:
             return
-        name = "The SentenceTransformer" if self.path is None else str(self.path)
+        name = self._name
         given: Any = getattr(find_input_module(self.library), "tokenizer", None)
         if not getattr(given, "is_fast", False):
             raise VectorFormatError(
@@ -199,6 +206,7 @@ class OpenModel:
                 f"{type(given).__name__}. A StaticEmbedding is a table: use load_pretrained."
             )
         check_growth(given.backend_tokenizer, name)
+        check_ids(given.get_vocab(), name)
         sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
         read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens
         before = self.batching
@@ -239,6 +247,16 @@ def find_input_module(library: Any) -> Any:
             ) from error
         module = module.sub_modules[route][0]
     return module
+
+
+def _count_ids(module: Any) -> int:
+    """Count the token ids for which a module has vectors; all of int32 if it does not say."""
+    n_ids = 1 << 31
+    for part in module.modules():
+        if hasattr(part, "get_input_embeddings"):
+            with suppress(NotImplementedError):
+                return int(getattr(part.get_input_embeddings(), "num_embeddings", n_ids))
+    return n_ids
 
 
 def _count_positions(module: Any) -> Iterator[int]:

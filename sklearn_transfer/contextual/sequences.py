@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.errors import VectorFormatError
 from .._utils.locks import ThreadLock
 
 
@@ -91,6 +92,8 @@ class SentenceTokenizer:
     lock: ThreadLock  # the length at which the tokenizer truncates is part of its state
     prompt: str
     max_tokens: int  # special tokens included
+    n_ids: int  # that the encoder can look up, at most 2**31
+    name: str  # of the model, for errors
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "lock": None}
@@ -131,22 +134,35 @@ class SentenceTokenizer:
         for text in np.flatnonzero(lengths >= self.max_tokens).tolist():
             rest = encoded.encodings[text].overflowing
             n_tokens[text] += sum(len(part.ids) - self._n_special for part in rest)
-        ids = np.concatenate([np.array(line, dtype=np.int32) for line in lines])
+        ids = np.concatenate([np.array(line, dtype=np.int64) for line in lines])
         starts = np.cumsum(lengths) - lengths
-        return Sequences(ids, starts, lengths, n_tokens, self.padding, self._count_prompt())
+        return self._make(ids, starts, lengths, n_tokens, self._count_prompt())
+
+    def _make(self, ids: NDArray[np.int64], *counts: Any) -> Sequences:
+        """Make sequences; ids that the encoder cannot look up are refused."""
+        starts, lengths, n_tokens, *prompt = counts
+        padding = self.padding
+        if (largest := max(int(ids.max(initial=0)), padding)) >= self.n_ids:
+            raise VectorFormatError(
+                f"{self.name}: expected token ids below {self.n_ids}, the number of vectors of the "
+                f"encoder, got {largest} of the token "
+                f"{self.tokenizer.convert_ids_to_tokens(largest)!r:.60}. The tokenizer belongs to "
+                f"another model: save both again with save_pretrained."
+            )
+        return Sequences(ids.astype(np.int32), starts, lengths, n_tokens, padding, *prompt)
 
     def _count_prompt(self) -> int:
         """Count the tokens of the prompt, without a special token at its end."""
         ids = self._ids(self.prompt) if self.prompt else []
         return len(ids) - int(bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
 
-    def split_alone(self, ids: NDArray[np.int32]) -> Sequences:
+    def split_alone(self, ids: NDArray[np.int64]) -> Sequences:
         """Make a text of each id, between the special tokens and without the prompt."""
         inner, whole = self._ids("a", add_special_tokens=False), self._ids("a")
         before = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
         special = whole[:before], whole[before + len(inner) :]
-        lines = np.tile(np.array([*special[0], 0, *special[1]], dtype=np.int32), (len(ids), 1))
+        lines = np.tile(np.array([*special[0], 0, *special[1]], dtype=np.int64), (len(ids), 1))
         lines[:, before] = ids
         lengths = np.full(len(ids), lines.shape[1])
         starts = np.cumsum(lengths) - lengths
-        return Sequences(lines.ravel(), starts, lengths, lengths, self.padding)
+        return self._make(lines.ravel(), starts, lengths, lengths)

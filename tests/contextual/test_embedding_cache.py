@@ -44,7 +44,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_each_distinct_text_is_encoded_once(tmp_path: Path, on_disk: bool):
-    encode, kept = Encoder(), EmbeddingCache(1 << 20, tmp_path if on_disk else None)
+    encode, kept = Encoder(), EmbeddingCache(DIM, 1 << 20, tmp_path if on_disk else None)
     for texts in (TEXTS, TEXTS[::-1], TEXTS[:3]):
         features = kept.get(texts, encode)
         np.testing.assert_array_equal(features, expected(texts))
@@ -58,7 +58,7 @@ def test_each_distinct_text_is_encoded_once(tmp_path: Path, on_disk: bool):
 
 
 def test_memory_is_bounded_and_what_was_asked_for_last_stays():
-    encode, kept = Encoder(), EmbeddingCache(10 * DIM * 4)
+    encode, kept = Encoder(), EmbeddingCache(DIM, 10 * DIM * 4)
     kept.get(TEXTS[:20], encode)
     assert kept.info().n_texts == 10
     kept.get(TEXTS[10:20], encode)
@@ -68,7 +68,7 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays():
 
 
 def test_no_memory_keeps_nothing():
-    encode, kept = Encoder(), EmbeddingCache(0)
+    encode, kept = Encoder(), EmbeddingCache(DIM, 0)
     for _ in range(2):
         np.testing.assert_array_equal(kept.get(TEXTS, encode), expected(TEXTS))
     assert len(encode.seen) == 80
@@ -76,8 +76,8 @@ def test_no_memory_keeps_nothing():
 
 
 def test_another_process_finds_what_is_on_disk(tmp_path: Path):
-    EmbeddingCache(1 << 20, tmp_path).get(TEXTS, Encoder())
-    later, encode = EmbeddingCache(1 << 20, tmp_path), Encoder()
+    EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, Encoder())
+    later, encode = EmbeddingCache(DIM, 1 << 20, tmp_path), Encoder()
     np.testing.assert_array_equal(later.get(TEXTS, encode), expected(TEXTS))
     assert encode.seen == []
     assert later.info().n_hits == len(TEXTS)
@@ -86,7 +86,7 @@ def test_another_process_finds_what_is_on_disk(tmp_path: Path):
 
 
 def test_clearing_removes_memory_and_files(tmp_path: Path):
-    kept, encode = EmbeddingCache(1 << 20, tmp_path), Encoder()
+    kept, encode = EmbeddingCache(DIM, 1 << 20, tmp_path), Encoder()
     kept.get(TEXTS, encode)
     kept.clear()
     assert files(tmp_path) == []
@@ -96,7 +96,7 @@ def test_clearing_removes_memory_and_files(tmp_path: Path):
 
 
 def test_files_of_a_part_are_merged(tmp_path: Path):
-    kept = EmbeddingCache(0, tmp_path, n_parts=1, max_files=3)
+    kept = EmbeddingCache(DIM, 0, tmp_path, n_parts=1, max_files=3)
     for i in range(10):
         kept.get([f"text {i}"], Encoder())
         assert len(files(tmp_path)) <= 3
@@ -107,7 +107,7 @@ def test_files_of_a_part_are_merged(tmp_path: Path):
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
 def test_a_damaged_file_is_removed_and_its_texts_encoded_again(tmp_path: Path, damage: str):
-    EmbeddingCache(1 << 20, tmp_path).get(TEXTS, Encoder())
+    EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, Encoder())
     for path in files(tmp_path):
         content = path.read_bytes()
         middle = len(content) // 2
@@ -116,11 +116,11 @@ def test_a_damaged_file_is_removed_and_its_texts_encoded_again(tmp_path: Path, d
             {"cut": content[:-5], "flipped": flipped, "empty": b"", "other": b"x" * 200}[damage]
         )
     encode = Encoder()
-    features = EmbeddingCache(1 << 20, tmp_path).get(TEXTS, encode)
+    features = EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, encode)
     np.testing.assert_array_equal(features, expected(TEXTS))
     assert sorted(encode.seen) == sorted(set(TEXTS))
     again = Encoder()
-    EmbeddingCache(1 << 20, tmp_path).get(TEXTS, again)
+    EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, again)
     assert again.seen == []
 
 
@@ -131,7 +131,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    kept, encode = EmbeddingCache(1 << 20, tmp_path), Encoder()
+    kept, encode = EmbeddingCache(DIM, 1 << 20, tmp_path), Encoder()
     with pytest.warns(UserWarning, match="cannot be kept in .*No space left.*memory only") as told:
         features = kept.get(TEXTS, encode)
     assert len(told) == 1
@@ -144,7 +144,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
-    kept, encode = EmbeddingCache(1 << 20, tmp_path / "file" / "folder"), Encoder()
+    kept, encode = EmbeddingCache(DIM, 1 << 20, tmp_path / "file" / "folder"), Encoder()
     with pytest.warns(UserWarning, match="cannot be kept in"):
         features = kept.get(TEXTS, encode)
     np.testing.assert_array_equal(features, expected(TEXTS))
@@ -155,7 +155,7 @@ def test_an_error_of_the_model_is_raised_and_leaves_no_half_entry(tmp_path: Path
     def fail(texts: Sequence[str]) -> Any:
         raise ValueError("no such token")
 
-    kept = EmbeddingCache(1 << 20, tmp_path)
+    kept = EmbeddingCache(DIM, 1 << 20, tmp_path)
     with pytest.raises(ValueError, match="no such token"):
         kept.get(TEXTS, fail)
     assert files(tmp_path) == []
@@ -163,16 +163,16 @@ def test_an_error_of_the_model_is_raised_and_leaves_no_half_entry(tmp_path: Path
 
 
 def test_what_comes_from_disk_is_bounded_too(tmp_path: Path):
-    EmbeddingCache(1 << 20, tmp_path).get(TEXTS, Encoder())
-    later = EmbeddingCache(3 * DIM * 4, tmp_path)
+    EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, Encoder())
+    later = EmbeddingCache(DIM, 3 * DIM * 4, tmp_path)
     later.get(TEXTS[:8], Encoder())
     assert (later.info().n_texts, later.info().n_bytes) == (3, 3 * DIM * 4)
 
 
 def test_a_file_that_goes_away_is_not_missed(tmp_path: Path):
-    kept = EmbeddingCache(0, tmp_path)
+    kept = EmbeddingCache(DIM, 0, tmp_path)
     kept.get(TEXTS, Encoder())
-    EmbeddingCache(0, tmp_path).clear()
+    EmbeddingCache(DIM, 0, tmp_path).clear()
     encode = Encoder()
     np.testing.assert_array_equal(kept.get(TEXTS, encode), expected(TEXTS))
     assert len(encode.seen) == 40
@@ -183,20 +183,20 @@ def test_an_error_that_looks_like_one_of_the_disk_is_the_models_own(tmp_path: Pa
         raise OSError("the weights are gone")
 
     with pytest.raises(OSError, match="the weights are gone"):
-        EmbeddingCache(1 << 20, tmp_path).get(TEXTS, fail)
+        EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, fail)
 
 
 def test_files_are_readable_by_all_who_share_the_folder(tmp_path: Path):
     before = os.umask(0o022)
     try:
-        EmbeddingCache(1 << 20, tmp_path).get(TEXTS, Encoder())
+        EmbeddingCache(DIM, 1 << 20, tmp_path).get(TEXTS, Encoder())
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in files(tmp_path)} == {0o644}
 
 
 def test_threads_encode_each_text_once():
-    encode, kept = Encoder(), EmbeddingCache(1 << 20)
+    encode, kept = Encoder(), EmbeddingCache(DIM, 1 << 20)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: kept.get(TEXTS, encode), range(8)))
     assert sorted(encode.seen) == sorted(set(TEXTS))
@@ -205,7 +205,7 @@ def test_threads_encode_each_text_once():
 
 
 def _work(folder: Path, log: Path, texts: list[str]) -> None:
-    features = EmbeddingCache(1 << 20, folder).get(texts, Encoder(log))
+    features = EmbeddingCache(DIM, 1 << 20, folder).get(texts, Encoder(log))
     np.testing.assert_array_equal(features, expected(texts))
 
 
@@ -239,6 +239,8 @@ CRAFTED = {
     "no rows": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4")]),
     "two dimensions": np.zeros((3, 2), dtype=[("key", "V16"), ("row", "<f4", (4,))]),
     "objects": np.array([None]),
+    "another dimension": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4", (DIM + 1,))]),
+    "a matrix per text": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4", (DIM, 1))]),
     "infinite": np.zeros(3, dtype=[("key", "V16"), ("row", "<f4", (4,))]),
 }
 
@@ -251,7 +253,7 @@ def test_a_crafted_file_is_removed_though_its_digest_agrees(name: str, tmp_path:
     if name == "infinite":
         table["row"] = np.inf
     write_signed(path, table)
-    cache = EmbeddingCache(0, tmp_path, n_parts=1)
+    cache = EmbeddingCache(DIM, 0, tmp_path, n_parts=1)
     np.testing.assert_array_equal(cache.get(["a"], encoder), encoder(["a"]))
     assert not path.exists()
 
@@ -259,7 +261,7 @@ def test_a_crafted_file_is_removed_though_its_digest_agrees(name: str, tmp_path:
 @pytest.mark.skipif(os.name != "posix", reason="named pipes and permissions")
 def test_a_pipe_blocks_nothing_and_a_private_folder_is_private(tmp_path: Path):
     encoder, folder = Encoder(), tmp_path / "a" / "b"
-    cache = EmbeddingCache(0, folder, private=True, n_parts=1)
+    cache = EmbeddingCache(DIM, 0, folder, private=True, n_parts=1)
     cache.get(["a"], encoder)
     assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
     os.mkfifo(folder / "0-pipe.encodings")

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
-from contextual_toys import DIM, TEXTS, make_router, save_tiny
+from contextual_toys import DIM, TEXTS, make_router, open_library, save_tiny
 from safetensors.numpy import load_file, save_file
 
 from sklearn_transfer import ContextualModel, VectorFormatError, load_pretrained
@@ -229,3 +229,34 @@ def test_a_model_that_opens_and_fails_gives_the_promised_error(
     (folder / file).write_text(content.replace(old, new))
     with pytest.raises(VectorFormatError, match=r"model: "):
         ContextualModel(folder).encode(TEXTS)
+
+
+@pytest.mark.parametrize("number", [25, 26, 2**31 - 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("token", ["zebra", "[PAD]"])
+def test_a_token_without_a_vector_is_refused_by_name(
+    token: str, number: int, tiny_model: Path, tmp_path: Path
+):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"][token] = number
+    for added in content["added_tokens"]:
+        added["id"] = content["model"]["vocab"][added["content"]]
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    model = ContextualModel(folder)
+    if number == 25:
+        texts = ["the zebra", "the cat"]
+        np.testing.assert_allclose(model.encode(texts)[1], model.encode(texts[1:])[0], atol=1e-6)
+        return
+    pattern = rf"model: expected token ids .*{number}"
+    for use in (model.encode, model.split, model.count_tokens, lambda _: model.distill()):
+        with pytest.raises(VectorFormatError, match=pattern):
+            use(["the zebra", "the cat"])
+
+
+def test_an_opened_model_with_the_tokenizer_of_another(tiny_model: Path):
+    library = open_library(tiny_model)
+    library.tokenizer.add_tokens(["zebra"])
+    model = ContextualModel(library)
+    assert model.encode(["the cat"]).shape == (1, DIM)
+    with pytest.raises(VectorFormatError, match="SentenceTransformer: expected .*26.*'zebra'"):
+        model.encode(["the zebra"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from math import prod
@@ -20,6 +20,8 @@ _BATCH = 1024  # texts that are split at once
 # Known tokenizers double a text at most a few times. A chain of replacements makes it longer
 # exponentially, and the library ends the process when memory runs out.
 _MAX_GROWTH = 64
+# The library lists all ids without a token whenever a tokenizer is copied or saved.
+_MAX_UNUSED_IDS = 1 << 20
 
 
 @contextmanager
@@ -33,6 +35,16 @@ def _catch_library_errors(message: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise VectorFormatError(f"{message}: {error}") from error
+
+
+def check_ids(vocabulary: Mapping[str, int], name: str) -> None:
+    """Raise `VectorFormatError` if the ids of tokens leave out far too many numbers."""
+    largest, allowed = max(vocabulary.values(), default=0), len(vocabulary) + _MAX_UNUSED_IDS
+    if largest > allowed:
+        raise VectorFormatError(
+            f"{name}: expected token ids up to {allowed} for {len(vocabulary)} tokens, found "
+            f"{largest}."
+        )
 
 
 def check_growth(tokenizer: Any, name: str) -> None:
@@ -114,6 +126,7 @@ class TableTokenizer:
     def names(self) -> dict[int, str]:
         """The token of each id, in the order of the ids."""
         vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        check_ids(vocabulary, "The tokenizer of these vectors")
         return {id_: token for token, id_ in sorted(vocabulary.items(), key=itemgetter(1))}
 
     def check(self, path: Path) -> dict[int, str]:

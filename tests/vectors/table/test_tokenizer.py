@@ -137,3 +137,14 @@ def test_the_normalizers_of_known_models_are_no_chain() -> None:
 def test_crafted_content_is_an_error_when_it_is_used() -> None:
     with pytest.raises(VectorFormatError, match="tokenizer of these vectors cannot be opened"):
         list(TableTokenizer('{"model": {}}').split_all(["cat"]))
+
+
+@pytest.mark.parametrize("largest", [2_000_000, 2**31, 2**32 - 1])
+def test_ids_far_beyond_the_number_of_tokens_are_refused_at_once(
+    largest: int, tmp_path: Path
+) -> None:
+    content = word_level(["[UNK]", "cat"]).to_str().replace('"cat":1', f'"cat":{largest}')
+    assert str(largest) in content
+    for model in (content, content.replace("WordLevel", "WordPiece")):
+        with pytest.raises(VectorFormatError, match=rf"{tmp_path}.*token ids up to .*{largest}"):
+            TableTokenizer(model).check(tmp_path)
