@@ -82,7 +82,7 @@ class EmbeddingCache:
     removed, and its texts are encoded again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         dim: int,
         max_bytes: int,

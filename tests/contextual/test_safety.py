@@ -258,5 +258,5 @@ def test_an_opened_model_with_the_tokenizer_of_another(tiny_model: Path):
     library.tokenizer.add_tokens(["zebra"])
     model = ContextualModel(library)
     assert model.encode(["the cat"]).shape == (1, DIM)
-    with pytest.raises(VectorFormatError, match="SentenceTransformer: expected .*26.*'zebra'"):
+    with pytest.raises(VectorFormatError, match=r"SentenceTransformer: expected .*26.*'zebra'"):
         model.encode(["the zebra"])
