@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument(
         "--rivals", action="store_true", help="fastText and model2vec too, in all_labels"
     )
+    parser.add_argument("--jobs", type=int, help="processes of fuzz; default: one per processor")
+    parser.add_argument("--minutes", type=float, help="of fuzz, at most")
     options = parser.parse_args()
     if options.quick and options.limit is None:
         options.limit = QUICK

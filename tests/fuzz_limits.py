@@ -28,6 +28,7 @@ class Tally:
     refusals: int = 0
     outside: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    missing: str = ""  # the error of a library that is not installed
 
 
 class TooLong(BaseException):
@@ -56,8 +57,18 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def forget_peak() -> None:
+    """Let the peak of memory begin anew, where Linux can: earlier mutants do not hide later ones."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_resident() -> int:
-    """Bytes of memory that this process has used at most so far."""
+    """Bytes of memory that this process has used at most so far, or since `forget_peak`."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 

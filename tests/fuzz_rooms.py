@@ -29,6 +29,7 @@ from fuzz_limits import (
     TooLong,
     Wrong,
     check_no_lack_of_memory,
+    forget_peak,
     peak_resident,
     time_limit,
 )
@@ -91,6 +92,7 @@ class Room:
         work = fresh(self.folder / "work")
         save_tree(tree, work)
         size = sum(len(content) for content in tree.values() if isinstance(content, bytes))
+        forget_peak()
         resident = peak_resident()
         tally.mutants += 1
         try:

@@ -20,15 +20,15 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import tracemalloc
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,12 @@ from fuzz_limits import (
     TooLong,
     Wrong,
     check_no_lack_of_memory,
+    forget_peak,
     limit_addresses,
     peak_resident,
     time_limit,
 )
+from fuzz_processes import Share, supervise
 from fuzz_rooms import ROOMS
 from mutants import Odd, mutate_tree
 from tiny_files import (
@@ -120,6 +122,7 @@ class Fuzzer:
 
     def _read(self, path: Path, mmap: bool, *, traced: bool) -> tuple[Table | None, bool]:
         """The table or None, and whether words were repeated; all other outcomes are raised."""
+        forget_peak()
         resident = peak_resident()
         if traced:
             tracemalloc.start()
@@ -192,66 +195,46 @@ def _compare(found: dict[str, Any], expected: dict[str, Any], *, exactly: bool) 
             raise Wrong(f"{word!r} is {ours}, expected {row}")
 
 
-def _fuzz(name: str, first: int, stop: int, seconds: float, seed: int, progress: Path) -> Tally:
-    tally, start = Tally(name), time.perf_counter()
+def serve(names: Sequence[str], seed: int, position: Path) -> None:
+    """Answer each share of mutants on the standard input with a tally on the standard output."""
+    with contextlib.suppress(ImportError):
+        import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
+    with contextlib.suppress(ImportError):
+        if any(name in ROOMS for name in names):
+            import sentence_transformers  # noqa: F401
+
+    # A library in Rust writes to the standard output, too.
+    report = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    limit_addresses()
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     # In memory, where there is such a place: thousands of folders come and go.
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(dir=place) as folder,
-        progress.open("r+b", buffering=0) as noted,
+        position.open("r+b", buffering=0) as noted,
     ):
-        fuzzer = ROOMS.get(name, Fuzzer)(name, Path(folder), seed)
-        for i in range(first, stop):
-            if time.perf_counter() - start > seconds:
-                break
-            noted.seek(0)
-            noted.write(b"%12d" % i)
-            fuzzer.judge(i, tally)
-    tally.seconds = time.perf_counter() - start
-    return tally
-
-
-def supervise(
-    n_mutants: int, names: Sequence[str] = (), seconds: float = 300.0, seed: int = 0
-) -> Iterator[Tally]:
-    """Fuzz formats in a process of their own; one that ends is an outcome, and another goes on."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[1]),  # the package of this checkout
-        "SKLEARN_TRANSFER_CACHE": "",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "0",
-        "RUST_BACKTRACE": "0",
-    }
-    todo = [(name, 0) for name in names or (*FORMATS, *ROOMS)]
-    lost: dict[str, Tally] = {}
-    while todo:
-        with tempfile.NamedTemporaryFile() as progress:
-            command = [sys.executable, "-X", "faulthandler", __file__, "--child", progress.name]
-            command += ["--mutants", str(n_mutants), "--seconds", str(seconds)]
-            command += ["--seed", str(seed), "--todo", json.dumps(todo)]
-            with subprocess.Popen(
-                command, stdout=subprocess.PIPE, text=True, env=environment
-            ) as child:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    tally, before = Tally(**json.loads(line)), lost.get(todo[0][0])
-                    if before is not None:
-                        tally.mutants += before.mutants
-                        tally.outside += before.outside
-                    yield tally
-                    del todo[0]
-            if todo:
-                name, first = todo[0]
-                position = progress.read()
-                if not position:
-                    raise RuntimeError("The process ended before the first mutant.")
-                i = int(position)
-                tally = lost.setdefault(name, Tally(name))
-                tally.mutants += i + 1 - first
-                tally.outside.append(f"{name}, mutant {i}: the process ended: {child.returncode}")
-                todo[0] = name, i + 1
+        fuzzers: dict[str, Any] = {}
+        for line in sys.stdin:
+            share = Share(**json.loads(line))
+            tally, start = Tally(share.format), time.perf_counter()
+            try:
+                name = share.format
+                if name not in fuzzers:
+                    own = Path(folder) / str(len(fuzzers))
+                    fuzzers[name] = ROOMS.get(name, Fuzzer)(name, own, seed)
+            except ImportError as error:
+                tally.missing = str(error)
+            else:
+                for i in range(share.first, share.stop):
+                    if stopped.is_set() or time.perf_counter() - start > share.seconds:
+                        break
+                    noted.seek(0)
+                    noted.write(b"%12d" % i)
+                    fuzzers[name].judge(i, tally)
+            tally.seconds = time.perf_counter() - start
+            print(json.dumps(asdict(tally)), file=report, flush=True)
 
 
 def main() -> None:
@@ -259,28 +242,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="FORMAT")
     parser.add_argument("--mutants", type=int, default=500, help="a format")
     parser.add_argument("--seconds", type=float, default=300.0, help="a format, at most")
+    parser.add_argument("--minutes", type=float, help="all formats, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes; 0: one per processor")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--todo", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    names = given.names or [*FORMATS, *ROOMS]
+    if unknown := set(names) - {*FORMATS, *ROOMS}:
+        parser.error(f"no format called {', '.join(unknown)}: {', '.join((*FORMATS, *ROOMS))}")
     if given.child:
-        import pyarrow.parquet  # noqa: F401  # what it maps is no fault of the readers
-
-        if any(name in ROOMS for name, _ in given.todo):
-            import sentence_transformers  # noqa: F401
-
-        # A library in Rust writes to the standard output, too.
-        report = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)
-        limit_addresses()
-        for name, first in given.todo:
-            # A hang outside of Python's reach ends the process.
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, given.seconds + 60)
-            tally = _fuzz(name, first, given.mutants, given.seconds, given.seed, given.child)
-            print(json.dumps(asdict(tally)), file=report, flush=True)
+        serve(names, given.seed, given.child)
         return
-    for tally in supervise(given.mutants, given.names, given.seconds, given.seed):
+    n_jobs = given.jobs or len(os.sched_getaffinity(0))
+    limit = given.minutes and 60 * given.minutes
+    for tally in supervise(given.mutants, names, given.seconds, given.seed, n_jobs, limit):
         print(json.dumps(asdict(tally)), flush=True)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_limits import Tally
+from fuzz_processes import supervise
 from fuzz_rooms import ROOMS
-from fuzzing import Fuzzer, supervise
+from fuzzing import Fuzzer
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import EDITS, mutate
