@@ -58,7 +58,7 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
 
 
 def forget_peak() -> None:
-    """Let the peak of memory begin anew, where Linux can: earlier mutants do not hide later ones."""
+    """Let the peak of memory begin anew, where Linux can: an earlier one would hide it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

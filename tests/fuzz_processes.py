@@ -134,7 +134,7 @@ class Supervisor:
             for name in reversed(names)
             for first in range(0, n_mutants, size)
         )
-        self._n_open = {name: -(-n_mutants // size) for name in names}
+        self._n_open = dict.fromkeys(names, -(-n_mutants // size))
         self._tallies: dict[str, list[tuple[int, Tally]]] = {name: [] for name in names}
         self._noted = time.monotonic()
 
@@ -200,9 +200,11 @@ class Supervisor:
             self._changed.notify_all()
             if time.monotonic() - self._noted > _NOTE:
                 self._noted = time.monotonic()
-                parts = map(self._sum, self._names)
-                note = [f"{t.format} {t.mutants}" for t in parts if 0 < t.mutants < self._n_mutants]
-                print(f"  so far: {', '.join(note) or 'none'}", file=sys.stderr, flush=True)
+                sums = [self._sum(name) for name in self._names]
+                done, n_outside = (sum(t.mutants for t in sums), sum(len(t.outside) for t in sums))
+                whole, now = len(sums) * self._n_mutants, f"{share.format}: {tally.mutants}"
+                note = f"  {done} of {whole} mutants, {n_outside} outside; {now}"
+                print(note, file=sys.stderr, flush=True)
 
     def _sum(self, name: str) -> Tally:
         total = Tally(name)
@@ -216,7 +218,7 @@ class Supervisor:
         return total
 
 
-def supervise(  # noqa: PLR0913 (options of a command)
+def supervise(
     n_mutants: int,
     names: Sequence[str],
     seconds: float = 300.0,
