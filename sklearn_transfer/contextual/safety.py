@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 from .._utils.devices import lacks_memory
 from .._utils.errors import VectorFormatError
-from ..vectors.storage.files import read_json
+from ..vectors.storage.files import open_regular, read_json
 
 _OURS = "sentence_transformers."
 
@@ -36,6 +37,12 @@ _STATIC = ("StaticEmbedding", "model2vec")
 _LONGEST_NAME = 255  # bytes, in most file systems
 # Settings with which a configuration fetches and runs code.
 _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "kernel_config")
+
+# Settings for which the libraries build parts, one by one, or arrays of a size. The weights
+# have a tensor for each part, whose entry in the header takes this many bytes at least.
+_PART_COUNTS, _ENTRY = re.compile(r"(layer|group|block|expert|depth)s?$"), 40
+_SIZES = re.compile(r"(size|dim|features|channels|heads?|model|inner|ffn?|embd|width)$")
+_LABELS, _MAX_LABELS = re.compile(r"num_labels$"), 1 << 16
 
 
 def is_library_model(source: Any) -> bool:
@@ -75,6 +82,7 @@ def check_folder(path: Path, *, trust_remote_code: bool) -> list[Path]:
         raise VectorFormatError(
             f"{path}: expected weights in safetensors (model.safetensors), found none."
         )
+    _check_sizes(folders)
     code = "" if trust_remote_code else _find_code(path, folders)
     if code:
         raise VectorFormatError(
@@ -186,6 +194,40 @@ def _find_code(path: Path, folders: Sequence[Path]) -> str:
                 if name in _RUNS or fetched:
                     return f"{config.relative_to(path)}: {name}"
     return ""
+
+
+def _check_sizes(folders: Sequence[Path]) -> None:
+    """Refuse configurations of far more parts or larger ones than the weights have."""
+    weights = [file for folder in folders for file in folder.glob("*.safetensors")]
+    weights = [file for file in weights if file.is_file()]
+    n_bytes = sum(file.stat().st_size for file in weights)
+    limits = [
+        (_PART_COUNTS, min(n_bytes, sum(map(_header_size, weights))) // _ENTRY),
+        (_SIZES, 2 * n_bytes),  # four bits are the least that a value takes
+        (_LABELS, _MAX_LABELS),
+    ]
+    for folder in folders:
+        for config in sorted(folder.glob("*config*.json")):
+            for name, value in _settings(read_json(config)):
+                largest = max(_integers(value), default=0)
+                limit = min((n for names, n in limits if names.search(name)), default=largest)
+                if largest > limit:
+                    raise VectorFormatError(
+                        f"{config}: expected {name!r:.80} to be at most {limit} with weights of "
+                        f"{n_bytes} bytes, found {largest}."
+                    )
+
+
+def _header_size(file: Path) -> int:
+    with open_regular(file) as content:
+        return int.from_bytes(content.read(8), "little")
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """Yield a number, or the numbers in a list."""
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, int):
+            yield number
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
 from contextual_toys import DIM, TEXTS, make_router, open_library, save_tiny
 from safetensors.numpy import load_file, save_file
+from sentence_transformers.sentence_transformer.modules import Dense
 
 from sklearn_transfer import ContextualModel, VectorFormatError, load_pretrained
 from sklearn_transfer.contextual.safety import check_folder
@@ -260,3 +262,30 @@ def test_an_opened_model_with_the_tokenizer_of_another(tiny_model: Path):
     assert model.encode(["the cat"]).shape == (1, DIM)
     with pytest.raises(VectorFormatError, match=r"SentenceTransformer: expected .*26.*'zebra'"):
         model.encode(["the zebra"])
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value"),
+    [
+        ("config.json", "num_hidden_layers", 10**5),
+        ("config.json", "num_hidden_layers", 2**63),
+        ("config.json", "num_labels", 10**8),
+        ("config.json", "intermediate_size", 10**7),
+        ("config.json", "vocab_size", 10**7),
+        ("config.json", "depths", [2, 10**6]),
+        ("2_Dense/config.json", "in_features", 10**9),
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_they_are_built(
+    file: str, name: str, value: int, tmp_path: Path
+):
+    library = open_library(save_tiny(tmp_path / "tiny"))
+    library[2] = Dense(DIM, 4)
+    library.save(str(tmp_path / "model"), create_model_card=False)
+    config = tmp_path / "model" / file
+    ContextualModel(tmp_path / "model").encode(TEXTS)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {name: value}))
+    start = time.process_time()
+    with pytest.raises(VectorFormatError, match=rf"{file}: expected '{name}' to be at most"):
+        ContextualModel(tmp_path / "model").encode(TEXTS)
+    assert time.process_time() - start < 1

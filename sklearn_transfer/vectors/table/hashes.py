@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+
+# Bytes of words that are processed at once: arrays of numbers take many times the memory.
+_BLOCK = 1 << 18
+
+
+def word_blocks(offsets: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield slices of words that follow one another: up to `_BLOCK` bytes, or one longer word."""
+    start, n_words = 0, len(offsets) - 1
+    while start < n_words:
+        stop = int(offsets.searchsorted(offsets[start] + _BLOCK, side="right")) - 1
+        stop = max(stop, start + 1)
+        yield slice(start, stop)
+        start = stop
 
 
 def random_numbers(seeds: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
@@ -18,7 +33,12 @@ def random_numbers(seeds: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
 
 def make_keys(seed: int, n: int) -> NDArray[np.uint64]:
     """Return the keys of words of up to `n` bytes, for :func:`hash_packed`: shape (n + 1,)."""
-    return random_numbers(np.array([seed], dtype=np.uint64), n + 1).ravel()
+    keys = np.empty(n + 1, dtype=np.uint64)
+    step = 0x9E3779B97F4A7C15
+    for start in range(0, n + 1, _BLOCK):
+        seeds = np.array([(seed + start * step) % 2**64], dtype=np.uint64)
+        keys[start : start + _BLOCK] = random_numbers(seeds, min(_BLOCK, n + 1 - start))[0]
+    return keys
 
 
 def hash_packed(
@@ -41,6 +61,23 @@ def hash_packed(
     -------
     ndarray of uint64, shape (n_words,)
     """
+    hashes = np.zeros(len(offsets) - 1, dtype=np.uint64)
+    for words in word_blocks(offsets):
+        first, last = offsets[words.start], offsets[words.stop]
+        if last - first <= _BLOCK:
+            bounds = offsets[words.start : words.stop + 1] - first
+            hashes[words] = _hash_block(text[first:last], bounds, keys)
+            continue
+        for start in range(0, int(last - first), _BLOCK):  # the hash of a word is a sum
+            piece = text[first:last][start : start + _BLOCK]
+            part = keys[start:] if start < len(keys) else keys[-1:]
+            hashes[words] += _hash_block(piece, np.array([0, len(piece)]), part)
+    return hashes
+
+
+def _hash_block(
+    text: NDArray[np.uint8], offsets: NDArray[np.int64], keys: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     position = np.arange(len(text))
     position -= offsets[:-1].repeat(offsets[1:] - offsets[:-1])
     terms = keys.take(position, mode="clip")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._utils.hashing import hash_content
-from .hashes import hash_packed, make_keys
+from .hashes import hash_packed, make_keys, word_blocks
 
 # With "surrogatepass" every Python string can be encoded and decoded.
 _ENCODING = ("utf-8", "surrogatepass")
@@ -282,20 +282,42 @@ class Vocabulary(Sequence[str]):
         same: NDArray[np.bool_] = self._offsets[mine + 1] - my_start == length
         if not same.all():
             start, my_start, length = start[same], my_start[same], length[same]
+        equal = np.empty(len(length), dtype=bool)
+        for words in word_blocks(to_offsets(length)):
+            slices = start[words], my_start[words], length[words]
+            equal[words] = self._equal_bytes(text, *slices)
+        same[same] = equal
+        return same
+
+    def _equal_bytes(
+        self,
+        text: NDArray[np.uint8],
+        start: NDArray[np.int64],
+        my_start: NDArray[np.int64],
+        length: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Compare slices of `text` with slices of the own one, shape (n,)."""
+        if len(length) == 1:  # perhaps a long one
+            (a, b, n), own = (start[0], my_start[0], length[0]), self._text
+            return np.array([np.array_equal(text[a : a + n], own[b : b + n])])
         position = ragged_arange(start, length)
         differs = text[position] != self._text[position + (my_start - start).repeat(length)]
-        if differs.any():
-            n_different = np.diff(to_offsets(differs)[to_offsets(length)])
-            same[same] = n_different == 0
+        if not differs.any():
+            return np.ones(len(length), dtype=bool)
+        n_different = np.diff(to_offsets(differs)[to_offsets(length)])
+        same: NDArray[np.bool_] = n_different == 0
         return same
 
     def take(self, rows: NDArray[np.integer]) -> Vocabulary:
         """Return the vocabulary of the words at some distinct positions, in their order."""
         start = self._offsets[:-1][rows]
         lengths = self._offsets[1:][rows] - start
-        return Vocabulary.from_arrays(
-            self._text[ragged_arange(start, lengths)], to_offsets(lengths)
-        )
+        offsets = to_offsets(lengths)
+        text = np.empty(offsets[-1], dtype=np.uint8)
+        for words in word_blocks(offsets):
+            source = self._text[ragged_arange(start[words], lengths[words])]
+            text[offsets[words.start] : offsets[words.stop]] = source
+        return Vocabulary.from_arrays(text, offsets)
 
     def extended(self, words: Iterable[str]) -> Vocabulary:
         """Append other words, without checking that all are distinct."""
