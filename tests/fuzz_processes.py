@@ -7,6 +7,7 @@ child that ends, or does not go on, is an outcome of the mutant it was at; anoth
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from fuzz_limits import Tally
 
+_SCRIPT = Path(__file__).with_name("fuzzing.py")
 _SHARE = 200  # mutants
 _PATIENCE = 90.0  # seconds of a child with one mutant; libraries are imported before the first
 _NOTE = 15.0  # seconds between notes of progress
@@ -41,7 +43,7 @@ class Share:
 class _Child:
     """A process that judges mutants, one share after the other."""
 
-    def __init__(self, names: Sequence[str], seed: int) -> None:
+    def __init__(self, script: Path, names: Sequence[str], seed: int) -> None:
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[1]),  # the package of this checkout
@@ -52,8 +54,7 @@ class _Child:
             "RUST_BACKTRACE": "0",
         }
         self._position = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed with the process)
-        script = str(Path(__file__).with_name("fuzzing.py"))
-        command = [sys.executable, "-X", "faulthandler", script, *names]
+        command = [sys.executable, "-X", "faulthandler", str(script), *names]
         command += ["--child", self._position.name, "--seed", str(seed)]
         self.process = subprocess.Popen(
             command,
@@ -63,10 +64,6 @@ class _Child:
             env=environment,
             start_new_session=True,  # an interrupt at the keyboard stops the parent alone
         )
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
 
     def position(self) -> int | None:
         """The mutant that the process is at."""
@@ -99,8 +96,11 @@ class _Child:
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
         self._position.close()
 
 
@@ -118,14 +118,23 @@ class Supervisor:
     seed : int
     n_jobs : int
         The number of processes.
+    script : Path
+        What a process runs.
     """
 
     def __init__(
-        self, names: Sequence[str], n_mutants: int, *, seconds: float, seed: int, n_jobs: int
+        self,
+        names: Sequence[str],
+        n_mutants: int,
+        *,
+        seconds: float,
+        seed: int,
+        n_jobs: int,
+        script: Path = _SCRIPT,
     ) -> None:
         self.stopped = threading.Event()
         self._names, self._n_mutants, self._n_jobs = names, n_mutants, n_jobs
-        self._seconds, self._seed = seconds, seed
+        self._seconds, self._seed, self._script = seconds, seed, script
         self._changed = threading.Condition()
         size = min(_SHARE, -(-n_mutants // n_jobs))
         # The last formats take longest, so that they begin first.
@@ -162,10 +171,15 @@ class Supervisor:
         child = None
         try:
             while (share := self._next()) is not None:
-                child = child if child and child.is_alive else _Child(self._names, self._seed)
+                if child is None:
+                    child = _Child(self._script, self._names, self._seed)
                 tally = child.run(share, self.stopped)
                 if tally is None:
-                    tally = self._lost(share, child)
+                    tally = Tally(share.format)
+                    if not self.stopped.is_set():  # else it was ended before it could answer
+                        tally = self._lost(share, child)
+                    child.close()
+                    child = None
                 self._enter(share, tally)
         finally:
             if child is not None:
