@@ -11,7 +11,8 @@ encoder, checkpoints, and the cache: half of these mutants have digests that agr
 content. `tests/fuzz_rooms.py` says what is right.
 
 Mutants are drawn with seed 0; each has two seconds, a bomb ten, and a bound on memory. A process
-that ends counts as outside.
+that ends counts as outside. There is a process per processor (`--jobs`); their number changes
+nothing but the time. The seconds in the table are those of all processes together.
 """
 
 from __future__ import annotations

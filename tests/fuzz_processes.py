@@ -135,7 +135,7 @@ class Supervisor:
         self.stopped = threading.Event()
         self._names, self._n_mutants, self._n_jobs = names, n_mutants, n_jobs
         self._seconds, self._seed, self._script = seconds, seed, script
-        self._changed = threading.Condition()
+        self._changed, self._failure = threading.Condition(), ""
         size = min(_SHARE, -(-n_mutants // n_jobs))
         # The last formats take longest, so that they begin first.
         self._shares = deque(
@@ -166,6 +166,8 @@ class Supervisor:
             self.stopped.set()
             for thread in threads:
                 thread.join()
+        if self._failure:
+            raise RuntimeError(self._failure)
 
     def _work(self) -> None:
         child = None
@@ -198,7 +200,11 @@ class Supervisor:
     def _lost(self, share: Share, child: _Child) -> Tally:
         """Enter the mutant at which a process ended; the mutants after it are another share."""
         i, code = child.position(), child.process.returncode
-        if i is None or not share.first <= i < share.stop:
+        if i is None:
+            self._failure = f"{self._script} ended before the first mutant: {code}"
+            self.stopped.set()
+            return Tally(share.format)
+        if not share.first <= i < share.stop:  # it was making the files of the format
             i = share.first
         with self._changed:
             if i + 1 < share.stop:

@@ -121,6 +121,11 @@ class Bombs(Room):
     expansion = 200  # as a compressed table may
     seconds = 10.0  # of these megabytes
 
+    def make(self, folder: Path) -> None:
+        """Import the libraries that the mutants are made with."""
+        import pyarrow  # noqa: F401
+        import tokenizers  # noqa: F401
+
     def mutant(self, i: int) -> tuple[Files, list[str], bool]:
         rng = np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), i])
         name = list(BOMBS)[int(rng.integers(len(BOMBS)))]

@@ -28,7 +28,7 @@ import traceback
 import tracemalloc
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -215,26 +215,39 @@ def serve(names: Sequence[str], seed: int, position: Path) -> None:
         tempfile.TemporaryDirectory(dir=place) as folder,
         position.open("r+b", buffering=0) as noted,
     ):
+
+        def goes_on(i: int) -> bool:
+            noted.seek(0)
+            noted.write(b"%12d" % i)
+            return not stopped.is_set()
+
         fuzzers: dict[str, Any] = {}
         for line in sys.stdin:
-            share = Share(**json.loads(line))
-            tally, start = Tally(share.format), time.perf_counter()
-            try:
-                name = share.format
-                if name not in fuzzers:
-                    own = Path(folder) / str(len(fuzzers))
-                    fuzzers[name] = ROOMS.get(name, Fuzzer)(name, own, seed)
-            except ImportError as error:
-                tally.missing = str(error)
-            else:
-                for i in range(share.first, share.stop):
-                    if stopped.is_set() or time.perf_counter() - start > share.seconds:
-                        break
-                    noted.seek(0)
-                    noted.write(b"%12d" % i)
-                    fuzzers[name].judge(i, tally)
-            tally.seconds = time.perf_counter() - start
+            tally = judge(Share(**json.loads(line)), fuzzers, Path(folder), seed, goes_on)
             print(json.dumps(asdict(tally)), file=report, flush=True)
+
+
+def judge(
+    share: Share,
+    fuzzers: dict[str, Any],
+    folder: Path,
+    seed: int,
+    goes_on: Callable[[int], bool],
+) -> Tally:
+    """Judge the mutants of a share, while `goes_on`; a library that is missing is entered."""
+    name, tally, start = share.format, Tally(share.format), time.perf_counter()
+    try:
+        if name not in fuzzers:
+            fuzzers[name] = ROOMS.get(name, Fuzzer)(name, folder / str(len(fuzzers)), seed)
+    except ImportError as error:
+        tally.missing = str(error)
+        return tally
+    for i in range(share.first, share.stop):
+        if time.perf_counter() - start > share.seconds or not goes_on(i):
+            break
+        fuzzers[name].judge(i, tally)
+    tally.seconds = time.perf_counter() - start
+    return tally
 
 
 def main() -> None:

@@ -77,6 +77,12 @@ def test_the_time_of_a_format_is_that_of_all_its_processes(script: Path) -> None
     assert tally.mutants == 400  # in shares of two hundred, 20 seconds each
 
 
+def test_a_process_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text("raise SystemExit(4)")
+    with pytest.raises(RuntimeError, match="ended before the first mutant: 4"):
+        run(tmp_path / "child.py", ["a", "b"], 500, n_jobs=2)
+
+
 def test_a_peak_of_memory_is_forgotten() -> None:
     before = peak_resident()
     block = bytearray(os.urandom(1)) * (64 << 20)

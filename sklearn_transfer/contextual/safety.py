@@ -40,9 +40,10 @@ _RUNS = ("auto_map", "custom_pipelines", "allow_all_kernels", "use_kernels", "ke
 
 # Settings for which the libraries build parts, one by one, or arrays of a size. The weights
 # have a tensor for each part, whose entry in the header takes this many bytes at least.
-_PART_COUNTS, _ENTRY = re.compile(r"(layer|group|block|expert|depth)s?$"), 40
+_PART_COUNTS, _ENTRY = re.compile(r"(layers?|hidden_groups|blocks?|depths?)$"), 40
 _SIZES = re.compile(r"(size|dim|features|channels|heads?|model|inner|ffn?|embd|width)$")
-_LABELS, _MAX_LABELS = re.compile(r"num_labels$"), 1 << 16
+# Names and modules that are made for each, without a tensor of its own.
+_OTHERS, _MAX_OTHERS = re.compile(r"(num_labels|experts)$"), 1 << 16
 
 
 def is_library_model(source: Any) -> bool:
@@ -204,7 +205,7 @@ def _check_sizes(folders: Sequence[Path]) -> None:
     limits = [
         (_PART_COUNTS, min(n_bytes, sum(map(_header_size, weights))) // _ENTRY),
         (_SIZES, 2 * n_bytes),  # four bits are the least that a value takes
-        (_LABELS, _MAX_LABELS),
+        (_OTHERS, _MAX_OTHERS),
     ]
     for folder in folders:
         for config in sorted(folder.glob("*config*.json")):

@@ -270,6 +270,7 @@ def test_an_opened_model_with_the_tokenizer_of_another(tiny_model: Path):
         ("config.json", "num_hidden_layers", 10**5),
         ("config.json", "num_hidden_layers", 2**63),
         ("config.json", "num_labels", 10**8),
+        ("config.json", "num_local_experts", 10**6),
         ("config.json", "intermediate_size", 10**7),
         ("config.json", "vocab_size", 10**7),
         ("config.json", "depths", [2, 10**6]),

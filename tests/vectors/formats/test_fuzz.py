@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_limits import Tally
-from fuzz_processes import supervise
+from fuzz_processes import Share, supervise
 from fuzz_rooms import ROOMS
-from fuzzing import Fuzzer
+from fuzzing import Fuzzer, judge
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import EDITS, mutate
@@ -55,6 +55,20 @@ def test_every_format_is_fuzzed(tmp_path: Path) -> None:
 def test_a_mutant_is_the_same_each_time(tmp_path: Path) -> None:
     fuzzer = Fuzzer("glove", tmp_path, seed=0)
     assert [fuzzer.mutant(i) for i in range(50)] == [fuzzer.mutant(i) for i in range(50)]
+
+
+@pytest.mark.parametrize(("name", "library"), [("spacy", "msgpack"), ("bombs", "pyarrow")])
+def test_a_format_whose_library_is_missing_is_named(
+    name: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    others, tally = (
+        judge(Share(format, 0, 20, 60.0), {}, tmp_path / format, 0, lambda _: True)
+        for format in ("glove", name)
+    )
+    assert (others.mutants, others.missing) == (20, "")
+    assert tally.mutants == 0
+    assert library in tally.missing
 
 
 @pytest.mark.parametrize("edit", EDITS)
