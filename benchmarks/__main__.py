@@ -106,8 +106,10 @@ def main() -> None:
     parser.add_argument(
         "--rivals", action="store_true", help="fastText and model2vec too, in all_labels"
     )
-    parser.add_argument("--jobs", type=int, help="processes of fuzz; default: one per processor")
-    parser.add_argument("--minutes", type=float, help="of fuzz, at most")
+    parser.add_argument("--jobs", type=int, help="processes of fuzz and contrastive")
+    parser.add_argument("--minutes", type=float, help="of fuzz and contrastive, at most")
+    parser.add_argument("--prepare", help="folder that contrastive makes for another machine")
+    parser.add_argument("--folder", help="such a folder, which contrastive reads")
     options = parser.parse_args()
     if options.quick and options.limit is None:
         options.limit = QUICK
@@ -131,7 +133,7 @@ def main() -> None:
         machine = describe_machine(script.PACKAGES)
         text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
         print(text, flush=True)
-        if not options.quick:
+        if not (options.quick or options.prepare):
             suffix = f"-{options.data}" if "data" in known and options.data else ""
             suffix += "-cuda" if script in ON_CUDA and cuda_name() else ""
             RESULTS.mkdir(exist_ok=True)

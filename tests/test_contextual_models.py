@@ -449,7 +449,8 @@ def test_layer_groups_of_its_modules(model: ContextualModel, labelled):
         ({"n_steps": 0}, "n_steps of at least 1"),
         ({"batch_size": 1}, "batch_size of at least 2"),
         ({"lr": 0.0}, "a positive lr"),
-        ({"pretrained_share": 1.0}, "pretrained_share from 0 to below 1"),
+        ({"temperature": 0.0}, "a positive temperature"),
+        ({"tuned_share": 0.0}, "tuned_share above 0"),
     ],
 )
 def test_settings_of_the_contrastive_stage(settings: dict[str, Any], message: str):
@@ -499,9 +500,10 @@ def test_ranked_beside_vectors(model: ContextualModel, vectors, labelled):
 
 def test_frozen_features_are_as_long_as_suits_them(model: ContextualModel, labelled):
     for policy, settings, expected in (
-        ("frozen", {}, 0.6),
+        ("frozen", {}, 3.0),
+        ("frozen", {"criterion": "squared_hinge"}, 0.6),
         ("frozen", {"pretrained_scale": 2.0}, 2.0),
-        (Contrastive(n_steps=1), {}, 0.6),
+        (Contrastive(n_steps=1), {}, 3.0),
     ):
         classifier = FineTunedClassifier(model, adaptation=policy, random_state=0, **settings)
         features = classifier.fit(*labelled).transform(labelled[0])

@@ -73,7 +73,7 @@ def train_parts():
 
 stream = FineTunedClassifier(V, hidden_layer_sizes=(4,), random_state=0)
 search = GridSearchCV(FineTunedClassifier(V, **endless), {"lr": [0.1, 0.2]}, cv=2)
-pairs = Contrastive(n_steps=MANY // 1000, tolerance=0.0)
+pairs = Contrastive(n_steps=MANY // 1000)
 cases = {
     "fit": lambda: FineTunedClassifier(V, **endless).fit(texts, y),
     "early stopping": lambda: FineTunedRegressor(

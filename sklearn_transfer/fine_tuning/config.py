@@ -52,7 +52,8 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
             "samples at once (fit). Use optimizer='auto' or 'adam'."
         )
     l2_sp = parameters.l2_sp
-    auto_loss = task.solver_loss if is_convex else task.net_loss
+    solver_loss = kind.solver_loss(task)
+    auto_loss = solver_loss if is_convex else task.net_loss
     criterion = auto_loss if parameters.criterion == "auto" else parameters.criterion
     smoothing = 0.0 if is_convex else parameters.label_smoothing
     config = Configuration(
@@ -61,7 +62,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
         policy=policy,
         is_convex=is_convex,
         optimizer=kind.optimizer if parameters.optimizer == "auto" else parameters.optimizer,
-        loss=cast(Loss, criterion if is_convex else task.solver_loss),
+        loss=cast(Loss, criterion if is_convex else solver_loss),
         criterion=make_criterion(criterion, smoothing),
         hidden=parameters.hidden,
         device=torch.device(resolve_device(parameters.device)),

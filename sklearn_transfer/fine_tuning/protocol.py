@@ -19,6 +19,7 @@ from ..training.batches import Inputs
 from ..training.policies import Adaptation, Frozen
 from ..training.solvers import Loss
 from .parameters import Parameters
+from .targets import Task
 
 # A mini-batch holds this share of the samples, within bounds.
 _BATCHES_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH = 16, 8, 128
@@ -124,6 +125,10 @@ class Kind(ABC):
     @abstractmethod
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the logits of a linear head are linear in everything that is trained."""
+
+    def solver_loss(self, task: Task | type[Task]) -> Loss:
+        """The criterion "auto" of the convex solver."""
+        return task.solver_loss
 
     @abstractmethod
     def has_fixed_features(self, config: Configuration) -> bool:

@@ -29,10 +29,12 @@ class Task(ABC):
     """The targets of one fit, as `n_outputs` columns of logits.
 
     `solver_loss` and `net_loss` are the criterion "auto" of the convex solver and of mini-batch
-    training; the convex solver minimises `convex_losses`.
+    training, `sentence_loss` that of the convex solver on features of sentence encoders; the convex
+    solver minimises `convex_losses`.
     """
 
     solver_loss: ClassVar[Loss]
+    sentence_loss: ClassVar[Loss]
     net_loss: ClassVar[str]
     convex_losses: ClassVar[tuple[str, ...]]
 
@@ -99,6 +101,7 @@ class Labels(Task):
     # of its columns. Two classes have one output.
 
     solver_loss = "squared_hinge"
+    sentence_loss = "cross_entropy"
     net_loss = "cross_entropy"
     convex_losses = ("squared_hinge", "cross_entropy")
 
@@ -287,6 +290,7 @@ class Values(Task):
     """Continuous values, standardised for training by mean and scale, shape (n_targets,)."""
 
     solver_loss = "squared_error"
+    sentence_loss = "squared_error"
     net_loss = "squared_error"
     convex_losses = ("squared_error", "absolute_error", "huber")
 

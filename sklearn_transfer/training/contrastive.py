@@ -24,7 +24,6 @@ from .schedules import rate_at
 
 _WARMUP = 0.1
 _WEIGHT_DECAY = 0.01
-_ENOUGH = 2  # steps in a row below the tolerance
 
 
 def tune(  # noqa: PLR0913 (a stage of training with its data)
@@ -49,7 +48,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     membership : csr_array, shape (n_samples, n_classes)
         1 where a sample belongs to a class.
     sample_weight : ndarray of float, shape (n_samples,)
-        The weight of a pair is the product.
+        A sample of weight 2 counts as two in the loss.
     how, layer_groups, device, seed, verbose : object
         For the layers, see :func:`sklearn_transfer.models.layers.find_layers`.
 
@@ -62,6 +61,7 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     parameters, still = _let_move(network, how.n_layers, layer_groups)
     if not parameters:
         return []
+    start = [parameter.detach().clone() for parameter in parameters]
     losses: list[float] = []
     bar = progress_bar(how.n_steps, "contrastive steps", verbose=verbose)
     with seeded(seed, device, seed_global=True), bar:
@@ -69,29 +69,20 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
             inputs = encoder.with_states(inputs, layer, verbose=verbose)  # type: ignore[operator]
         generator = np.random.default_rng(derive_seed(seed, 0))
         member = membership.toarray().astype(np.float32)
-        drawn = [draw_batch(member, how.batch_size, generator) for _ in range(how.n_steps)]
-        known = np.unique(np.concatenate(drawn))
-        before = None
-        if how.pretrained_share:
-            before = _encode_all(encoder.eval(), inputs, known, how.batch_size, device)
+        weight = (sample_weight / sample_weight.mean()).astype(np.float32)
         encoder.train()
         for name, module in network.named_modules():
             if any(layer.holds(name) for layer in still):
                 module.eval()
         optimizer = torch.optim.AdamW(parameters, how.lr, weight_decay=_WEIGHT_DECAY)
-        weight = sample_weight / sample_weight.mean()
-        for step, rows in enumerate(drawn):
+        for step in range(how.n_steps):
+            rows = draw_batch(member, how.batch_size, generator)
             progress = (step + 0.5) / how.n_steps
             optimizer.param_groups[0]["lr"] = how.lr * rate_at("linear", _WARMUP, progress)
             encoded, order = _encode(encoder, inputs, rows, device)
             rows = rows[order]
             classes, scale = (torch.from_numpy(a).to(device) for a in (member[rows], weight[rows]))
-            same = classes @ classes.T > 0
-            goal = same.float()
-            if before is not None:
-                was = before[np.searchsorted(known, rows)]
-                goal.lerp_(was @ was.T, how.pretrained_share)
-            loss = contrastive_loss(encoded, same, goal, scale.float())
+            loss = contrastive_loss(encoded, classes @ classes.T > 0, scale, how.temperature)
             if not torch.isfinite(loss):
                 raise ValueError(
                     f"The loss of the contrastive stage is {loss.item()} in step {step + 1}. Lower "
@@ -103,8 +94,9 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
             optimizer.step()
             losses.append(loss.item())
             bar.update()
-            if max(losses[-_ENOUGH:]) < how.tolerance and len(losses) >= _ENOUGH:
-                break
+    with torch.no_grad():
+        for parameter, before in zip(parameters, start, strict=True):
+            parameter.lerp_(before, 1 - how.tuned_share)
     encoder.eval()
     return losses
 
@@ -122,34 +114,41 @@ def _let_move(
     return parameters, layers[:n_still]
 
 
-def contrastive_loss(encoded: Tensor, same: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of cosines within classes, plus that of all other pairs.
+def contrastive_loss(encoded: Tensor, same: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, equation 2), with weights.
 
     Parameters
     ----------
     encoded : Tensor, shape (n, d)
     same : Tensor of bool, shape (n, n)
         True if two samples share a class.
-    goal : Tensor, shape (n, n)
-        Target of the cosine.
     weight : Tensor, shape (n,)
         Of the samples.
+    temperature : float
+        Divisor of the cosines.
 
     Returns
     -------
     Tensor, shape ()
+        Zero where no two samples share a class.
+
+    Notes
+    -----
+    The mean over samples i with others of their class, of the mean over these others p of
+    ``-log(exp(cos(i, p) / T) / sum(exp(cos(i, a) / T) over all a other than i))``.
     """
     unit = F.normalize(encoded, dim=1)
-    error = (unit @ unit.T - goal).square()
-    pair = weight[:, None] * weight
-    pair = pair * (1 - torch.eye(len(unit), device=unit.device))
-    loss = error.new_zeros(())
-    for chosen in (same, ~same):
-        share = pair * chosen
-        total = share.sum()
-        if total > 0:
-            loss = loss + (share * error).sum() / total
-    return loss
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    logits = (unit @ unit.T / temperature + weight.log()).masked_fill(itself, -torch.inf)
+    # The weight of a sample among the others is that of its term in the sum.
+    log_share = (logits - logits.logsumexp(dim=1, keepdim=True) - weight.log()).masked_fill(
+        itself, 0
+    )
+    pair = weight * (same & ~itself)
+    total = pair.sum(dim=1)
+    each = -(pair * log_share).sum(dim=1) / total.clamp_min(torch.finfo(total.dtype).tiny)
+    has_pair = weight * (total > 0)
+    return (has_pair * each).sum() / has_pair.sum().clamp_min(torch.finfo(total.dtype).tiny)
 
 
 def draw_batch(
@@ -177,19 +176,3 @@ def _encode(
         parts = list(batches_by_length(lengths, CPU_TOKENS))
     encoded = [encoder(**as_tensors(from_inputs[part], device)) for part in parts]
     return torch.cat(encoded), np.concatenate(parts)
-
-
-@torch.no_grad()
-def _encode_all(
-    encoder: PretrainedModule,
-    inputs: Inputs,
-    rows: NDArray[np.int64],
-    size: int,
-    device: torch.device,
-) -> Tensor:
-    """Encode samples, `size` at a time, as unit vectors of shape (n_rows, d)."""
-    found = []
-    for start in range(0, len(rows), size):
-        encoded, order = _encode(encoder, inputs, rows[start : start + size], device)
-        found.append(F.normalize(encoded, dim=1)[np.argsort(order)])
-    return torch.cat(found)

@@ -158,47 +158,47 @@ class Contrastive(Frozen):
 
     Attributes
     ----------
-    n_steps : int, default=20
-        Maximum number of steps; each is one batch.
+    n_steps : int, default=40
+        Number of steps; each is one batch.
     lr : float, default=1e-4
         Learning rate of AdamW after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
         Samples per batch, equally many of each class; all samples if there are no more.
-    n_layers : int or None, default=4
+    n_layers : int or None, default=6
         Number of trainable layers, from the top; None trains all. The layers below are computed
         once.
-    pretrained_share : float, default=0.5
-        Share of the pretrained cosine in the target of a pair; 0 takes the labels alone.
-    tolerance : float, default=0.005
-        The stage ends when the loss is below this in two steps in a row.
+    temperature : float, default=0.1
+        Divisor of the cosines in the loss.
+    tuned_share : float, default=0.5
+        Share of the trained weights in the final ones; the rest is the pretrained weights.
     max_tokens : int or None, default=128
         Maximum sequence length of the stage; the features of the head are of the whole text that
         the model reads.
 
     Notes
     -----
-    Tunstall et al. 2022 [1]_ draw pairs of texts and train their cosine to be 1 within a class and
-    0 elsewhere, in squared error. Here every pair of a batch counts, so that a text is encoded once
-    per step and not once per pair. The goal is a mixture, so that a few labels do not erase the
-    similarities of the pretrained encoder (relational distillation, Park et al. 2019 [2]_, from the
-    pretrained encoder to itself):
-
-    ``mean over pairs of a class of (cos - goal)^2 + mean over all other pairs of (cos - goal)^2``,
-    ``goal = share * pretrained cos + (1 - share) * (1 within a class, 0 elsewhere)``
+    The loss is the supervised contrastive one (Khosla et al. 2020 [1]_): each text of a batch picks
+    the others of its class among all by a softmax of cosines. Each pair of a batch counts, so a
+    text is encoded once per step, and not once per pair as in SetFit (Tunstall et al. 2022 [2]_).
+    The weights are averaged with the pretrained ones at the end (Wortsman et al. 2022 [3]_), so
+    that a few labels do not erase what the encoder knew.
 
     References
     ----------
-    .. [1] Tunstall, Reimers, Jo, Bates, Korat, Wasserblat & Pereg, "Efficient few-shot learning
+    .. [1] Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu & Krishnan, "Supervised
+       contrastive learning", NeurIPS 2020 (arXiv 2004.11362).
+    .. [2] Tunstall, Reimers, Jo, Bates, Korat, Wasserblat & Pereg, "Efficient few-shot learning
        without prompts", 2022 (arXiv 2209.11055).
-    .. [2] Park, Kim, Lu & Cho, "Relational knowledge distillation", CVPR 2019 (arXiv 1904.05068).
+    .. [3] Wortsman, Ilharco, Kim, Li, Kornblith, Roelofs, Gontijo-Lopes, Hajishirzi, Farhadi,
+       Namkoong & Schmidt, "Robust fine-tuning of zero-shot models", CVPR 2022 (arXiv 2109.01903).
     """
 
-    n_steps: int = 20
+    n_steps: int = 40
     lr: float = 1e-4
     batch_size: int = 64
-    n_layers: int | None = 4
-    pretrained_share: float = 0.5
-    tolerance: float = 0.005
+    n_layers: int | None = 6
+    temperature: float = 0.1
+    tuned_share: float = 0.5
     max_tokens: int | None = 128
 
     def __post_init__(self) -> None:
@@ -206,12 +206,15 @@ class Contrastive(Frozen):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"Contrastive needs {name} of at least {least}, got {value!r}.")
-        if not self.lr > 0:
-            raise ValueError(f"Contrastive needs a positive lr, got {self.lr!r}.")
-        if not 0 <= self.pretrained_share < 1:
+        for name in ("lr", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"Contrastive needs a positive {name}, got {getattr(self, name)!r}."
+                )
+        if not 0 < self.tuned_share <= 1:
             raise ValueError(
-                f"Contrastive needs a pretrained_share from 0 to below 1, at which labels have no "
-                f"say; got {self.pretrained_share!r}."
+                f"Contrastive needs a tuned_share above 0, at which nothing is learned, up to 1; "
+                f"got {self.tuned_share!r}."
             )
 
 

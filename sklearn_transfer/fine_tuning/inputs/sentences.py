@@ -15,11 +15,13 @@ from ...contextual.sequences import Sequences
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
 from ...training.policies import Adaptation, Contrastive, Frozen
+from ...training.solvers import Loss
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
+from ..targets import Task
 from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
-from .word_bag import FROZEN_SCALE, SENTENCE_SCALE, make_word_bag
+from .word_bag import find_sentence_scale, make_word_bag
 from .words import check_raw_texts
 
 # From so many labels on, training the top layers with the head beats a contrastive stage before it.
@@ -55,6 +57,10 @@ class Sentences(Kind):
         """True if the model is frozen before the head is trained."""
         return isinstance(policy, Frozen)
 
+    def solver_loss(self, task: Task | type[Task]) -> Loss:
+        """The loss that separates classes from few labels."""
+        return task.sentence_loss
+
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if the model is not part of the net."""
         return config.is_frozen
@@ -75,7 +81,7 @@ class Sentences(Kind):
         """Features of the model where it is not part of the net, else the tokens of the texts."""
         model = self.model
         if isinstance(config.policy, Contrastive):
-            scale = SENTENCE_SCALE if config.is_convex else FROZEN_SCALE
+            scale = find_sentence_scale(config)
             return TunedFeatures(make_module_features(SentenceInputs(model), scale, config))
         if config.is_frozen:
             return make_word_bag([model], config)

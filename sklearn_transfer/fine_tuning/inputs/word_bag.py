@@ -11,8 +11,15 @@ from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures
 
 # Norm of centred frozen features: without token weights no block of words stands next to them. The
-# features of sentence encoders separate classes at a smaller norm, with few labels better.
-FROZEN_SCALE, SENTENCE_SCALE = 3.0, 0.6
+# features of sentence encoders separate classes at a smaller norm, with few labels better, unless
+# the loss is cross-entropy.
+FROZEN_SCALE, _SENTENCE_SCALE = 3.0, 0.6
+
+
+def find_sentence_scale(config: Configuration) -> float:
+    """Norm of the centred features of sentence encoders without token weights next to them."""
+    is_short = config.is_convex and config.loss != "cross_entropy"
+    return _SENTENCE_SCALE if is_short else FROZEN_SCALE
 
 
 def make_tokenization(parameters: Parameters) -> Tokenization:
@@ -27,8 +34,7 @@ def make_word_bag(sources: Sequence[Source], config: Configuration) -> FixedFeat
     parameters = config.parameters
     scale = config.pretrained_scale
     if scale == "auto" and config.is_frozen:
-        sentences = config.is_convex and not find_tables(sources)
-        scale = SENTENCE_SCALE if sentences else FROZEN_SCALE
+        scale = FROZEN_SCALE if find_tables(sources) else find_sentence_scale(config)
     return FixedFeatures(
         BagFeatures(
             sources,
