@@ -34,7 +34,7 @@ _MAX_ITER = 100_000
 # The dual is faster up to so many samples per feature if the squared length of a sparse row is at
 # most so large on average.
 _MANY_SAMPLES, _SHORT_ROWS = 8, 4
-# Below so many samples the dual is solved exactly: it takes no time.
+# Below so many samples the dual is solved exactly, and so is the problem on a GPU.
 _FEW_SAMPLES, _EXACT = 1_000, 1e-4
 # A class with a smaller share of the samples is rare: most other samples have no loss.
 _RARE = 1 / 32
@@ -237,8 +237,8 @@ def _solve_squared_hinge(
     dual = _is_dual_faster(X)
     solver = _DUAL_SQUARED_HINGE if dual else _PRIMAL_SQUARED_HINGE
     tolerance = (_DUAL if dual else _PRIMAL)[X.dtype]
-    if dual and n_samples < _FEW_SAMPLES:
-        tolerance = min(tolerance, _EXACT)
+    if dual:
+        tolerance = _tighten(tolerance, n_samples)
     sign = np.where(positive, 1, -1).astype(X.dtype)
     rows = _choose_working_sets(X, sign, near)
     coefficients = np.zeros((n_features, len(rows)), dtype=X.dtype)
@@ -269,6 +269,7 @@ def _solve_on_gpu(
     """The solution of LIBLINEAR's problem; None if the memory of the GPU does not suffice."""
     coefficients = np.zeros((X.shape[1] + 1, positive.shape[1]), dtype=X.dtype)
     coefficients[-1] = np.where(positive[0], 1, -1)
+    tolerance = _tighten(_PRIMAL[X.dtype], len(positive))
     mixed = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
     ones = np.ones((X.shape[0], 1), dtype=X.dtype)
     with_ones: _Matrix
@@ -278,13 +279,18 @@ def _solve_on_gpu(
         with_ones = np.hstack([X, ones])
     try:
         coefficients[:, mixed], n_iter, converged = solve_squared_hinge(
-            with_ones, positive[:, mixed], weight, tolerance=_PRIMAL[X.dtype], device=device
+            with_ones, positive[:, mixed], weight, tolerance=tolerance, device=device
         )
     except RuntimeError as error:
         if not lacks_memory(error):
             raise
         return None
     return LinearSolution(coefficients[:-1], coefficients[-1], n_iter, converged)
+
+
+def _tighten(tolerance: float, n_samples: int) -> float:
+    """The tolerance, or that of a few samples, whose problem takes no time."""
+    return min(tolerance, _EXACT) if n_samples < _FEW_SAMPLES else tolerance
 
 
 def _is_dual_faster(X: _Matrix) -> bool:
