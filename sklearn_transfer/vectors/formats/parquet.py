@@ -52,16 +52,30 @@ def open_parquet(path: Path, arrow: Any) -> Iterator[Any]:
         with arrow.parquet.ParquetFile(path, **options) as file:
             metadata = file.metadata
             columns = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+            _read_first_rows(path, file)
             n_bytes = sum(_count_bytes(metadata, i) for i in range(len(columns)))
         # A file of some bytes may repeat one long word a million times.
         texts = [column.path for column in columns if column.physical_type == _BYTES]
         options |= {"metadata": metadata, "read_dictionary": texts, "buffer_size": _BUFFER}
         file = arrow.parquet.ParquetFile(path, **options)
+    except VectorFormatError:
+        raise
     except Exception as error:  # Arrow's errors share no base class but Exception
         raise VectorFormatError(f"{path}: cannot be read: {error}") from error
     with file:
         check_expansion(path, n_bytes)
         yield file
+
+
+def _read_first_rows(path: Path, file: Any) -> None:
+    """Read one row of each group, which checks the types of its columns.
+
+    The metadata of a column of another type than the schema has would end the process.
+    """
+    for group in range(file.metadata.num_row_groups):
+        check_expansion(path, file.metadata.row_group(group).total_byte_size)
+        rows = file.iter_batches(batch_size=1, row_groups=[group], use_threads=False)
+        next(iter(rows), None)
 
 
 def _count_bytes(metadata: Any, column: int) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import bz2
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -274,3 +275,34 @@ def test_the_words_of_the_wheel_have_the_same_limit(data: Path, tmp_path: Path) 
     written(folder / "tiny_index.parquet", bomb, compression="zstd")
     with pytest.raises(VectorFormatError, match=r"parquet: the [0-9]+ bytes of the file expand to"):
         formats.read(folder)
+
+
+SCHEMAS = """
+import sys
+from pathlib import Path
+from sklearn_transfer import PretrainedVectors, VectorFormatError
+path = Path(sys.argv[1])
+content = path.read_bytes()
+start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+refused = 0
+for position in range(start + 15, start + 40):
+    for bit in (2, 4, 8):
+        damaged = bytearray(content)
+        damaged[position] ^= bit
+        path.write_bytes(damaged)
+        try:
+            PretrainedVectors.load(path)
+        except VectorFormatError as error:
+            assert str(error).count(str(path)) == 1, error
+            refused += 1
+print(refused)
+"""
+
+
+def test_a_schema_of_other_types_than_its_columns_does_not_end_the_process(path: Path):
+    numbers = pa.array([1.0, 2.0], pa.float32())
+    damaged = written(path, {"word": ["a", "b"], "x": numbers})
+    command = [sys.executable, "-c", SCHEMAS, str(damaged)]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert int(outcome.stdout) > 8
