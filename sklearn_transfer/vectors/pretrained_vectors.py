@@ -115,7 +115,7 @@ class PretrainedVectors:
         self._fitted = None
         self._files: MappedFiles | None = None
         if table is not None:
-            self._files = MappedFiles(self._origin) if self._origin else None
+            self._files = MappedFiles(self._origin, table) if self._origin else None
             # A view, so that the caller's array keeps its flags.
             matrix = table.matrix.view()
             matrix.flags.writeable = False
@@ -225,7 +225,8 @@ class PretrainedVectors:
     def _table(self) -> Table:
         if self._held is None:
             self._origin = self._origin.find()  # type: ignore[union-attr]
-            self._held, self._files = self._open(self._origin).table, MappedFiles(self._origin)
+            self._held = self._open(self._origin).table
+            self._files = MappedFiles(self._origin, self._held)
         return self._held
 
     @classmethod
@@ -321,7 +322,7 @@ class PretrainedVectors:
     @property
     def subwords(self) -> Subwords | None:
         """The n-gram rows of a fastText model."""
-        return self._table.subwords
+        return self.table.subwords
 
     @property
     def name(self) -> str | None:

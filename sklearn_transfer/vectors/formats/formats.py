@@ -141,12 +141,15 @@ def _is_mapped(format: str, files: list[Path]) -> bool:
     return format == "folder" or (format == "gensim" and len(files) > 1)
 
 
-def list_mapped(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the files that a table is mapped to; none of a format that is converted."""
+def list_mapped(path: str | os.PathLike[str], table: Table) -> list[Path]:
+    """Return the files at a path that its open table depends on."""
     path = Path(path)
     format = detect_format(path)
     files = _list_files(path, format)
-    return files if _is_mapped(format, files) else []
+    if _is_mapped(format, files):
+        return files
+    mapped = table.mapped_files()  # none, or only those of the cache, after a conversion
+    return [file for file in files if file.absolute() in mapped]
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
