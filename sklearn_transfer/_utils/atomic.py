@@ -64,11 +64,9 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_remains(path: Path) -> None:
-    """Remove the temporary folders of `path` whose process was killed.
-
-    Where the process cannot be looked up, because it ran in another container, on another machine
-    or before a restart, a folder is removed if nothing in it has changed for a week.
-    """
+    """Remove the temporary folders of `path` whose process was killed."""
+    # A process of another container or machine, or before a restart, cannot be looked up: its
+    # folders are removed when nothing in them has changed for a week.
     beginning, host = _beginning(path), _host()
     for folder in path.parent.glob(f"{glob.escape(beginning)}*"):
         made = _ENDING.fullmatch(folder.name.removeprefix(beginning))

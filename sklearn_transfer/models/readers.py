@@ -16,6 +16,7 @@ from .seeds import current_generator
 
 _PIECE = 1 << 22  # sums of windows that are kept at once where no gradient needs them
 
+
 class MeanReader(nn.Module):
     """The weighted sum of the vectors of a text, divided by its number of tokens."""
 

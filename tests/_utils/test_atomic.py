@@ -50,7 +50,7 @@ def test_a_folder_in_use_is_kept(tmp_path: Path) -> None:
 
 def as_if_from(folder: Path, host: str) -> Path:
     """Rename a temporary folder as if a process elsewhere had made it."""
-    process, _, rest = folder.name.rpartition("-")[0].rpartition("-")
+    process = folder.name.partition("-")[0]
     return folder.rename(folder.with_name(f"{process}-{host}-{folder.name[-8:]}"))
 
 
