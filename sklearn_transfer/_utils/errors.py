@@ -39,7 +39,7 @@ def levels_to_caller() -> int:
 
 
 def warn_once(message: str) -> None:
-    """Issue a `UserWarning` at the user's line, once per line and text where filters ask for that."""
+    """Issue a `UserWarning` at the user's line, once per line and text if the filters say so."""
     # Python itself forgets what it has shown whenever any library uses `warnings.catch_warnings`,
     # so that a search would repeat the warning in each fit.
     # Counted from here, where this function is one more level.
