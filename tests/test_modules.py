@@ -368,3 +368,35 @@ def test_the_class_weights_count():
         for c in (None, "balanced")
     )
     assert balanced > plain
+
+
+class Noisy(nn.Module):
+    """Draws from torch's global generator in evaluation mode, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.scale * x + torch.rand(x.shape)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"adaptation": "frozen"},
+        {"adaptation": "frozen", "hidden_layer_sizes": (3,), "max_epochs": 2},
+        {"adaptation": "full", "max_epochs": 2},
+    ],
+)
+def test_a_module_that_draws_in_evaluation_mode_repeats_itself(settings):
+    X = KINDS["matrix"][1]
+    before = torch.get_rng_state()
+    first, second = (model(Noisy(), **settings).fit(X, Y) for _ in range(2))
+    expected = first.predict_proba(X)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(second.predict_proba(X), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(first)).predict_proba(X), expected)
+    np.testing.assert_array_equal(first.predict_proba(X), expected)
+    other = model(Noisy(), **{**settings, "random_state": 1}).fit(X, Y)
+    assert not np.array_equal(other.predict_proba(X), expected)

@@ -6,8 +6,10 @@ import glob
 import gzip
 import os
 import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
@@ -17,6 +19,10 @@ from .hashing import hash_content
 
 Writer = BufferedWriter | gzip.GzipFile
 
+_NAMESPACE = "/proc/self/ns/pid"
+_FORGOTTEN = 7 * 24 * 3600.0  # seconds
+# Process, host and random characters: the end of a temporary name.
+_ENDING = re.compile(r"([0-9]{1,30})-([0-9a-f]{8})-[a-z0-9_]{8}")
 _PREFIX = 50  # characters of a name that a temporary name repeats, at most 200 bytes of 255
 
 
@@ -58,11 +64,16 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_remains(path: Path) -> None:
-    """Remove the temporary folders of `path` whose process, on this machine, was killed."""
-    beginning = _beginning(path)
-    for folder in path.parent.glob(f"{glob.escape(beginning)}*-{_host()}-*"):
-        process = folder.name.removeprefix(beginning).partition("-")[0]
-        if process.isdecimal() and not _is_running(int(process)):
+    """Remove the temporary folders of `path` whose process was killed."""
+    # A process of another container or machine, or before a restart, cannot be looked up: its
+    # folders are removed when nothing in them has changed for a week.
+    beginning, host = _beginning(path), _host()
+    for folder in path.parent.glob(f"{glob.escape(beginning)}*"):
+        made = _ENDING.fullmatch(folder.name.removeprefix(beginning))
+        if made is None:
+            continue
+        is_used = _is_running(int(made[1])) if made[2] == host else _is_recent(folder)
+        if not is_used:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -72,7 +83,19 @@ def _beginning(path: Path) -> str:
 
 
 def _host() -> str:
-    return hash_content(platform.node())[:8]
+    """Hash of what a process number belongs to: containers may share the name of a machine."""
+    place = [platform.node()]
+    with suppress(OSError):  # of Linux
+        place += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink(_NAMESPACE)]
+    return hash_content(*place)[:8]
+
+
+def _is_recent(folder: Path) -> bool:
+    try:
+        changed = max(entry.lstat().st_mtime for entry in [folder, *folder.rglob("*")])
+    except OSError:  # it is in use, or of another user
+        return True
+    return time.time() - changed < _FORGOTTEN
 
 
 def _is_running(process: int) -> bool:

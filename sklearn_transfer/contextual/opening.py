@@ -58,7 +58,11 @@ def _load(path: Path, settings: Settings, device: str) -> Any:
                 device=device,
                 local_files_only=True,
                 trust_remote_code=settings.trust_remote_code,
-                model_kwargs={"use_safetensors": True, "dtype": dtype},
+                model_kwargs={
+                    "use_safetensors": True,
+                    "dtype": dtype,
+                    "ignore_mismatched_sizes": True,  # weights that are used are checked later
+                },
             ).eval()
     except Exception as error:  # the library raises errors of all types on damaged files
         raise VectorFormatError(

@@ -27,6 +27,7 @@ from ..vectors.table.tokenizer import check_growth, check_ids
 from .embedding_cache import EmbeddingCache
 from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
+from .weights import check_weights
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 # Tokens per batch: on a CPU the activations of a batch should fit into its caches.
@@ -166,13 +167,10 @@ class OpenModel:
         """Yield rows and their features; a batch that does not fit into memory is split."""
         torch = import_module("torch")
         try:
-            padded = sequences[rows].padded()
-            ids, mask = (torch.from_numpy(padded[n]).to(self.device) for n in ("ids", "mask"))
+            ids, mask = self._tensors(sequences[rows])
 
             def encode(rows: Any, length: int) -> Any:
-                texts = ids[rows, :length], mask[rows, :length]
-                inputs = make_inputs(self.library, *texts, sequences.n_prompt)
-                return self.library(inputs)["sentence_embedding"]
+                return self._encode(ids[rows, :length], mask[rows, :length], sequences.n_prompt)
 
             with torch.inference_mode():
                 features = encode_padded(encode, mask, self.dim, self.batching).cpu().numpy()
@@ -193,6 +191,16 @@ class OpenModel:
         for half in np.array_split(rows, 2):
             yield from self._forward(sequences, half)
 
+    def _tensors(self, sequences: Sequences) -> tuple[Any, Any]:
+        """Padded ids and mask on the device of the model."""
+        torch, padded = import_module("torch"), sequences.padded()
+        ids, mask = (torch.from_numpy(padded[name]).to(self.device) for name in ("ids", "mask"))
+        return ids, mask
+
+    def _encode(self, ids: Any, mask: Any, n_prompt: int) -> Any:
+        inputs = make_inputs(self.library, ids, mask, n_prompt)
+        return self.library(inputs)["sentence_embedding"]
+
     def check(self, settings: Settings) -> None:
         """Refuse a model whose features differ from those of the library; once per prompt."""
         # Single texts are compared. Then the batches are chosen that do not change the features.
@@ -209,6 +217,14 @@ class OpenModel:
         check_ids(given.get_vocab(), name)
         sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
         read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens
+        if not self._checked and len(read):
+            probe = self._tensors(sequences[read[-1:]])
+            check_weights(
+                self.library,
+                lambda: self._encode(*probe, sequences.n_prompt),
+                name,
+                must_be_read=self.path is not None,
+            )
         before = self.batching
         options = {} if settings.prompt is None else {"prompt": settings.prompt}
         texts = [PROBES[text] for text in read]

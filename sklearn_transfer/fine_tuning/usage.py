@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
-from .._utils.errors import levels_to_caller
+from .._utils.errors import warn_once
 from ..training.policies import Contrastive, Full, LinearProbing
 from .protocol import Configuration
 
@@ -175,11 +174,9 @@ def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> N
             f"{', '.join(names)} (used by {use.label}: {use.remedy})"
             for use, names in unused.items()
         )
-        warnings.warn(
+        warn_once(
             f"Some parameters of this {type(estimator).__name__} were changed but have no effect: "
-            f"{parts}.",
-            UserWarning,
-            stacklevel=levels_to_caller(),
+            f"{parts}."
         )
 
 
@@ -193,12 +190,10 @@ def warn_kept(config: Configuration, shaping: Mapping[str, Any]) -> None:
         if not _equals(asked[name], value)
     ]
     if changed:
-        warnings.warn(
+        warn_once(
             f"This fit goes on from an earlier one and keeps its features and its module: the new "
             f"value of {', '.join(changed)} has no effect. Call fit with warm_start=False to start "
-            f"anew.",
-            UserWarning,
-            stacklevel=levels_to_caller(),
+            f"anew."
         )
 
 

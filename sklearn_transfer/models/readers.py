@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from scipy.sparse import csr_array
@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from .seeds import current_generator
+
+_PIECE = 1 << 22  # sums of windows that are kept at once where no gradient needs them
 
 
 class MeanReader(nn.Module):
@@ -139,15 +141,58 @@ class ConvolutionReader(nn.Module):
         for width in self.widths:
             n_windows = torch.where(lengths > 0, lengths + width - 1, 0)
             bounds = F.pad(n_windows.cumsum(0), (1, 0))
-            of_text = _text_of(bounds, int(bounds[-1]))
-            first = torch.arange(len(of_text), device=ids.device) - bounds[of_text]
-            first = first + starts[of_text] - (width - 1)
-            inside = torch.arange(width, device=ids.device)
-            rows = line[first[:, None] + inside] * places + (place + inside)
-            windows += [rows, bounds, of_text]
+            shifted = _Windows(line, starts - (width - 1), bounds, width, places, place)
+            windows.append(shifted)
             place += width
-        maxima = torch.relu(_WindowMaxima.apply(products, *windows) + self.bias)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():
+            parts = [part for of_width in windows for part in of_width.all()]
+            maxima: Tensor = _WindowMaxima.apply(products, *parts)  # type: ignore[no-untyped-call]
+        else:
+            maxima = torch.cat([of_width.maxima(products) for of_width in windows], dim=1)
+        maxima = torch.relu(maxima + self.bias)
         return torch.where((lengths > 0)[:, None], maxima, 0)
+
+
+class _Windows(NamedTuple):
+    """The windows of one width over all texts: each adds up rows of a table."""
+
+    line: Tensor  # the tokens of all texts, with padding
+    starts: Tensor  # of the first window of each text, in `line`
+    bounds: Tensor  # offsets of the windows of each text, shape (n_texts + 1,)
+    width: int
+    places: int  # rows of the table for each token, and the first of them
+    place: int
+
+    def all(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows of each window, shape (n_windows, width), the bounds, the texts of windows."""
+        of_text = _text_of(self.bounds, int(self.bounds[-1]))
+        return self._rows(of_text, 0), self.bounds, of_text
+
+    def maxima(self, table: Tensor) -> Tensor:
+        """Maximum over the windows of each text, without a gradient, in bounded memory."""
+        # The maximum over the parts of a text is that over the text.
+        n_windows, size = int(self.bounds[-1]), max(_PIECE // table.shape[1], 1)
+        best = table.new_full((len(self.bounds) - 1, table.shape[1]), -torch.inf)
+        for first in range(0, n_windows, size):
+            stop = min(first + size, n_windows)
+            texts = torch.searchsorted(
+                self.bounds, self.bounds.new_tensor([first, stop - 1]), right=True
+            )
+            low, high = (texts - 1).tolist()
+            bounds = self.bounds[low : high + 2].clamp(first, stop) - first
+            rows = self._rows(_text_of(bounds, stop - first) + low, first)
+            sums = F.embedding_bag(rows, table, mode="sum")
+            part = best[low : high + 1]
+            torch.maximum(part, _maxima(sums, bounds), out=part)
+        return best
+
+    def _rows(self, of_text: Tensor, first: int) -> Tensor:
+        """The rows of windows from `first` on, of these texts."""
+        window = torch.arange(first, first + len(of_text), device=self.line.device)
+        begin = window - self.bounds[of_text] + self.starts[of_text]
+        inside = torch.arange(self.width, device=self.line.device)
+        rows: Tensor = self.line[begin[:, None] + inside] * self.places + (self.place + inside)
+        return rows
 
 
 class _WindowMaxima(torch.autograd.Function):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,14 +58,51 @@ def seeded(
 
 @contextmanager
 def _seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
-    backends = [] if device.type == "cpu" else [getattr(torch, device.type)]
-    before = torch.get_rng_state(), [backend.get_rng_state() for backend in backends]
+    backends, before = _backends(device), _states(device)
     torch.default_generator.manual_seed(seed)
     for backend in backends:
         backend.manual_seed(seed)
     try:
         yield
     finally:
-        torch.set_rng_state(before[0])
-        for backend, state in zip(backends, before[1], strict=True):
+        for backend, state in zip([torch, *backends], before, strict=True):
             backend.set_rng_state(state)
+
+
+def _backends(device: torch.device) -> list[Any]:
+    return [] if device.type == "cpu" else [getattr(torch, device.type)]
+
+
+def _states(device: torch.device) -> list[torch.Tensor]:
+    """States of the global generators of the CPU and of the device."""
+    return [backend.get_rng_state() for backend in [torch, *_backends(device)]]
+
+
+class EvaluationSeed:
+    """Seed of a module that may draw from torch's global generators in evaluation mode.
+
+    The first use finds out whether it does. If not, threads do not wait for each other afterwards.
+
+    Parameters
+    ----------
+    seed : int
+    may_draw : bool
+        False if the module is known not to draw.
+    """
+
+    def __init__(self, seed: int, *, may_draw: bool) -> None:
+        self._seed = seed
+        self._draws: bool | None = None if may_draw else False
+
+    @contextmanager
+    def __call__(self, device: torch.device) -> Iterator[None]:
+        """Give the module the same random numbers in each block, and restore the generators."""
+        if self._draws is False:
+            yield
+            return
+        with seeded(self._seed, device, seed_global=True):
+            before = _states(device)
+            yield
+            # A module that has drawn once is always seeded.
+            after = _states(device)
+            self._draws = bool(self._draws) or not all(map(torch.equal, before, after))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .._utils.devices import device_or_cpu
 from .._utils.progress import progress_bar
+from ..models.seeds import EvaluationSeed
 from .batches import Batch, Inputs, Samples, by_length
 from .outputs import Outputs
 from .policies import Adaptation, Full
@@ -189,12 +190,20 @@ class InferenceNet(NeuralNet):
         inputs, back = by_length(self.get_dataset(inputs).X)
         batches = self.get_iterator(self.get_dataset(inputs), training=False)
         outputs = []
-        with progress_bar(len(inputs), "samples", verbose=self.settings.verbose) as bar:
+        progress = progress_bar(len(inputs), "samples", verbose=self.settings.verbose)
+        with progress as bar, self._seed_evaluation(torch.device(self.device)):
             for batch, _ in batches:
                 outputs.append(function(batch).cpu().numpy())
                 bar.update(len(batch))
         result: NDArray[np.float32] = np.concatenate(outputs)[back]
         return result
+
+    def _seed_evaluation(self, device: torch.device) -> AbstractContextManager[None]:
+        if getattr(self, "_evaluation", None) is None:
+            encoder = getattr(self.module_, "encoder", None)
+            may_draw = encoder is not None and not encoder.is_own
+            self._evaluation = EvaluationSeed(self.settings.seed, may_draw=may_draw)
+        return self._evaluation(device)
 
     def forward_iter(
         self,

@@ -52,9 +52,9 @@ class Origin(NamedTuple):
 class MappedFiles:
     """The files that an open table is mapped to. A change in place changes its rows, too."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, table: Table) -> None:
         self._origin = origin
-        self._files = formats.list_mapped(origin.path) if origin.options.mmap else []
+        self._files = formats.list_mapped(origin.path, table) if origin.options.mmap else []
         self._stamps = self._find_stamps()
 
     def _find_stamps(self) -> dict[int, tuple[int, int, int]]:

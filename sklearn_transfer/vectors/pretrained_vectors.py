@@ -115,7 +115,7 @@ class PretrainedVectors:
         self._fitted = None
         self._files: MappedFiles | None = None
         if table is not None:
-            self._files = MappedFiles(self._origin) if self._origin else None
+            self._files = MappedFiles(self._origin, table) if self._origin else None
             # A view, so that the caller's array keeps its flags.
             matrix = table.matrix.view()
             matrix.flags.writeable = False
@@ -171,10 +171,12 @@ class PretrainedVectors:
             Maximum number of words, the first ones, which are the most frequent in most files.
         encoding : str, default="utf-8"
             Encoding of the words in text files and word2vec binary files: a codec of Python that
-            contains ASCII, such as ``"latin-1"``.
+            contains ASCII, such as ``"latin-1"``. The words of other formats are UTF-8.
         errors : {"strict", "ignore", "replace", "backslashreplace"}, default="strict"
             Treatment of bytes that are invalid in this encoding. ``"strict"`` is an error that
-            names the word; the others are those of :meth:`bytes.decode`.
+            names the word, except in fastText ``.bin`` files, which hold words that fastText has
+            cut between bytes: there it is ``"backslashreplace"``, as in gensim. The others are
+            those of :meth:`bytes.decode`.
         pickle_weights : bool, default=False
             Include the table in a pickle. Otherwise it holds the name or path, and the fingerprint.
             A pickle is opened from the path, from where the process has opened the same content,
@@ -190,6 +192,8 @@ class PretrainedVectors:
             If nothing is there; the message lists the places that were searched.
         VectorFormatError
             If the file is damaged, of another format, or a pickle without `allow_pickle`.
+        ValueError
+            If the format has no use for a given `encoding` or `errors`.
         MissingDependencyError
             If the library that reads it is not installed; the message names the extra.
 
@@ -221,7 +225,8 @@ class PretrainedVectors:
     def _table(self) -> Table:
         if self._held is None:
             self._origin = self._origin.find()  # type: ignore[union-attr]
-            self._held, self._files = self._open(self._origin).table, MappedFiles(self._origin)
+            self._held = self._open(self._origin).table
+            self._files = MappedFiles(self._origin, self._held)
         return self._held
 
     @classmethod
@@ -317,7 +322,7 @@ class PretrainedVectors:
     @property
     def subwords(self) -> Subwords | None:
         """The n-gram rows of a fastText model."""
-        return self._table.subwords
+        return self.table.subwords
 
     @property
     def name(self) -> str | None:

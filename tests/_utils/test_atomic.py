@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,46 @@ def test_a_folder_in_use_is_kept(tmp_path: Path) -> None:
         remove_remains(tmp_path / "a")
         assert folder.is_dir()
     assert not list(tmp_path.iterdir())
+
+
+def as_if_from(folder: Path, host: str) -> Path:
+    """Rename a temporary folder as if a process elsewhere had made it."""
+    process = folder.name.partition("-")[0]
+    return folder.rename(folder.with_name(f"{process}-{host}-{folder.name[-8:]}"))
+
+
+@pytest.mark.parametrize("used", ["folder", "file"])
+def test_remains_of_another_host_are_kept_for_a_week(tmp_path: Path, used: str) -> None:
+    # Its process numbers say nothing here: two containers may have one name and one folder.
+    folder = as_if_from(abandoned(tmp_path / "a"), "0123abcd")
+    (folder / "content").write_text("half")
+    remove_remains(tmp_path / "a")
+    assert folder.is_dir()
+    entries = {"folder": folder, "file": folder / "content"}
+    for name, age in (("folder", 8), ("file", 8)):
+        then = time.time() - (6 if name == used else age) * 86_400
+        os.utime(entries[name], (then, then))
+    remove_remains(tmp_path / "a")
+    assert folder.is_dir()
+    os.utime(entries[used], (then - 8 * 86_400, then - 8 * 86_400))
+    remove_remains(tmp_path / "a")
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="namespaces are those of Linux")
+def test_containers_with_one_name_are_different_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = abandoned(tmp_path / "a"), abandoned(tmp_path / "a")
+    monkeypatch.setattr("os.readlink", lambda path: "pid:[1]")
+    with temporary_folder(tmp_path / "a") as folder:
+        assert folder.name.split("-")[1] != mine.name.split("-")[1]
+        remove_remains(tmp_path / "a")  # as in another container
+    assert mine.is_dir()
+    assert other.is_dir()
+    monkeypatch.undo()
+    remove_remains(tmp_path / "a")
+    assert not mine.exists()
 
 
 @pytest.mark.parametrize("process", ["", "1", "x", "9" * 30])

@@ -9,9 +9,10 @@ from inspect import signature
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.model_selection import GridSearchCV
 from toys import body
 
-from sklearn_transfer import FineTunedClassifier, FineTunedRegressor
+from sklearn_transfer import FineTunedClassifier, FineTunedRegressor, clear_cache
 from sklearn_transfer.fine_tuning.usage import USED_BY
 from sklearn_transfer.training.policies import Contrastive
 
@@ -174,3 +175,30 @@ def test_numbers(name, parameter, baselines, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     X, y = make_classification(40, 8, random_state=0)
     check(None, NUMBERS[name], parameter, (X, y), X[:5] + 1, baselines)
+
+
+@pytest.mark.parametrize(("action", "n_shown"), [("default", 1), ("always", 7), ("ignore", 0)])
+def test_a_search_shows_the_warning_once_unless_filters_ask_for_more(
+    vectors, reviews, action: str, n_shown: int
+):
+    clear_cache()  # also forgets the warnings that were shown
+    search = GridSearchCV(FineTunedClassifier(vectors, max_epochs=5), {"l2_sp": [1.0, 2.0]}, cv=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(action)
+        search.fit(*reviews)
+    assert len([w for w in caught if "no effect" in str(w.message)]) == n_shown
+
+
+def test_the_warning_is_shown_again_at_another_line_and_as_an_error(vectors, reviews):
+    clear_cache()
+    model = FineTunedClassifier(vectors, max_epochs=5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        model.fit(*reviews)
+        model.fit(*reviews)
+    assert len([w for w in caught if "no effect" in str(w.message)]) == 2
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*have no effect")
+        for _ in range(2):
+            with pytest.raises(UserWarning, match="no effect"):
+                model.fit(*reviews)

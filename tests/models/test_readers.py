@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_transfer.models.readers import (
     READERS,
@@ -429,3 +430,29 @@ def test_settings_are_left_as_they_are(rows: Tensor) -> None:
     params = {"multichannel": True, "filters": 2}
     make_text_encoder(rows, "cnn", params, sparse=False, pulled=False)
     assert params == {"multichannel": True, "filters": 2}
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor that an operation returns."""
+
+    n_values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, torch.Tensor):
+                self.n_values = max(self.n_values, part.numel())
+        return result
+
+
+@pytest.mark.parametrize("lengths", [[30_000], [3, 0, 12_000, 0, 9_000, 1, 9_000, 0]])
+def test_a_long_text_is_read_in_pieces_of_bounded_memory(lengths: list[int]):
+    reader = ConvolutionReader(2, widths=(1, 4), filters=500)
+    offsets = torch.tensor([0, *np.cumsum(lengths)])
+    ids = torch.randint(0, 50, (sum(lengths),), generator=torch.Generator().manual_seed(0))
+    given = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)), ids, offsets
+    whole = reader(*given, torch.ones(len(ids))).detach()
+    with torch.no_grad(), LargestTensor() as largest:
+        pieces = reader(*given, torch.ones(len(ids)))
+    assert torch.equal(pieces, whole)
+    assert largest.n_values <= 5_000_000 < 500 * sum(lengths)

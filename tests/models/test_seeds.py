@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sklearn_transfer.models.network import Dropout
-from sklearn_transfer.models.seeds import current_generator, derive_seed, seeded
+from sklearn_transfer.models.seeds import EvaluationSeed, current_generator, derive_seed, seeded
 
 
 def draw(n: int) -> torch.Tensor:
@@ -125,3 +125,30 @@ def test_every_place_has_a_seed_of_its_own() -> None:
 
 def test_a_derived_seed_is_the_same_in_every_process() -> None:
     assert (derive_seed(0), derive_seed(5, 2, True)) == (2968811710, 1070606992)
+
+
+def test_a_module_that_draws_in_evaluation_mode_is_always_seeded() -> None:
+    seed, before = EvaluationSeed(3, may_draw=True), torch.get_rng_state()
+    drawn = []
+    for n in (4, 0, 4):
+        with seed(torch.device("cpu")):
+            drawn.append(torch.rand(n))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn[0], drawn[2])
+
+
+def test_one_that_draws_nothing_does_not_make_other_threads_wait() -> None:
+    seed = EvaluationSeed(3, may_draw=True)
+    with seed(torch.device("cpu")):
+        pass
+    inside = []
+
+    def enter() -> None:
+        with seed(torch.device("cpu")):
+            inside.append(True)
+
+    with seeded(0, seed_global=True):  # holds the lock of the generators
+        thread = threading.Thread(target=enter, daemon=True)
+        thread.start()
+        thread.join(timeout=10)
+    assert inside

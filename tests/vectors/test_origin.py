@@ -11,6 +11,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+from spacy_toys import key, write_vocab
 
 from sklearn_transfer import (
     FineTunedClassifier,
@@ -204,6 +205,54 @@ def test_open_vectors_whose_file_is_changed_in_place_are_refused(
                 use(["cat"])
     change_in_the_middle(tmp_path / "t" / "matrix.npy")  # the old content again
     assert opened.look_up(["cat"])[0].tolist() == [0]
+
+
+def change_last_number(file: Path) -> None:
+    with file.open("r+b") as content:
+        content.seek(-1, 2)
+        last = content.read(1)[0]
+        content.seek(-1, 2)
+        content.write(bytes([last ^ 1]))
+
+
+@pytest.mark.usefixtures("later")
+def test_a_fasttext_file_that_is_mapped_and_changed_in_place_is_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.bin"
+    shutil.copy(data / "fasttext.bin", file)
+    opened = PretrainedVectors.load(file)
+    read = PretrainedVectors.load(file, mmap=False)
+    expected = read.look_up(["steamtrain"], oov="subword")
+    change_last_number(file)
+    for use in (opened.look_up, opened.__getitem__, lambda _: opened.subwords):
+        with pytest.raises(ValueError, match=r"t.bin has been changed in place, .* fit again"):
+            use(["cat"])
+    assert str(read.look_up(["steamtrain"], oov="subword")) == str(expected)
+
+
+@pytest.mark.usefixtures("later")
+def test_a_spacy_matrix_that_is_mapped_and_changed_in_place_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("msgpack")
+    matrix = np.eye(2, dtype=np.float32)
+    folder = write_vocab(tmp_path / "t", matrix, {key("cat"): 0, key("dog"): 1}, ["cat", "dog"])
+    opened = PretrainedVectors.load(tmp_path / "t")
+    change_last_number(folder / "vectors")
+    with pytest.raises(ValueError, match=r"t has been changed in place, .* fit again"):
+        opened.look_up(["cat"])
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_that_is_mapped_from_the_cache_may_change(
+    vectors: PretrainedVectors, tmp_path: Path
+) -> None:
+    words = [f"word{i}" for i in range(3000)]
+    made = PretrainedVectors(words, np.random.default_rng(0).random((3000, 500)))
+    made.write(tmp_path / "t", format="word2vec-binary")
+    opened = PretrainedVectors.load(tmp_path / "t")
+    expected = opened["word7"].tolist()
+    change_in_the_middle(tmp_path / "t")
+    assert opened["word7"].tolist() == expected
 
 
 @pytest.mark.usefixtures("later")

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from ..._utils.devices import device_or_cpu
 from ..._utils.progress import progress_bar
 from ...models.network import PretrainedModule
+from ...models.seeds import EvaluationSeed
 from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
 from ...training.contrastive import tune
@@ -62,6 +63,7 @@ class ModuleFeatures:
         inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
         self.coverage, self.losses = self.inputs.coverage, list[float]()
         self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
+        self.evaluation = EvaluationSeed(self.seed, may_draw=not self.encoder.is_own)
         if self.tuning is not None and membership is not None:
             self.losses = tune(
                 self.encoder,
@@ -74,7 +76,7 @@ class ModuleFeatures:
                 seed=self.seed,
                 verbose=self.verbose,
             )
-        features = encode_inputs(self.encoder, inputs, self.device, verbose=self.verbose)
+        features = self._encode(inputs)
         self.mean = np.average(features, axis=0, weights=sample_weight).astype(np.float32)
         squares = np.square(features - self.mean).sum(axis=1)
         spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
@@ -83,8 +85,11 @@ class ModuleFeatures:
 
     def transform(self, X: Any) -> Design:
         """Design matrix of X."""
-        inputs: Any = self.inputs.transform(X)
-        return self._design(encode_inputs(self.encoder, inputs, self.device, verbose=self.verbose))
+        return self._design(self._encode(self.inputs.transform(X)))
+
+    def _encode(self, inputs: Any) -> NDArray[np.float32]:
+        with self.evaluation(self.device):
+            return encode_inputs(self.encoder, inputs, self.device, verbose=self.verbose)
 
     def __getstate__(self) -> dict[str, Any]:
         if hasattr(self, "encoder"):

@@ -69,7 +69,9 @@ def read(path: Path, options: Reading) -> Table:
     # Words and rows come from one opened file, because the path may be replaced meanwhile.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         head = _read_head(path, content)
-        words, position = _read_words(path, content, head)
+        # fastText itself cuts words between bytes, so that these are no sign of a damaged file.
+        errors = "backslashreplace" if options.errors == "strict" else options.errors
+        words, position = _read_words(path, content, head, errors)
         n_rows, start = _read_shape(path, content, position, head)
         output = start + n_rows * head.dim * _FLOAT.itemsize
         n_outputs, last = _read_shape(path, content, output, head)
@@ -165,7 +167,7 @@ def _quantised_error(path: Path) -> VectorFormatError:
     )
 
 
-def _read_words(path: Path, content: mmap.mmap, head: _Head) -> tuple[list[str], int]:
+def _read_words(path: Path, content: mmap.mmap, head: _Head, errors: str) -> tuple[list[str], int]:
     """Read the words, which precede the labels; return them and the end of the dictionary."""
     words, position = [], head.size
     for i in range(head.n_entries):
@@ -182,7 +184,7 @@ def _read_words(path: Path, content: mmap.mmap, head: _Head) -> tuple[list[str],
                 f"found type {kind} for entry {i + 1}."
             )
         if i < head.n_words:
-            words.append(content[position:end].decode(errors="backslashreplace"))
+            words.append(content[position:end].decode(errors=errors))
         position = end + 1 + _ENTRY.size
     return words, position
 

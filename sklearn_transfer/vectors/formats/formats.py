@@ -39,6 +39,11 @@ READERS: dict[str, Callable[[Path, Reading], Table]] = {
     "parquet": parquet.read,
 }
 
+# The formats whose words may have another encoding than UTF-8.
+_ENCODED = ("word2vec-text", "word2vec-binary", "glove")
+# The formats that keep words with invalid bytes. The n-grams of fastText are those of UTF-8.
+_WITH_ERRORS = (*_ENCODED, "fasttext")
+
 # Of the formats that are folders: a function that lists the files, none in other folders.
 _FOLDERS: dict[str, Callable[[Path], list[Path]]] = {
     "folder": folder.list_files,
@@ -111,6 +116,7 @@ def read(path: str | os.PathLike[str], **options: Any) -> Table:
     """
     reading, path = Reading(**options), Path(path)
     format = detect_format(path)
+    _check_encoding(path, format, reading)
     files = _list_files(path, format)
     # The reader rejects pickles without permission.
     if _is_mapped(format, files) or (format == "gensim" and not reading.allow_pickle):
@@ -118,17 +124,32 @@ def read(path: str | os.PathLike[str], **options: Any) -> Table:
     return read_converted(files, reading, partial(READERS[format], path))
 
 
+def _check_encoding(path: Path, format: str, options: Reading) -> None:
+    """Refuse an encoding, or a treatment of invalid bytes, that a format has no use for."""
+    defaults = (("encoding", "utf-8", _ENCODED), ("errors", "strict", _WITH_ERRORS))
+    for name, default, users in defaults:
+        value = getattr(options, name)
+        if value != default and format not in users:
+            raise ValueError(
+                f"{path}: {name}={value!r} has no effect on the format {format!r}, whose words are "
+                f"UTF-8; it is for {', '.join(users)}. Leave it out."
+            )
+
+
 def _is_mapped(format: str, files: list[Path]) -> bool:
     """True for our folder and for the arrays next to a gensim file."""
     return format == "folder" or (format == "gensim" and len(files) > 1)
 
 
-def list_mapped(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the files that a table is mapped to; none of a format that is converted."""
+def list_mapped(path: str | os.PathLike[str], table: Table) -> list[Path]:
+    """Return the files at a path that its open table depends on."""
     path = Path(path)
     format = detect_format(path)
     files = _list_files(path, format)
-    return files if _is_mapped(format, files) else []
+    if _is_mapped(format, files):
+        return files
+    mapped = table.mapped_files()  # none, or only those of the cache, after a conversion
+    return [file for file in files if file.absolute() in mapped]
 
 
 def write(table: Table, path: str | os.PathLike[str], format: str) -> None:
@@ -187,14 +208,33 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         if any(map(text_files.count_values, lines[1:3])) or _is_text(sample):
             return "word2vec-text"
         return "word2vec-binary"
-    if max(map(text_files.count_values, lines)) >= text_files.MIN_GLOVE_DIM:
+    if _is_glove(sample):
         return "glove"
     if fasttext.is_first_version(sample):
         return "fasttext"
+    if encoding := _find_wide_encoding(sample):
+        raise VectorFormatError(
+            f"{path}: expected one of the formats {', '.join(READERS)}, found text in {encoding} "
+            f"without a byte order mark. {_CONVERT.format(encoding)}."
+        )
     raise VectorFormatError(
         f"{path}: expected one of the formats {', '.join(READERS)}, found a file that begins with "
         f"{sample[:40]!r}."
     )
+
+
+def _is_glove(sample: bytes) -> bool:
+    most = max(map(text_files.count_values, sample.split(b"\n", 3)))
+    return most >= text_files.MIN_GLOVE_DIM
+
+
+def _find_wide_encoding(sample: bytes) -> str:
+    """Find the encoding of vectors as text whose characters have two or four bytes, if they are."""
+    for encoding in ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE"):
+        text = sample.decode(encoding, errors="ignore").encode(errors="ignore")
+        if _is_glove(text) or text_files.HEADER.fullmatch(text.split(b"\n", 1)[0]):
+            return encoding
+    return ""
 
 
 def _check_other(path: Path, sample: bytes) -> None:

@@ -8,6 +8,7 @@ and reading it again takes some microseconds, so that small matrices are left al
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,25 @@ def take_rows(
     return taken
 
 
-def _find_mmap(array: NDArray[Any]) -> mmap.mmap | None:
-    """Return the memory map under an array, or None if its pages must not be released."""
+def find_file(array: NDArray[Any]) -> Path | None:
+    """Return the absolute path of the file to which an array was mapped, or None."""
+    mapped = _find_memmap(array)
+    return None if mapped is None or mapped.filename is None else Path(mapped.filename).absolute()
+
+
+def _find_memmap(array: NDArray[Any]) -> np.memmap[Any, Any] | None:
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
+    return base if isinstance(base, np.memmap) else None
+
+
+def _find_mmap(array: NDArray[Any]) -> mmap.mmap | None:
+    """Return the memory map under an array, or None if its pages must not be released."""
+    base = _find_memmap(array)
     # A private map would lose what was written to it.
-    if not isinstance(base, np.memmap) or base.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
+    if base is None or base.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
         return None
     while isinstance(base, np.ndarray):
-        base = base.base
+        base = base.base  # type: ignore[assignment]
     return base if isinstance(base, mmap.mmap) else None

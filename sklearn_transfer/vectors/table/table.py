@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..._utils.errors import VectorFormatError, levels_to_caller
 from ..._utils.hashing import hash_content
-from .memory_maps import take_rows
+from .memory_maps import find_file, take_rows
 from .oov import Subwords
 from .tokenizer import TableTokenizer
 from .vocabulary import Vocabulary
@@ -99,6 +99,11 @@ class Table:
         """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
+
+    def mapped_files(self) -> set[Path]:
+        """The files to which the rows of the words and n-grams are mapped."""
+        arrays = [self.matrix, *([] if self.subwords is None else [self.subwords.matrix])]
+        return {file for array in arrays if (file := find_file(array)) is not None}
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return the float32 vectors of the words at some positions: shape (n, dim)."""

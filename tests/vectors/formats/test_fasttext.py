@@ -198,3 +198,23 @@ def test_the_first_version_is_recognised_and_damage_named(tmp_path: Path) -> Non
                     Path(datapath("non_ascii_fasttext.bin")), tmp_path / "t", position, "<i", value
                 )
             )
+
+
+def test_words_with_invalid_bytes_are_kept_as_asked(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "m", [b"caf\xe9", b"cow"], [], np.eye(2, dtype=np.float32))
+    words = {
+        errors: formats.read(file, errors=errors).words[0]
+        for errors in ("strict", "backslashreplace", "replace", "ignore")
+    }
+    assert words == {
+        "strict": r"caf\xe9",
+        "backslashreplace": r"caf\xe9",
+        "replace": "caf\ufffd",
+        "ignore": "caf",
+    }
+
+
+def test_an_encoding_is_refused(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "m", [b"caf\xe9", b"cow"], [], np.eye(2, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"encoding='iso8859-1' has no effect on.*'fasttext'"):
+        formats.read(file, encoding="latin-1")

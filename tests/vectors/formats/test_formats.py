@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -410,3 +411,33 @@ def test_files_that_take_the_place_of_vectors_are_recognised(
     (tmp_path / "t").write_bytes(start * 3)
     with pytest.raises(VectorFormatError, match=f"found {message}"):
         formats.read(tmp_path / "t")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("content", ["2 3\ncat 1 2 3\ndog 4 5 6\n", "猫 0.1 -2e-3\nñandú 4 5\n"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_wide_text_without_a_byte_order_mark_is_recognised(
+    tmp_path: Path, content: str, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "t").write_bytes(pack(content.encode(encoding)))
+    name = encoding.upper().replace("-LE", "LE").replace("-BE", "BE")
+    message = f"found text in {name} without a byte order mark. Convert.* iconv -f {name} -t UTF-8"
+    with pytest.raises(VectorFormatError, match=message):
+        formats.read(tmp_path / "t")
+
+
+@pytest.mark.parametrize("format", ["folder", "parquet", "model2vec"])
+@pytest.mark.parametrize("option", [{"encoding": "latin-1"}, {"errors": "replace"}])
+def test_an_encoding_without_effect_is_refused(
+    tmp_path: Path, tiny: Table, format: str, option: dict[str, str]
+) -> None:
+    formats.write(tiny, tmp_path / "t", format)
+    with pytest.raises(ValueError, match=r"has no effect on the format.*words are UTF-8; it is"):
+        formats.read(tmp_path / "t", **option)
+    formats.read(tmp_path / "t", encoding="UTF8", errors="strict")
+
+
+def test_an_encoding_of_a_gensim_file_or_wheel_is_refused(tmp_path: Path, tiny: Table) -> None:
+    formats.write(tiny, tmp_path / "t", "gensim")
+    with pytest.raises(ValueError, match="encoding='cp1252' has no effect on the format 'gensim'"):
+        formats.read(tmp_path / "t", allow_pickle=True, encoding="cp1252")
