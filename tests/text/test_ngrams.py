@@ -136,11 +136,11 @@ def test_document_frequency_of_weighted_texts_is_their_weight() -> None:
 
 @pytest.mark.parametrize(("size", "dtype"), [(2**31 - 1, np.int32), (2**31, np.int64)])
 def test_an_index_has_32_bits_where_they_suffice(size: int, dtype: type) -> None:
-    for given in (np.int32, np.int64):
-        array = np.arange(3, dtype=given)
+    for own in (np.int32, np.int64):
+        array = np.arange(3, dtype=own)
         found = as_index(array, size)
         assert found.dtype == dtype
-        assert np.shares_memory(found, array) == (given == dtype)
+        assert np.shares_memory(found, array) == (own == dtype)
 
 
 # ---- n-grams of words ----
