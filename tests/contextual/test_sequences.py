@@ -79,6 +79,10 @@ def test_texts_without_tokens_have_no_columns(lines: list[list[int]]):
     assert padded["ids"].shape == padded["mask"].shape == (len(lines), 0)
 
 
+def test_a_text_without_tokens_next_to_a_single_token():
+    assert sequences([7], []).padded()["ids"].tolist() == [[7], [99]]
+
+
 def test_the_layer_goes_with_the_states_that_enter_it():
     plain = sequences([1, 2], [3])
     assert set(plain.to_arrays()) == {"ids", "mask"}
@@ -149,6 +153,13 @@ def test_each_id_is_a_text_of_its_own_without_the_prompt():
     assert texts(found) == [[2, 7, 3], [2, 5, 3]]
     assert found.n_tokens.tolist() == [3, 3]
     assert found.n_prompt == 0
+
+
+@pytest.mark.parametrize(("token", "expected"), [("[PAD]", 0), ("[MASK]", 4), (None, 0)])
+def test_the_id_of_the_padding_is_that_of_the_tokenizer(token: str | None, expected: int):
+    split = tokenizer()
+    split.tokenizer.pad_token = token
+    assert split.padding == split.split(["a"]).padding == expected
 
 
 def test_a_lone_surrogate_is_read_as_an_unknown_character():
