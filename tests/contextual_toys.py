@@ -76,6 +76,27 @@ def save_tiny(folder: Path, *, seed: int = 0, architecture: str = "bert") -> Pat
     return saved
 
 
+def make_tokenizer(*, special: bool = True, **settings: Any) -> PreTrainedTokenizerFast:
+    """The twenty words at spaces, between [CLS] and [SEP] if `special`."""
+    tokens = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if special:
+        ends = [("[CLS]", tokens["[CLS]"]), ("[SEP]", tokens["[SEP]"])]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=ends
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_input_names=["input_ids", "attention_mask"],
+        **settings,
+    )
+
+
 def make_library(
     folder: Path,
     model_type: str,
@@ -91,26 +112,10 @@ def make_library(
 
     Without `special`, the tokenizer adds no special tokens: a text may have no token.
     """
-    tokens = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    if special:
-        ends = [("[CLS]", tokens["[CLS]"]), ("[SEP]", tokens["[SEP]"])]
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=ends
-        )
     limit = {"model_max_length": model_max_length} if model_max_length else {}
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        padding_side=padding_side,
-        model_input_names=["input_ids", "attention_mask"],
-        **limit,
-    )
-    sizes = {"vocab_size": len(tokens), "hidden_size": DIM, "num_hidden_layers": N_LAYERS}
+    wrapped = make_tokenizer(special=special, padding_side=padding_side, **limit)
+    n_tokens = len(SPECIAL) + len(WORDS)
+    sizes = {"vocab_size": n_tokens, "hidden_size": DIM, "num_hidden_layers": N_LAYERS}
     sizes |= {"num_attention_heads": 2, "initializer_range": 0.5, "pad_token_id": 0}
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)

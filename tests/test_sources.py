@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from pathlib import Path
 from weakref import ref
 
@@ -19,10 +20,16 @@ from sklearn_transfer import (
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
     VectorFormatError,
+    clear_cache,
     load_pretrained,
 )
 from sklearn_transfer._utils.cloning import VectorsEstimator
-from sklearn_transfer.sources import are_several, find_input_kind, load_sources
+from sklearn_transfer.sources import (
+    are_several,
+    find_input_kind,
+    load_sources,
+    resolve_source,
+)
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"]]
 
@@ -183,6 +190,13 @@ def test_the_same_pair_is_one_object_as_long_as_it_is_held() -> None:
     assert load_pretrained((pair[0], VALUES.copy())) is not vectors
 
 
+@pytest.mark.parametrize("words", [tuple, np.array, pd.Index])
+def test_a_pair_of_any_sequence_is_one_object(words) -> None:
+    pair = (words(WORDS), VALUES.copy())
+    vectors = load_pretrained(pair)
+    assert load_pretrained(pair) is vectors
+
+
 def test_another_word_in_the_list_of_a_pair_is_seen() -> None:
     pair = (list(WORDS), VALUES.copy())
     before = load_pretrained(pair)
@@ -274,6 +288,54 @@ def test_one_source_or_several_become_a_list() -> None:
     vectors = PretrainedVectors(["a"], [[1.0]])
     assert load_sources(vectors) == [vectors]
     assert load_sources((vectors, vectors)) == [vectors, vectors]
+
+
+def test_an_estimator_of_vectors_is_resolved_with_the_texts() -> None:
+    vectors, learner = PretrainedVectors(["a"], [[1.0]]), Learner()
+    assert resolve_source(learner) is learner
+    assert resolve_source(vectors) is vectors
+    assert list(resolve_source((WORDS, VALUES)).words) == WORDS
+
+
+def test_an_opened_static_model_is_one_source_until_it_changes() -> None:
+    library = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from static_toys import word_level
+
+    module = StaticEmbedding(word_level(), embedding_dim=3)
+    model = library.SentenceTransformer(modules=[module], device="cpu")
+    vectors = load_pretrained(model)
+    assert isinstance(vectors, PretrainedVectors)
+    assert load_pretrained(model) is vectors
+    before = vectors["cat"]
+    with torch.no_grad():
+        module.embedding.weight.mul_(2)
+    changed = load_pretrained(model)
+    np.testing.assert_allclose(changed["cat"], 2 * before, rtol=1e-6)
+    np.testing.assert_array_equal(vectors["cat"], before)
+
+
+def test_parameters_are_set_and_sources_that_are_there_are_not_looked_up() -> None:
+    transformer = PretrainedEmbeddingTransformer((WORDS, VALUES)).fit(["cat"])
+    assert transformer.set_params(pretrained="org/no-such-model", pooling="max") is transformer
+    assert (transformer.pretrained, transformer.pooling) == ("org/no-such-model", "max")
+    unfitted = PretrainedEmbeddingTransformer().set_params(pretrained="org/no-such-model")
+    assert unfitted.pretrained == "org/no-such-model"
+
+
+@pytest.mark.filterwarnings("ignore:.*Put it back")
+def test_missing_sources_are_given_anew_by_their_content(tmp_path: Path) -> None:
+    path, moved = tmp_path / "vectors.txt", tmp_path / "moved.txt"
+    path.write_text("cat 1 2\ndog 3 4\n")
+    for pretrained in (path, [path, (WORDS, VALUES)]):
+        content = pickle.dumps(PretrainedEmbeddingTransformer(pretrained).fit(["cat"]))
+        path.rename(moved)
+        clear_cache()
+        opened = pickle.loads(content)
+        given = moved if pretrained is path else [moved, (WORDS, VALUES)]
+        opened.set_params(pretrained=given)
+        assert opened.transform(["cat"])[0, :2].tolist() == [1, 2]
+        moved.rename(path)
 
 
 def test_an_empty_list_of_sources_is_refused() -> None:

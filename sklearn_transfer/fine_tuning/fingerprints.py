@@ -66,5 +66,7 @@ def describe(value: Any) -> str:
     if isinstance(value, torch.nn.Module):
         return type(value).__name__
     name = getattr(value, "__qualname__", None)
-    address = re.compile(r" at 0x[0-9a-fA-F]+")  # differs between processes
-    return address.sub("", repr(value)) if name is None else f"{value.__module__}.{name}"
+    if name is None:
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses differ by process
+    module = getattr(value, "__module__", None)  # methods such as str.split have none
+    return name if module is None else f"{module}.{name}"

@@ -61,7 +61,7 @@ def _rank_within(
     order = np.lexsort((keys, groups))
     group, key = groups[order], keys[order]
     new_group = np.append(True, group[1:] != group[:-1])
-    distinct = np.cumsum(new_group | np.append(True, key[1:] != key[:-1])) - 1
+    distinct = np.cumsum(np.append(True, key[1:] != key[:-1]))
     first = distinct[new_group][np.cumsum(new_group) - 1]
     rank = np.empty(len(groups), dtype=np.int64)
     rank[order] = distinct - first

@@ -17,7 +17,12 @@ from safetensors.numpy import load_file, save_file
 from sentence_transformers.sentence_transformer.modules import Dense
 
 from sklearn_transfer import ContextualModel, VectorFormatError, load_pretrained
-from sklearn_transfer.contextual.safety import check_folder
+from sklearn_transfer.contextual.safety import (
+    catch_library_errors,
+    check_folder,
+    is_contextual_folder,
+    is_library_model,
+)
 
 
 def test_a_folder_with_a_pickle_is_not_opened(tiny_model: Path, tmp_path: Path):
@@ -290,3 +295,93 @@ def test_sizes_that_the_weights_do_not_have_are_refused_before_they_are_built(
     with pytest.raises(VectorFormatError, match=rf"{file}: expected '{name}' to be at most"):
         ContextualModel(tmp_path / "model").encode(TEXTS)
     assert time.process_time() - start < 1
+
+
+# ---- folders that are recognised ----
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, False),
+        ({"config.json": {"model_type": "bert"}}, True),
+        ({"config.json": {"model_type": "model2vec"}}, False),
+        ({"config.json": {"model_type": 3}}, False),
+        ({"config.json": [1]}, False),
+        ({"adapter_config.json": {}}, True),
+        ({"modules.json": [], "config.json": {"model_type": "bert"}}, False),
+        ({"modules.json": [{"type": "sentence_transformers.models.Transformer"}]}, True),
+        ({"modules.json": [{"type": "sentence_transformers.models.StaticEmbedding"}]}, False),
+    ],
+    ids=str,
+)
+def test_a_contextual_folder_is_told_by_its_configuration(
+    files: dict[str, object], expected: bool, tmp_path: Path
+):
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    assert is_contextual_folder(tmp_path) is expected
+
+
+def test_a_folder_that_is_not_contextual_is_refused(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "model2vec"}')
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "config.json"):
+        with pytest.raises(VectorFormatError, match=r"expected the folder of a contextual model"):
+            check_folder(path, trust_remote_code=False)
+
+
+def test_only_objects_of_the_library_are_library_models(tiny_model: Path):
+    class SentenceTransformer:
+        """Of another module."""
+
+    assert is_library_model(open_library(tiny_model))
+    assert not is_library_model(SentenceTransformer())
+    assert not is_library_model(str(tiny_model))
+
+
+def test_the_files_of_a_model_are_those_that_are_read_in_order(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    for name in ("notes.txt", "own.py", "1_Pooling/other.json", "README.md"):
+        (folder / name).write_text("{}")
+    files = check_folder(folder, trust_remote_code=False)
+    assert files == sorted(files)
+    names = {file.relative_to(folder).as_posix() for file in files}
+    assert {"config.json", "modules.json", "model.safetensors", "1_Pooling/config.json"} <= names
+    assert not names & {"notes.txt", "own.py", "1_Pooling/other.json", "README.md"}
+    trusted = {
+        file.relative_to(folder).as_posix() for file in check_folder(folder, trust_remote_code=True)
+    }
+    assert trusted == names | {"notes.txt", "own.py", "1_Pooling/other.json"}
+
+
+# ---- errors of the library ----
+
+
+class PanicException(BaseException):
+    """An error that is no `Exception`."""
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), PanicException("bad"), KeyError("bad")])
+def test_errors_of_all_types_name_the_folder(error: BaseException):
+    message = r"^folder: this model cannot be used: .*bad"
+    with pytest.raises(VectorFormatError, match=message), catch_library_errors(Path("folder")):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        (Path("folder"), KeyboardInterrupt()),
+        (Path("folder"), SystemExit()),
+        (Path("folder"), MemoryError()),
+        (Path("folder"), RuntimeError("CUDA out of memory")),
+        (Path("folder"), ImportError("no such package")),
+        (Path("folder"), VectorFormatError("mine")),
+        (None, ValueError("of an opened model")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_that_are_not_of_the_folder_come_through(path: Path | None, error: BaseException):
+    with pytest.raises(type(error)) as caught, catch_library_errors(path):
+        raise error
+    assert caught.value is error

@@ -37,6 +37,16 @@ def test_equal_samples_are_in_one_fold():
     assert fold.tolist() == [0, 1, 0, 0, 1, 1, 0]
 
 
+def test_folds_of_a_class_do_not_depend_on_other_classes():
+    generator = np.random.default_rng(0)
+    groups, keys = generator.integers(0, 4, 200), generator.integers(0, 9, 200)
+    fold = assign_folds(groups, keys, 3)
+    for group in range(4):
+        own = keys[groups == group]
+        rank = np.searchsorted(np.unique(own), own)
+        assert fold[groups == group].tolist() == (rank % 3).tolist()
+
+
 def test_a_class_of_equal_samples_is_never_left_out():
     fold = assign_folds(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 6]), 2)
     assert fold.tolist() == [-1, -1, 0, 1]
@@ -58,6 +68,11 @@ def held(target, fraction=0.2, seed=0):
 def test_the_fraction_of_every_class_is_held_out():
     target = np.repeat([0, 1, 2], [10, 50, 5])
     assert np.bincount(target[held(target)]).tolist() == [2, 10, 1]
+
+
+def test_a_large_fraction_leaves_one_sample_of_every_class():
+    target = np.repeat([0, 1, 2, 3], [10, 3, 1, 2])
+    assert np.bincount(target[held(target, 0.95)], minlength=4).tolist() == [9, 2, 0, 1]
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9, 0.999])

@@ -403,4 +403,49 @@ def test_class_weights_of_an_indicator_are_refused_with_a_cure(class_weight):
         MANY.weights(MANY.encode(INDICATOR), np.ones(4), class_weight)
 
 
-# ---- rows held out ----
+# ---- strata and scores ----
+
+
+def test_classes_are_strata_and_an_indicator_matrix_is_one():
+    target = THREE.encode(np.array(["b", "a", "c"]))
+    assert THREE.groups(target).tolist() == [1, 0, 2]
+    assert THREE.groups(target).dtype == np.int64
+    assert MANY.groups(MANY.encode(INDICATOR)).tolist() == [0, 0, 0, 0]
+
+
+CODES = np.arange(len(LOGITS)) % 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "target"),
+    [(TWO, LOGITS[:, :1], CODES % 2), (THREE, LOGITS, CODES)],
+    ids=["two", "three"],
+)
+def test_the_score_of_classes_is_accuracy_and_the_loss_is_log_loss(labels, logits, target):
+    score, loss = labels.evaluate(logits, target)
+    right = labels.predictions(logits) == labels.classes[target]
+    assert score.tolist() == right.tolist()
+    assert score.dtype == np.float64
+    expected = labels.probabilities(logits)[np.arange(len(target)), target]
+    finite = expected > 1e-300
+    np.testing.assert_allclose(loss[finite], -np.log(expected[finite]), rtol=1e-6, atol=1e-15)
+    assert np.isfinite(loss).all()
+
+
+def test_scores_of_an_indicator_are_means_over_its_columns():
+    target = (np.arange(LOGITS.size).reshape(LOGITS.shape) % 2).astype(np.float32)
+    score, loss = MANY.evaluate(LOGITS, target)
+    np.testing.assert_allclose(score, (MANY.predictions(LOGITS) == target).mean(axis=1))
+    p = MANY.probabilities(LOGITS[:20])
+    expected = -np.log(np.where(target[:20] == 1, p, 1 - p)).mean(axis=1)
+    np.testing.assert_allclose(loss[:20], expected, rtol=1e-6)
+    assert np.isfinite(loss).all()
+
+
+def test_the_temperature_lowers_the_loss_of_overconfident_logits():
+    target = CODES[:20]
+    temperature = THREE.find_temperature(LOGITS[:20], target, np.ones(20))
+    _, before = THREE.evaluate(LOGITS[:20], target)
+    _, after = THREE.evaluate(LOGITS[:20] / temperature, target)
+    assert temperature > 1
+    assert after.mean() < before.mean()

@@ -364,6 +364,7 @@ def test_lowercase_as_it_is_set_holds_for_cased_vectors(lowercase: bool, words: 
 def test_without_token_weights_there_are_only_dense_columns() -> None:
     design = fit(BagFeatures([LOWER], tokenization(), token_weights=False))
     assert (design.sparse.shape, design.dense.shape) == ((7, 0), (7, 4))
+    assert design.bounds == (0,)
 
 
 @pytest.mark.parametrize("weighting", ["idf", "sif", None])

@@ -18,6 +18,7 @@ from sklearn_transfer.text.ngrams import (
     WordNgrams,
     _count_pairs,
     add_counts,
+    as_index,
     count_keys,
     count_tokens,
     document_frequency,
@@ -131,6 +132,15 @@ def test_document_frequency_of_weighted_texts_is_their_weight() -> None:
         for token in tokens
     ]
     np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(2**31 - 1, np.int32), (2**31, np.int64)])
+def test_an_index_has_32_bits_where_they_suffice(size: int, dtype: type) -> None:
+    for own in (np.int32, np.int64):
+        array = np.arange(3, dtype=own)
+        found = as_index(array, size)
+        assert found.dtype == dtype
+        assert np.shares_memory(found, array) == (own == dtype)
 
 
 # ---- n-grams of words ----

@@ -9,11 +9,12 @@ import torch
 from scipy.sparse import csr_array
 from toys import N, bags, design
 
+from sklearn_transfer.contextual.sequences import Sequences
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
 from sklearn_transfer.text.tokens import TokenIds
-from sklearn_transfer.training.batches import Batches, Samples
+from sklearn_transfer.training.batches import Batch, Batches, Samples, by_length
 
 CPU = torch.device("cpu")
 
@@ -178,3 +179,84 @@ def test_token_dropout_leaves_the_share_of_tokens_out() -> None:
 def test_no_token_is_dropped_without_a_generator() -> None:
     ((batch, _),) = cut(bags(), 100, token_dropout=0.9)
     np.testing.assert_array_equal(batch.tensors["offsets"], bags().token_ids.offsets)
+
+
+# ---- parts of a batch ----
+
+
+def batch_of(**tensors: Any) -> Batch:
+    return Batch(tensors, torch.arange(4.0))
+
+
+def test_a_batch_of_rows_and_integers_is_cut() -> None:
+    rows = torch.arange(8).reshape(4, 2)
+    whole = batch_of(x=rows, layer=2)
+    assert whole.divisible
+    part = whole[1:3]
+    assert (len(part), part.tensors["layer"]) == (2, 2)
+    assert torch.equal(part.tensors["x"], rows[1:3])
+    assert part.weight.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("n_rows", [3, 5])
+def test_a_batch_whose_rows_are_no_samples_cannot_be_divided(n_rows: int) -> None:
+    assert not batch_of(x=torch.zeros(4, 2), tokens=torch.zeros(n_rows)).divisible
+
+
+# ---- sequences ----
+
+
+def sequences(lengths: Any) -> Sequences:
+    """Texts of given lengths, whose ids are their number."""
+    lengths = np.array(lengths)
+    ids = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return Sequences(ids, np.cumsum(lengths) - lengths, lengths, lengths, padding=0)
+
+
+def test_inputs_are_sorted_by_length_and_restored() -> None:
+    inputs, back = by_length(sequences([2, 5, 1, 5]))
+    assert inputs.lengths.tolist() == [5, 5, 2, 1]
+    assert inputs.to_arrays()["ids"][:, 0].tolist() == [1, 3, 0, 2]
+    assert inputs[back].lengths.tolist() == [2, 5, 1, 5]
+
+
+def test_inputs_without_lengths_keep_their_order() -> None:
+    inputs = design()
+    found, back = by_length(inputs)
+    assert found is inputs
+    np.testing.assert_array_equal(np.arange(N)[back], np.arange(N))
+
+
+def test_sequences_are_predicted_longest_first_at_32_tokens_per_sample() -> None:
+    batches = cut(sequences([3, 32, 65, 32, 33, 3, 8]), 2)
+    assert targets(batches) == [[2], [4], [1, 3], [6, 0, 5]]
+    for batch, target in batches:
+        ids = [set(row[mask].tolist()) for row, mask in zip(*batch.tensors.values(), strict=True)]
+        assert ids == [{number} for number in target.tolist()]
+
+
+def test_few_short_sequences_are_one_batch_in_their_order() -> None:
+    assert targets(cut(sequences([1, 3, 2]), 8)) == [[0, 1, 2]]
+
+
+def shuffled(lengths: Any, batch_size: int) -> list[list[int]]:
+    """The lengths of each batch of an epoch."""
+    batches = cut(sequences(lengths), batch_size, generator=np.random.default_rng(0))
+    seen = targets(batches)
+    assert sorted(chain.from_iterable(seen)) == list(range(len(lengths)))
+    return [[lengths[i] for i in part] for part in seen]
+
+
+def test_sequences_of_a_shuffled_batch_are_of_similar_length() -> None:
+    lengths = np.random.default_rng(1).permutation(128).tolist()
+    parts = shuffled(lengths, 8)  # 16 batches, drawn together
+    assert [max(part) - min(part) for part in parts] == [7] * 16
+    shortest = [min(part) for part in parts]
+    assert shortest != sorted(shortest)
+
+
+def test_sequences_of_sixteen_batches_are_drawn_together() -> None:
+    parts = shuffled(np.arange(257).tolist(), 8)
+    ranges = [max(part) - min(part) for part in parts if len(part) > 1]
+    assert max(map(len, parts)) == 8
+    assert 7 < np.mean(ranges) < 32  # sorted as a whole: 7; not sorted: about 200

@@ -167,6 +167,33 @@ def test_numbers_of_a_callback_are_kept(tmp_path: Path) -> None:
     assert dict(gone_on.net_.callbacks_)["n"].n_epochs_ == 4
 
 
+def test_the_fitted_state_of_a_callback_is_kept_but_not_its_settings(tmp_path: Path) -> None:
+    fitted = {
+        "best_": None,
+        "rate_": 0.5,
+        "name_": "a",
+        "weights_": torch.arange(3.0),
+        "scores_": {"a": 1, "inner": {"b": None}},
+    }
+
+    class Holding(Callback):
+        def __init__(self, limit: int) -> None:
+            self.limit, self.seen_, self.best_ = limit, ["no number"], 7
+
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            vars(self).update(copy.deepcopy(fitted), limit=0, seen_=["changed"])
+
+    with pytest.raises(OSError, match="stopped"):
+        model(tmp_path, callbacks=[Holding(5), Stopping(2)]).fit(X, Y)
+    again = Holding(9)
+    with pytest.raises(OSError, match="stopped"):
+        model(tmp_path, callbacks=[again, Stopping(-1)]).fit(X, Y)
+    kept = dict(vars(again))
+    assert torch.equal(kept.pop("weights_"), torch.arange(3.0))
+    del fitted["weights_"]
+    assert kept == {**fitted, "limit": 9, "seen_": ["no number"]}
+
+
 def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     code = f"""
         import os, signal, sys
@@ -471,6 +498,7 @@ def checkpoint(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
         {"optimizer": {"state": 1, "param_groups": 2}},
         {"callbacks": 5},
         {"more": torch.zeros(1).expand(10**12)},
+        {"more": torch.zeros(1).expand(20_000)},  # more bytes than the file, fewer numbers
         {"more": [{"deeper": torch.zeros(1).expand(10**12)}]},
         {"more": bytearray(10)},
     ],
@@ -482,6 +510,23 @@ def test_a_crafted_state_is_an_error_though_its_digest_agrees(
     file, before = checkpoint
     file.write_bytes(signed(saved({**before, **change})))
     with pytest.raises(ValueError, match=r"checkpoint .*Remove it to start anew"):
+        model(file.parent).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"settings": [("seed", "0")]}, {"history": 1}, {"module": []}, {"callbacks": 5}, {"rates": 0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_of_other_objects_nothing_is_loaded(
+    checkpoint: tuple[Path, dict[str, Any]], change: dict[str, Any]
+) -> None:
+    file, before = checkpoint
+    crafted = {**before, **change}
+    if "rates" in change:
+        del crafted["rates"]
+    file.write_bytes(signed(saved(crafted)))
+    with pytest.raises(ValueError, match=r"Expected the state of a fit .*none of them was loaded"):
         model(file.parent).fit(X, Y)
 
 

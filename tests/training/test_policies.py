@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from sklearn_transfer.models.layers import Layer
 from sklearn_transfer.training.policies import (
     POLICIES,
+    Contrastive,
     Discriminative,
     Frozen,
     Full,
     Gradual,
     LinearProbing,
+    Top,
     check_policy,
 )
 
@@ -27,6 +30,10 @@ from sklearn_transfer.training.policies import (
         (Gradual(), 99, [1, 1, 1]),
         (Gradual(epochs=3), 2, [0, 0, 1]),
         (Gradual(epochs=3), 3, [0, 1, 1]),
+        (Top(), 0, [0, 1, 1]),
+        (Top(1), 9, [0, 1, 1]),
+        (Top(2), 0, [1, 1, 1]),
+        (Top(9), 0, [1, 1, 1]),
         (Discriminative(), 0, [1 / 2.6**2, 1 / 2.6, 1]),
         (Discriminative(factor=10), 7, [0.01, 0.1, 1]),
     ],
@@ -88,3 +95,46 @@ def test_a_policy_that_tells_layers_apart_needs_some(policy: Any) -> None:
 @pytest.mark.parametrize("policy", [Frozen(), Full()])
 def test_a_head_alone_is_enough_for_the_others(policy: Any) -> None:
     check_policy([Layer("head", ())], policy)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_a_value(name: str) -> None:
+    policy = POLICIES[name]()
+    assert policy == POLICIES[name]()
+    assert hash(policy) == hash(POLICIES[name]())
+    with pytest.raises(FrozenInstanceError):
+        policy.n_layers = 7
+
+
+def test_the_layers_of_a_name() -> None:
+    found = [POLICIES[f"top-{n}"]().rates(0, 5, []) for n in (1, 2, 3)]
+    assert found == [[0, 0, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 1, 1, 1]]
+
+
+LEAST = {"n_steps": 1, "batch_size": 2, "n_layers": 1, "max_tokens": 1}
+
+
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_a_count_of_the_contrastive_stage_has_a_least(name: str, least: int) -> None:
+    assert getattr(Contrastive(**{name: least}), name) == least
+    with pytest.raises(ValueError, match=rf"needs {name} of at least {least}, got {least - 1}\."):
+        Contrastive(**{name: least - 1})
+
+
+def test_all_layers_and_whole_texts_of_the_contrastive_stage() -> None:
+    assert Contrastive(n_layers=None, max_tokens=None).n_layers is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 0.0}, r"a positive lr, got 0\.0"),
+        ({"lr": float("nan")}, "a positive lr, got nan"),
+        ({"pretrained_share": 1.0}, r"from 0 to below 1, .* got 1\.0"),
+        ({"pretrained_share": -0.1}, r"from 0 to below 1, .* got -0\.1"),
+    ],
+)
+def test_a_contrastive_stage_that_learns_nothing_is_refused(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Contrastive(**settings)
+    Contrastive(pretrained_share=0)
