@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_transfer._utils.locks import hold_lock
+from sklearn_transfer._utils.locks import ThreadLock, hold_lock
 
 HOLDER = """
 import sys, time
@@ -70,7 +71,68 @@ def test_an_error_releases_the_lock(lock: Path) -> None:
         pass
 
 
+def test_a_wait_after_the_notice_gets_the_lock_when_it_is_free(lock: Path) -> None:
+    holder = lock.with_suffix(".holder")
+    with another_process(lock) as process:
+        holder.write_text("x" * 1000)
+        threading.Timer(0.3, process.kill).start()
+        with (
+            pytest.warns(UserWarning, match=rf"Waiting for x{{200}}, .*{lock}, for at most 60 sec"),
+            hold_lock(lock, notice=0.05, patience=60),
+        ):
+            name = holder.read_text()
+        assert process.poll() is not None
+    assert name.startswith(f"process {os.getpid()} on ")
+    assert not holder.exists()
+
+
+def test_a_holder_without_a_name_is_another_process(lock: Path) -> None:
+    with another_process(lock):
+        lock.with_suffix(".holder").unlink()
+        with (
+            pytest.warns(UserWarning, match="Waiting for another process, which holds") as warned,
+            pytest.raises(TimeoutError),
+            hold_lock(lock, notice=0.05, patience=0.1),
+        ):
+            pass
+    assert warned[0].filename == __file__
+
+
+def test_a_lock_is_held_where_its_holder_cannot_be_named(lock: Path) -> None:
+    lock.with_suffix(".holder").mkdir()
+    with hold_lock(lock, patience=0):
+        pass
+    assert lock.with_suffix(".holder").is_dir()
+
+
 # ---- between threads ----
+
+
+def test_one_thread_at_a_time_holds_a_lock() -> None:
+    lock, held, entered = ThreadLock(), threading.Event(), threading.Event()
+
+    def enter() -> None:
+        held.set()
+        with lock:
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with lock, lock:
+        thread.start()
+        held.wait()
+        assert not entered.wait(0.05)
+    assert entered.wait(60)
+    thread.join()
+
+
+def test_an_error_releases_a_lock_between_threads() -> None:
+    lock = ThreadLock()
+    with pytest.raises(KeyError), lock:
+        raise KeyError
+    thread = threading.Thread(target=lock.__enter__)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
