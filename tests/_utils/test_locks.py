@@ -5,11 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from sklearn_transfer._utils.locks import ThreadLock, hold_lock
 
@@ -65,10 +67,11 @@ def test_a_wait_says_who_holds_the_lock_and_ends(lock: Path) -> None:
 
 
 def test_an_error_releases_the_lock(lock: Path) -> None:
-    with pytest.raises(KeyError), hold_lock(lock):
+    with pytest.raises(KeyError) as caught, hold_lock(lock):
         raise KeyError
-    with hold_lock(lock, patience=0):
+    with hold_lock(lock, patience=0):  # while the error still refers to the lock
         pass
+    assert caught
 
 
 def test_a_wait_after_the_notice_gets_the_lock_when_it_is_free(lock: Path) -> None:
@@ -84,6 +87,29 @@ def test_a_wait_after_the_notice_gets_the_lock_when_it_is_free(lock: Path) -> No
         assert process.poll() is not None
     assert name.startswith(f"process {os.getpid()} on ")
     assert not holder.exists()
+
+
+@pytest.mark.parametrize(
+    ("notice", "patience", "waits"), [(2, 5, [2, 3]), (5, 2, [2]), (2, 2, [2])]
+)
+def test_both_waits_last_as_long_as_the_patience(
+    notice: int, patience: int, waits: list[int], lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def acquire(self: FileLock, timeout: float) -> None:
+        waited.append(timeout)
+        raise Timeout(str(lock))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with (
+        warnings.catch_warnings(record=True, action="always") as caught,
+        pytest.raises(TimeoutError),
+        hold_lock(lock, notice=notice, patience=patience),
+    ):
+        pass
+    assert waited == waits
+    assert len(caught) == len(waits) - 1
 
 
 def test_a_holder_without_a_name_is_another_process(lock: Path) -> None:
