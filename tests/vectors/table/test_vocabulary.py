@@ -190,6 +190,10 @@ def test_a_word_is_found_in_another_normal_form(form: str) -> None:
         assert words.find([wanted[1].upper()], fold_case=True).tolist() == [0]
 
 
+def test_the_empty_word_may_be_the_only_one() -> None:
+    assert Vocabulary([""]).find(["a", "", "ab"]).tolist() == [-1, 0, -1]
+
+
 def test_the_exact_form_comes_first() -> None:
     forms = [unicodedata.normalize(form, "café") for form in ("NFD", "NFC")]
     assert Vocabulary(forms).find(forms[::-1]).tolist() == [1, 0]
