@@ -170,7 +170,7 @@ def test_the_cache_is_private_and_its_files_are_read_only(
 
 
 @posix
-@pytest.mark.parametrize("part", [".", cache.TABLES])
+@pytest.mark.parametrize("part", [".", cache.TABLES, cache.ENCODINGS])
 @pytest.mark.parametrize("danger", ["group", "everybody", "owner"])
 def test_a_cache_that_others_may_change_is_not_used_and_said_once(
     part: str, danger: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch

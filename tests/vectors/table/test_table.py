@@ -43,9 +43,17 @@ def test_a_vocabulary_that_was_not_checked_is_checked() -> None:
         assert len(Table.from_rows(words, np.zeros((2, 1), dtype=np.float32), PATH).words) == 1
 
 
-def test_words_and_rows_must_be_as_many() -> None:
-    with pytest.raises(VectorFormatError, match="found 1 words and 2 rows"):
-        Table.from_rows(["a"], np.zeros((2, 1), dtype=np.float32), PATH)
+@pytest.mark.parametrize("n_words", [1, 3])
+def test_words_and_rows_must_be_as_many(n_words: int) -> None:
+    with pytest.raises(VectorFormatError, match=f"found {n_words} words and 2 rows"):
+        Table.from_rows("abc"[:n_words], np.zeros((2, 1), dtype=np.float32), PATH)
+
+
+def test_the_first_row_that_is_not_finite_is_named() -> None:
+    matrix = np.zeros((9, 2), dtype=np.float32)
+    matrix[[3, 5, 8]] = np.nan
+    with pytest.raises(VectorFormatError, match=r"row 3 \(counted"):
+        check_finite(matrix, PATH)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
