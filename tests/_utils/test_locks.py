@@ -142,22 +142,22 @@ def test_one_thread_at_a_time_holds_a_lock() -> None:
         with lock:
             entered.set()
 
-    thread = threading.Thread(target=enter)
+    thread = threading.Thread(target=enter, daemon=True)
     with lock, lock:
         thread.start()
-        held.wait()
+        held.wait(10)
         assert not entered.wait(0.05)
-    assert entered.wait(60)
-    thread.join()
+    assert entered.wait(10)
+    thread.join(10)
 
 
 def test_an_error_releases_a_lock_between_threads() -> None:
     lock = ThreadLock()
     with pytest.raises(KeyError), lock:
         raise KeyError
-    thread = threading.Thread(target=lock.__enter__)
+    thread = threading.Thread(target=lock.__enter__, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(10)
     assert not thread.is_alive()
 
 
