@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -99,7 +100,121 @@ def test_names_that_are_not_ours_are_kept(process: str, tmp_path: Path) -> None:
     assert all(path.is_dir() for path in mine)
 
 
+@pytest.mark.parametrize("process", ["a process that ended", "another machine"])
+def test_only_remains_of_this_machine_are_removed(process: str, tmp_path: Path) -> None:
+    folder = abandoned(tmp_path / "a")
+    if process == "another machine":
+        beginning, host, random = folder.name.split("-", 2)
+        folder = folder.rename(tmp_path / f"{beginning}-{host[::-1]}0-{random}")
+    (tmp_path / "thesis").mkdir()
+    link = folder.with_name(f"{folder.name}2")
+    link.symlink_to(tmp_path / "thesis")
+    remove_remains(tmp_path / "a")
+    assert folder.exists() == (process == "another machine")
+    assert link.exists()  # not ours, and not followed
+
+
+# ---- files ----
+
+
+def write_half(path: Path) -> None:
+    with write_atomically(path) as file:
+        file.write(b"half")
+        raise KeyError
+
+
+def test_a_file_is_replaced_only_if_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyError):
+        write_half(path)
+    assert path.read_bytes() == b"old"
+    with write_atomically(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_suffix_gz_compresses_and_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.gz", "b.gz", "gz"):
+        with write_atomically(tmp_path / name) as file:
+            file.write(b"content " * 1000)
+    compressed = (tmp_path / "a.gz").read_bytes()
+    assert gzip.decompress(compressed) == (tmp_path / "gz").read_bytes() == b"content " * 1000
+    assert (tmp_path / "b.gz").read_bytes() == compressed
+    assert compressed[3:8] == bytes(5)  # neither a name nor a time
+
+
+def test_a_file_where_no_folder_is_names_the_folder(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match=r"Cannot write '.*/no/a': there is no folder .*/no"),
+        write_atomically(tmp_path / "no" / "a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_a_file_is_on_the_disk_before_it_takes_its_place(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def fsync(descriptor: int) -> None:
+        assert not (tmp_path / name).exists()
+        sizes.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with write_atomically(tmp_path / name) as file:
+        file.write(b"content")
+    assert sizes == [(tmp_path / name).stat().st_size]
+
+
 # ---- replacing folders ----
+
+
+def test_a_folder_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        assert not (tmp_path / "folder").exists()
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with replace_folder(tmp_path / "folder", ["a", "b"], lambda _: True) as new:
+        (new / "a").touch()
+        (new / "b").mkdir()
+        (new / "b" / "c").touch()
+    files = [tmp_path / "folder" / "a", tmp_path / "folder" / "b" / "c"]
+    assert sorted(synced) == sorted(file.stat().st_ino for file in files)
+
+
+@pytest.mark.parametrize("failure", ["fill", "rename"])
+def test_a_folder_that_cannot_be_replaced_stays(
+    failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def rename_old(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise KeyError("rename")
+        return rename(path, target)
+
+    def fill(path: Path) -> None:
+        with replace_folder(path, ["a", "b"], lambda _: True) as new:
+            (new / "a").touch()
+            if failure == "fill":
+                raise KeyError("fill")
+
+    make(tmp_path / "folder", "a", "b")
+    monkeypatch.setattr(Path, "rename", rename_old)
+    for name in ("folder", "nothing"):
+        with pytest.raises(KeyError, match=failure):
+            fill(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "folder"]
+    assert (tmp_path / "folder" / "a").read_text() == "old"
 
 
 def write(path: Path) -> None:

@@ -21,6 +21,7 @@ from sklearn_transfer import (
     load_pretrained,
 )
 from sklearn_transfer.vectors.formats import formats
+from sklearn_transfer.vectors.origin import Origin
 from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Table
 
@@ -253,6 +254,26 @@ def test_a_file_that_is_mapped_from_the_cache_may_change(
     expected = opened["word7"].tolist()
     change_in_the_middle(tmp_path / "t")
     assert opened["word7"].tolist() == expected
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("seconds", [-1000, 1000])
+def test_a_change_in_place_is_seen_whatever_time_the_file_has(
+    vectors: PretrainedVectors, tmp_path: Path, seconds: int
+) -> None:
+    opened, file = vectors.save(tmp_path / "t"), tmp_path / "t" / "matrix.npy"
+    time = file.stat().st_mtime + seconds
+    change_in_the_middle(file)
+    os.utime(file, (time, time))
+    with pytest.raises(ValueError, match=r"t has been changed in place, "):
+        opened.look_up(["cat"])
+
+
+def test_a_pickle_of_a_path_and_a_fingerprint_refers_to_the_file(text_file: Path) -> None:
+    vectors = PretrainedVectors.load(text_file)
+    origin = Origin(str(text_file), formats.fingerprint(text_file))
+    assert (origin.find(), origin.read().dim) == (origin, vectors.dim)
+    assert not origin.pickle_weights
 
 
 @pytest.mark.usefixtures("later")

@@ -89,7 +89,7 @@ def character_ngrams(
 def word_hashes(words: Iterable[str]) -> NDArray[np.uint64]:
     """Return a public 64-bit hash of each word, the same in every process: shape (n_words,)."""
     text, offsets = pack(words)
-    powers = np.full(_longest(offsets) + 1, _MULTIPLIER, dtype=np.uint64).cumprod()
+    powers = np.full(_longest(offsets), _MULTIPLIER, dtype=np.uint64).cumprod()
     return hash_packed(text, offsets, powers)
 
 

@@ -105,6 +105,7 @@ def test_cut_off_at_any_byte_is_an_error(tmp_path: Path, data: Path) -> None:
         (VERSION, "<i", 13, "expected version 11 or 12 of fastText's format, found 13"),
         (DIM, "<i", 5, "expected a matrix of 5 columns"),
         (DIM, "<i", -1, "announces 12 words of -1 dimensions"),
+        (DIM, "<i", 0, "announces 12 words of 0 dimensions"),
         (BUCKET, "<i", 17, "expected 12 words and 17 buckets, found 28 rows"),
         (BUCKET, "<i", -1, "and -1 buckets, which does not fit"),
         (MIN_N, "<i", 7, "found n-grams of 7 to 4 characters"),
@@ -181,8 +182,21 @@ def test_a_word_of_too_many_ngrams_is_refused_before_they_are_made(
     (tmp_path / "a").write_bytes(content)
     assert "P" * 5000 in formats.read(tmp_path / "a").words
     path = change(tmp_path / "a", tmp_path / "b", MIN_N + 4, "<i", 5000)
-    with pytest.raises(VectorFormatError, match=r"word 6 has 5000 characters and thus \d+ n-grams"):
+    with pytest.raises(
+        VectorFormatError, match=rf"word 6 has 5000 .* thus {5002 * 4998} n-grams of 3"
+    ):
         formats.read(path)
+
+
+def test_the_first_version_may_have_no_ngrams_and_has_words(tmp_path: Path) -> None:
+    path, bucket, n_entries = Path(datapath("non_ascii_fasttext.bin")), 32, 56
+    change(path, tmp_path / "t", bucket, "<i", 0)
+    assert formats.detect_format(tmp_path / "t") == "fasttext"
+    (n_words,) = struct.unpack_from("<i", path.read_bytes(), n_entries)
+    only_labels = change(path, tmp_path / "t", n_entries + 4, "<i", 0)
+    change(only_labels, tmp_path / "t", n_entries + 8, "<i", n_words)
+    with pytest.raises(VectorFormatError, match="expected one of the formats"):
+        formats.detect_format(tmp_path / "t")
 
 
 def test_the_first_version_is_recognised_and_damage_named(tmp_path: Path) -> None:

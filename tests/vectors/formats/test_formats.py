@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from gensim.test.utils import datapath
 from vector_caches import entries, is_mapped
 
 from sklearn_transfer._utils.errors import VectorFormatError
@@ -327,6 +328,16 @@ def test_damage_is_an_error_or_another_table(
         assert table.matrix.ndim == 2
 
 
+def test_the_first_version_of_fasttext_has_no_magic_number_and_is_recognised() -> None:
+    assert formats.detect_format(datapath("non_ascii_fasttext.bin")) == "fasttext"
+
+
+def test_what_no_reader_knows_is_named_by_its_first_bytes(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"x" * 100)
+    with pytest.raises(VectorFormatError, match=r"begins with b'x{40}'\."):
+        formats.detect_format(tmp_path / "t")
+
+
 # ---- which formats are mapped from the cache ----
 
 
@@ -375,6 +386,19 @@ def test_a_folder_of_ours_is_mapped_where_it_is(
     assert not entries(cache_folder)
 
 
+def test_the_files_of_a_mapped_table_are_listed(
+    large: KeyedVectors, tmp_path: Path, data: Path
+) -> None:
+    large.save(str(tmp_path / "t.kv"), sep_limit=0)
+    (tmp_path / "t.kvother").touch()
+    (tmp_path / "t.kv.folder").mkdir()
+    names = [path.name for path in formats.list_mapped(tmp_path / "t.kv")]
+    assert names == ["t.kv", "t.kv.vectors.npy"]
+    assert {path.name for path in formats.list_mapped(data / "folder")} >= {"vectors.json"}
+    for file in ("gensim.kv", "glove.txt", "wheel"):
+        assert formats.list_mapped(data / file) == []
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
 def test_a_tar_archive_says_to_extract_it(tmp_path: Path, data: Path, suffix: str) -> None:
     file = tmp_path / f"glove.tar{suffix}"
@@ -403,6 +427,9 @@ def test_a_tar_archive_says_to_extract_it(tmp_path: Path, data: Path, suffix: st
         (b"\x93NUMPY\x01\x00v\x00{}", r"a NumPy array without words. Pass a pair \(words, matrix"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS.*git lfs pull"),
         (b"<!doctype html>\n", "a web page. Download the file itself"),
+        (b"<HTML><body>\n", "a web page. Download the file itself"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "zstd data. Decompress it first, or compress it with gzip"),
+        (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive. Extract it, and open the file"),
     ],
 )
 def test_files_that_take_the_place_of_vectors_are_recognised(

@@ -205,6 +205,19 @@ def test_gensim_opens_what_was_written(tmp_path: Path, tiny: Table) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["t.kv"]
 
 
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_the_file_that_names_the_others_takes_its_place_last(
+    tmp_path: Path, tiny: Table, is_reversed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, iterdir, moved = Path.replace, Path.iterdir, []
+    monkeypatch.setattr(Path, "iterdir", lambda p: sorted(iterdir(p), reverse=is_reversed))
+    monkeypatch.setattr(Path, "replace", lambda p, to: (moved.append(p.name), replace(p, to))[1])
+    large = np.zeros((12, 900_000), dtype=np.float32)  # gensim keeps it apart
+    formats.write(Table(tiny.words, large), tmp_path / "t.kv", "gensim")
+    assert moved == ["t.kv.vectors.npy", "t.kv"]
+    assert is_mapped(formats.read(tmp_path / "t.kv", allow_pickle=True).matrix)
+
+
 def test_gensim_is_not_imported_for_other_formats(data: Path) -> None:
     code = (
         "import sys; from sklearn_transfer.vectors.formats import formats\n"

@@ -124,6 +124,8 @@ def test_repeated_words_are_warned_of(path: Path) -> None:
         ({"w": ["a"], "v": [["x"]]}, "found w: string, v: list<"),
         ({"w": ["a"], "v": [[1.0]], "x": [1.0]}, "found w: string, v: list<.*x: double"),
         ({"w": ["a"]} | {f"s{i}": ["b"] for i in range(9)}, "s6: string and 2 more"),
+        ({"w": ["a"]} | {f"s{i}": ["b"] for i in range(8)}, "s6: string and 1 more"),
+        ({"w": ["a"]} | {f"s{i}": ["b"] for i in range(7)}, r"s6: string\. Leave out"),
         ({"w": ["a", None], "x": [1.0, 2.0]}, "expected a word for each row, found nulls"),
         ({"w": ["a", "b"], "x": [1.0, None]}, "expected numbers, found nulls among them"),
         ({"w": ["a", "b"], "v": [[1.0], None]}, "a vector in each row, found nulls"),
@@ -138,6 +140,15 @@ def test_repeated_words_are_warned_of(path: Path) -> None:
 def test_what_is_no_table_of_vectors_is_named(path: Path, columns: dict, message: str) -> None:
     written(path, columns)
     with pytest.raises(VectorFormatError, match=f"t: .*{message}|t: {message}"):
+        formats.read(path)
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_words_that_are_no_utf8_are_an_error(path: Path, dictionary: bool) -> None:
+    offsets, text = np.array([0, 1, 3], dtype=np.int32), b"a\xff\xff"
+    words = pa.StringArray.from_buffers(2, pa.py_buffer(offsets), pa.py_buffer(text))
+    written(path, {"w": words, "x": [1.0, 2.0]}, use_dictionary=dictionary)
+    with pytest.raises(VectorFormatError, match=r"t: cannot be read: .*UTF8"):
         formats.read(path)
 
 
@@ -194,6 +205,7 @@ def test_what_is_written_comes_back(path: Path, tiny: Table, dtype: type) -> Non
     schema = parquet.read_schema(path)
     assert schema.names == ["word", "vector"]
     assert schema.types[1] == pa.list_(pa.from_numpy_dtype(dtype), 4)
+    assert not any(field.nullable for field in schema)
     table = formats.read(path)
     assert list(table.words) == list(tiny.words)
     assert table.matrix.dtype == dtype

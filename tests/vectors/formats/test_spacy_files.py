@@ -190,6 +190,15 @@ def test_two_pipelines_in_a_folder_are_not_chosen_from(package: Path) -> None:
         formats.read(package)
 
 
+@pytest.mark.parametrize("left", FILES)
+def test_one_file_makes_no_vocab(package: Path, vocab: Path, left: str) -> None:
+    for name in set(FILES) - {left}:
+        (vocab / name).unlink()
+    for folder in (vocab, package):
+        with pytest.raises(VectorFormatError, match="expected a folder of vectors, with"):
+            formats.read(folder)
+
+
 def test_floret_is_refused_with_the_cure(vocab: Path) -> None:
     (vocab / "vectors.cfg").write_text('{"mode": "floret", "minn": 3}')
     (vocab / "key2row").unlink()
@@ -243,6 +252,7 @@ def test_a_pipeline_without_vectors_is_refused_with_the_cure(vocab: Path) -> Non
             "key2row: .*extra data",
         ),
         ("key2row", b"\x82\1\0\1\0", "key2row: the key 1 occurs twice"),
+        ("key2row", b"\x84\2\0\2\0\1\0\1\0", "key2row: the key 1 occurs twice"),
         ("key2row", b"\x81\1\6", "key2row: expected rows from 0 to 5, found 6 to 6"),
         ("vectors", b"no array", "vectors: expected a NumPy array, found b'no arr'"),
     ],

@@ -355,6 +355,7 @@ def test_damaged_modules_are_an_error(tmp_path: Path, content: bytes) -> None:
     ("tensors", "match"),
     [
         ({"bert.weight": numbers(8, 3)}, "'embeddings' or 'embedding.weight', .* 'bert.weight'"),
+        ({name: numbers(2) for name in "dabc"}, r"found 'a', 'b', 'c'\."),
         ({"embeddings": numbers(8)}, r"expected a matrix of .* found F32 of shape \(8,\)"),
         ({"embeddings": np.ones((8, 3), dtype=np.int64)}, "expected a matrix of .* found I64"),
         ({"embeddings": np.ones((0, 3), dtype=np.float32)}, "found F32 of shape"),

@@ -123,6 +123,24 @@ def test_what_is_no_number_among_many_is_named_with_its_line(tmp_path: Path, num
         read(tmp_path / "t", b"\n".join(lines))
 
 
+@pytest.mark.parametrize("header", [b"2 300\n", b""], ids=["word2vec", "glove"])
+def test_values_of_a_single_digit_fill_as_few_bytes_as_a_file_may_have(
+    tmp_path: Path, header: bytes
+) -> None:
+    rows = b"a" + b" 1" * 300 + b"\nb" + b" 0" * 300 + b"\n"
+    table = read(tmp_path / "t", header + rows)
+    assert table.matrix.tolist() == [[1.0] * 300, [0.0] * 300]
+
+
+@pytest.mark.parametrize("length", [60, 61])
+def test_a_long_line_is_quoted_in_part(tmp_path: Path, length: int) -> None:
+    line = b"cat 1 2 ".ljust(length, b"x")
+    with pytest.raises(VectorFormatError, match="line 3: expected") as caught:
+        read(tmp_path / "t", b"2 2\ndog 3 4\n" + line + b"\n")
+    quote = line if length == 60 else line[:40] + b"..." + line[-20:]
+    assert str(caught.value).endswith(f", in {quote!r}.")
+
+
 def test_a_word_may_be_a_number(tmp_path: Path) -> None:
     assert read(tmp_path / "t", GLOVE.replace(b"cat", b"1999")).words[0] == "1999"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 FILES = ["word2vec.bin", "word2vec_gensim.bin"]  # with and without a newline after each row
 
 
-def read(path: Path, content: bytes, **options: str) -> Table:
+def read(path: Path, content: bytes, **options: Any) -> Table:
     path.write_bytes(content)
     return word2vec_binary.read(path, Reading(**options))
 
@@ -36,9 +37,10 @@ def test_a_file_of_many_blocks_is_read(tmp_path: Path, newline: bytes) -> None:
         b"%b %b%b" % (word.encode(), row.tobytes(), newline)
         for word, row in zip(words, matrix, strict=True)
     ]
-    table = read(tmp_path / "t", b"40000 5\n" + b"".join(rows))
-    assert list(table.words) == words
-    np.testing.assert_array_equal(table.matrix, matrix)
+    for limit in (None, 12_000, 20_001, 33_333):
+        table = read(tmp_path / "t", b"40000 5\n" + b"".join(rows), limit=limit)
+        assert list(table.words) == words[:limit]
+        np.testing.assert_array_equal(table.matrix, matrix[:limit])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -107,6 +109,12 @@ def test_a_header_that_lies_is_found_out(
 def test_a_word_that_is_no_word_is_named_by_row(tmp_path: Path, data: Path, word: bytes) -> None:
     content = (data / "word2vec.bin").read_bytes().replace(b"mat", word)
     with pytest.raises(VectorFormatError, match="row 5: expected a word in UTF-8, found b'm"):
+        read(tmp_path / "t", content)
+
+
+def test_a_long_word_is_named_by_its_beginning(tmp_path: Path, data: Path) -> None:
+    content = (data / "word2vec.bin").read_bytes().replace(b"mat", b"\0" + b"m" * 100)
+    with pytest.raises(VectorFormatError, match=r"row 5: .* found b'\\x00m{59}'\."):
         read(tmp_path / "t", content)
 
 

@@ -59,6 +59,72 @@ def test_what_is_no_longer_current_is_used_and_not_kept(maker: Maker, entry: Pat
     assert [path.name for path in entry.parent.iterdir()] in ([], [f"{DIGEST}.lock"])
 
 
+def test_an_entry_that_is_not_mapped_is_the_table_that_was_made(maker: Maker, entry: Path) -> None:
+    table = cache.open_or_make(entry, Reading(mmap=False), maker, warn=maker.warn)
+    assert table is maker.table
+    again = cache.open_or_make(entry, Reading(mmap=False), maker, warn=maker.warn)
+    np.testing.assert_array_equal(again.matrix, table.matrix)
+    assert maker.times == 1
+
+
+def test_remains_of_this_entry_are_removed_and_of_no_other(maker: Maker, entry: Path) -> None:
+    other = DIGEST[::-1]
+    names = [DIGEST, f".{DIGEST}.draft", f".{DIGEST}.draft.1-2", other, f".{other}.draft"]
+    for name in names:
+        entry.with_name(name).mkdir(0o700, parents=True)
+        (entry.with_name(name) / "half").touch()
+    entry.parent.chmod(0o700)
+    entry.parent.parent.chmod(0o700)
+    cache.open_or_make(entry, Reading(), maker, warn=maker.warn)
+    assert not (entry / "half").exists()
+    left = {path.name for path in entry.parent.iterdir() if path.is_dir()}
+    assert left == {DIGEST, other, f".{other}.draft"}
+    assert maker.warnings == 0
+
+
+def test_what_cannot_be_written_is_returned_and_said(
+    maker: Maker, entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "save", fail)
+    assert cache.open_or_make(entry, Reading(), maker, warn=maker.warn) is maker.table
+    assert (maker.times, maker.warnings) == (1, 1)
+    assert not [path for path in entry.parent.iterdir() if path.is_dir()]
+
+
+def test_info_counts_entries_by_kind_and_no_drafts(cache_folder: Path) -> None:
+    entries = {
+        cache.TABLES: ["a", "b", ".b.draft"],
+        cache.MODELS: ["c", ".d.draft"],
+        cache.ENCODINGS: ["e", "f", "g"],
+    }
+    for part, names in entries.items():
+        for name in names:
+            (cache_folder / part / name).mkdir(parents=True)
+            (cache_folder / part / name / "vectors.json").write_bytes(bytes(100))
+        (cache_folder / part).chmod(0o700)
+        (cache_folder / part / "a.lock").touch()
+    (cache_folder / "other").write_bytes(bytes(1000))
+    assert cache.cache_info() == cache.CacheInfo(cache_folder, 2, 800, n_models=1, n_encoders=3)
+
+
+def test_clearing_also_removes_what_older_versions_left(cache_folder: Path) -> None:
+    for name in (
+        "tables-1",
+        cache.TABLES,
+        cache.MODELS,
+        cache.ENCODINGS,
+        "fingerprints-1",
+        "notes",
+    ):
+        (cache_folder / name / "folder").mkdir(0o700, parents=True)
+        (cache_folder / name).chmod(0o700)
+    clear_cache()
+    assert [path.name for path in cache_folder.iterdir()] == ["notes"]
+
+
 def test_an_error_of_the_maker_leaves_no_entry(entry: Path, maker: Maker) -> None:
     def fail() -> Table:
         raise ValueError("no table")
@@ -104,7 +170,7 @@ def test_the_cache_is_private_and_its_files_are_read_only(
 
 
 @posix
-@pytest.mark.parametrize("part", [".", cache.TABLES])
+@pytest.mark.parametrize("part", [".", cache.TABLES, cache.ENCODINGS])
 @pytest.mark.parametrize("danger", ["group", "everybody", "owner"])
 def test_a_cache_that_others_may_change_is_not_used_and_said_once(
     part: str, danger: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch

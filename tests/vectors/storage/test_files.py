@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
+import os
 import sys
 import tracemalloc
 import zipfile
@@ -17,11 +19,15 @@ from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.storage import files
 from sklearn_transfer.vectors.storage.files import (
+    check_expansion,
+    check_readable,
     content_size,
     detect_compression,
     exists,
     expand_user,
     map_array,
+    open_decompressed,
+    open_regular,
     read_json,
 )
 from sklearn_transfer.vectors.table.table import Table
@@ -225,6 +231,25 @@ def test_what_compresses_well_is_read_all_the_same(tmp_path: Path) -> None:
     assert len(formats.read(tmp_path / "t").words) == 20_000
 
 
+@pytest.mark.parametrize(("size", "most"), [(100, 4 << 20), (1 << 20, 200 << 20)])
+def test_small_contents_and_two_hundred_times_the_file_are_no_bomb(
+    size: int, most: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(bytes(size))
+    check_expansion(path, most)
+    with pytest.raises(VectorFormatError, match=rf"{size} bytes of the file expand to {most + 1} "):
+        check_expansion(path, most + 1)
+
+
+def test_json_of_the_largest_size_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_bytes(b"[1, 2]")
+    assert read_json(tmp_path / "t.json", max_bytes=6) == [1, 2]
+    assert read_json(tmp_path / "t.json", max_bytes=None) == [1, 2]
+    with pytest.raises(VectorFormatError, match="expected at most 5 bytes of JSON"):
+        read_json(tmp_path / "t.json", max_bytes=5)
+
+
 def test_json_has_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_bytes(b"[" + b"[]," * 1000 + b"0]")
@@ -245,6 +270,57 @@ def test_a_path_that_cannot_be_is_a_path_with_nothing(path: str) -> None:
         PretrainedVectors.load(Path(path))
     with pytest.raises(FileNotFoundError, match=r"No pretrained vectors at"):
         formats.read(path)
+
+
+def test_a_folder_and_a_file_with_content_are_readable(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"1")
+    for path in (tmp_path, tmp_path / "t"):
+        check_readable(path)
+        assert exists(path)
+
+
+def test_an_error_of_the_system_is_not_a_missing_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(PermissionError), open_regular(tmp_path):
+            pass
+        patch.setattr(Path, "stat", refuse)
+        for function in (exists, check_readable):
+            with pytest.raises(PermissionError):
+                function(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize(
+    "put", [os.mkdir, os.mkfifo, lambda _: None], ids=["folder", "pipe", "nothing"]
+)
+def test_only_a_regular_file_is_opened(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    put(tmp_path / "t")
+    before = len(os.listdir("/dev/fd"))
+    with (
+        pytest.raises(VectorFormatError, match="t: cannot be opened: "),
+        open_regular(tmp_path / "t"),
+    ):
+        pass
+    assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("how", COMPRESS)
+def test_errors_of_a_disk_are_not_damage_of_compressed_data(how: str, tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(COMPRESS[how](b"content"))
+    with pytest.raises(OSError, match="broken disk"), open_decompressed(tmp_path / "t"):
+        raise OSError(errno.EIO, "broken disk")
+    for error in (OSError("no gzip"), OSError(errno.EINVAL, "a position"), EOFError("the end")):
+        with (
+            pytest.raises(VectorFormatError, match=f"t: the {how} data are damaged or cut off: "),
+            open_decompressed(tmp_path / "t"),
+        ):
+            raise error
 
 
 # ---- arrays ----

@@ -127,6 +127,26 @@ def test_a_file_that_may_still_change_is_not_remembered(file: Path, cache_folder
     assert not (cache_folder / "fingerprints-1").exists()
 
 
+@pytest.mark.parametrize(("seconds", "is_remembered"), [(1.9, False), (2.1, True)])
+def test_a_file_is_settled_after_two_seconds(
+    seconds: float,
+    is_remembered: bool,
+    file: Path,
+    cache_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: file.stat().st_ctime + seconds)
+    fingerprint_files([file])
+    assert (cache_folder / "fingerprints-1").exists() == is_remembered
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_from_the_future_is_not_remembered(file: Path, cache_folder: Path) -> None:
+    os.utime(file, (time.time() + 1000, time.time() + 1000))
+    fingerprint_files([file])
+    assert not (cache_folder / "fingerprints-1").exists()
+
+
 @pytest.mark.usefixtures("later")
 def test_without_a_cache_the_process_remembers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLEARN_TRANSFER_CACHE", "")

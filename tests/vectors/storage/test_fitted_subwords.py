@@ -51,12 +51,13 @@ def test_equal_tables_share_a_model_that_is_fitted_once(wide: Table, cache_folde
 
 
 def test_another_value_or_word_is_another_model(wide: Table, cache_folder: Path) -> None:
-    matrix = wide.matrix.copy()
-    matrix[-1, -1] += 1
     predict(fresh(wide))
-    predict(PretrainedVectors(list(wide.words), matrix))
+    for place in (0, 5, -1):  # each row counts
+        matrix = wide.matrix.copy()
+        matrix[place, place] += 1
+        predict(PretrainedVectors(list(wide.words), matrix))
     predict(PretrainedVectors([*list(wide.words)[:-1], "last"], wide.matrix))
-    assert len(models(cache_folder)) == 3
+    assert len(models(cache_folder)) == 5
 
 
 def test_a_file_has_a_model_per_limit(wide_files: Path, cache_folder: Path) -> None:

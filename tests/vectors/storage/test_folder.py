@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer.vectors.storage import folder
 from sklearn_transfer.vectors.table.oov import Subwords
 from sklearn_transfer.vectors.table.table import Reading, Table
+from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
 
 
@@ -54,6 +56,28 @@ def test_maps_the_matrix_unless_asked_not_to(saved: Path, mmap: bool) -> None:
     table = folder.read(saved, Reading(mmap=mmap))
     assert is_mapped(table.matrix) == mmap
     assert is_mapped(table.words.arrays()["hashes"]) == mmap
+
+
+@pytest.mark.parametrize("prompt", ["", "query: "])
+def test_keeps_the_tokenizer(tmp_path: Path, tiny: Table, prompt: str) -> None:
+    tokenizer = TableTokenizer('{"model": {}}', ["the", "[UNK]"], prompt)
+    folder.write(replace(tiny, tokenizer=tokenizer), tmp_path / "v")
+    found = folder.read(tmp_path / "v", Reading()).tokenizer
+    assert found is not None
+    assert (found.content, found.skipped, found.prompt) == (
+        tokenizer.content,
+        {"the", "[UNK]"},
+        prompt,
+    )
+    for content, message in {
+        '["{}", []]': r"tokenizer.json: the content does not agree",
+        '["{}"]': r"tokenizer.json: cannot be read: ",
+        '["{}", 1]': r"tokenizer.json: cannot be read: ",
+        "{": r"tokenizer.json: expected JSON",
+    }.items():
+        (tmp_path / "v" / "tokenizer.json").write_text(content)
+        with pytest.raises(VectorFormatError, match=message):
+            folder.read(tmp_path / "v", Reading())
 
 
 def test_limit_takes_the_first_words(saved: Path, tiny: Table) -> None:
@@ -154,6 +178,7 @@ def test_a_changed_matrix_is_found_out_when_it_is_read(saved: Path, tiny: Table)
         np.zeros((12, 5), dtype=np.float32),
         np.zeros((11, 4), dtype=np.float32),
         np.zeros((12, 4), dtype=np.float64),
+        np.zeros((12, 4), dtype=np.float16),
         np.zeros((12, 4), dtype=np.float32, order="F"),
         np.zeros((12, 4), dtype=">f4"),
         np.zeros(48, dtype=np.float32),

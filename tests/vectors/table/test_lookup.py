@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_transfer import FineTunedClassifier, PretrainedEmbeddingTransformer, PretrainedVectors
 from sklearn_transfer._utils.errors import VectorFormatError
+from sklearn_transfer.vectors.table.lookup import knows, look_up, predict_by_hash
 from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
 from sklearn_transfer.vectors.table.vocabulary import Vocabulary
@@ -54,6 +55,35 @@ def test_the_first_word_of_a_table_has_a_vector() -> None:
     index, rows = vectors.look_up(["zork", "the"])
     assert index.tolist() == [-1, 0]
     assert rows.tolist() == [[1, 0]]
+
+
+def test_words_without_a_vector_follow_the_others_in_lower_case_if_case_is_folded() -> None:
+    table = Table(Vocabulary(["the", "cat"]), np.eye(2, dtype=np.float32))
+    words = ["Zork", "cat", "Foo", "The", "zork"]
+    assert knows(table, words).tolist() == [False, True, False, False, False]
+    assert knows(table, words, fold_case=True).tolist() == [False, True, False, True, False]
+    asked = []
+
+    def predict(unknown: list[str]) -> NDArray[np.float32]:
+        asked.append(unknown)
+        return np.array([[2 + i, 0] for i in range(len(unknown))], dtype=np.float32)
+
+    for fold_case in (False, True):
+        index, rows = look_up(table, words, fold_case=fold_case, are_tokens=False, predict=predict)
+        found = [[2, 0], [0, 1], [3, 0], [1, 0] if fold_case else [4, 0], [4 + (not fold_case), 0]]
+        assert rows[index].tolist() == found
+    assert asked == [["Zork", "Foo", "The", "zork"], ["zork", "foo", "zork"]]
+
+
+def test_hashed_words_have_the_scale_of_the_table_and_one_in_an_empty_table() -> None:
+    words = [f"w{i}" for i in range(500)]
+    for n, scale in ((3, 0.25), (2500, 4.0), (0, 1.0)):
+        matrix = np.tile(np.array([1, -1] * 8, dtype=np.float32) * np.float32(scale), (n, 1))
+        table = Table(Vocabulary(map(str, range(n))), matrix)
+        hashed = predict_by_hash(table, words)
+        assert hashed.shape == (500, 16)
+        assert np.sqrt(np.mean(hashed**2)) == pytest.approx(scale, rel=0.05)
+        np.testing.assert_array_equal(hashed[:2], predict_by_hash(table, words[:2]))
 
 
 def test_the_first_token_of_a_tokenizer_has_a_vector(rows: NDArray[np.float32]) -> None:

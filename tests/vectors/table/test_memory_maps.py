@@ -36,6 +36,14 @@ def test_looking_up_rows_of_a_large_table_leaves_no_pages_in_the_process(
     np.testing.assert_array_equal(taken, expected)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_pages_of_a_small_table_stay(tmp_path: Path) -> None:
+    np.save(tmp_path / "matrix.npy", np.ones((20_000, 100), dtype=np.float32))
+    mapped = np.load(tmp_path / "matrix.npy", mmap_mode="r")
+    assert take_rows(np.asarray(mapped), np.array([0, 19_999])).tolist() == [[1] * 100] * 2
+    assert resident(tmp_path / "matrix.npy") > 0
+
+
 def test_what_was_written_into_a_private_map_stays(
     tmp_path: Path,
 ) -> None:

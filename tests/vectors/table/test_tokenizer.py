@@ -79,9 +79,36 @@ def test_equal_tokenizers_are_one_key_and_survive_a_pickle() -> None:
     assert one != table_tokenizer(word_level(), ("[UNK]",))
 
 
+def test_a_prompt_precedes_each_text_and_survives_a_pickle() -> None:
+    content = word_level().to_str()
+    one, plain = TableTokenizer(content, ["[UNK]"], "sat "), TableTokenizer(content, ["[UNK]"])
+    for same in (one, pickle.loads(pickle.dumps(one)), one.skipping(["[UNK]"])):
+        assert same == one != plain
+        assert list(same.split_all(["cat zork", ""])) == [["sat", "cat"], ["sat"]]
+    assert list(pickle.loads(pickle.dumps(plain)).split_all(["cat"])) == [["cat"]]
+
+
+def test_tokens_are_named_in_the_order_of_their_ids() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"c": 1, "a": 2, "b": 0}, unk_token="b"))
+    names = table_tokenizer(tokenizer).check(Path("t.json"))
+    assert list(names.items()) == [(0, "b"), (1, "c"), (2, "a")]
+
+
+def test_texts_are_neither_truncated_nor_padded() -> None:
+    tokenizer = word_level()
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=9, pad_token="cat")
+    assert list(table_tokenizer(tokenizer).split_all(["cat sat cat", "sat"])) == [
+        ["cat", "sat", "cat"],
+        ["sat"],
+    ]
+
+
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = table_tokenizer(word_level())
     monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingDependencyError, match="which is not installed: pip install tok"):
+        tokenizer.check(Path("t.json"))
     with pytest.raises(
         MissingDependencyError,
         match=r"^Splitting texts into the tokens of these vectors needs the package 'tokenizers', "

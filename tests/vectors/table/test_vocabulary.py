@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_transfer.vectors.table import vocabulary
-from sklearn_transfer.vectors.table.vocabulary import Vocabulary, pack, ragged_arange, word_hashes
+from sklearn_transfer.vectors.table.vocabulary import (
+    Vocabulary,
+    as_list_of_words,
+    character_ngrams,
+    pack,
+    ragged_arange,
+    word_hashes,
+)
 
 # Few characters, so that words repeat and share beginnings; a lone surrogate is a string, too.
 words = st.text(alphabet="ab\0é猫\ud800", max_size=4)
@@ -190,6 +197,82 @@ def test_a_word_is_found_in_another_normal_form(form: str) -> None:
         assert words.find([wanted[1].upper()], fold_case=True).tolist() == [0]
 
 
+def test_the_empty_word_may_be_the_only_one() -> None:
+    assert Vocabulary([""]).find(["a", "", "ab"]).tolist() == [-1, 0, -1]
+
+
 def test_the_exact_form_comes_first() -> None:
     forms = [unicodedata.normalize(form, "café") for form in ("NFD", "NFC")]
     assert Vocabulary(forms).find(forms[::-1]).tolist() == [1, 0]
+
+
+@given(st.lists(words), st.integers(1, 3), st.integers(0, 2))
+def test_character_ngrams_agree_with_a_loop(given_words: list[str], min_n: int, more: int) -> None:
+    text, offsets = pack(given_words)
+    found = character_ngrams(text, offsets, min_n, min_n + more)
+    ngrams = [(text[i:j].tobytes(), word) for i, j, word in zip(*found, strict=True)]
+    assert ngrams == [
+        (word[i : i + n].encode(errors="surrogatepass"), k)
+        for k, word in enumerate(given_words)
+        for i in range(len(word))
+        for n in range(min_n, min_n + more + 1)
+        if i + n <= len(word)
+    ]
+
+
+# ---- checks ----
+
+
+def test_words_are_a_list_of_strings_in_order() -> None:
+    assert as_list_of_words(("b", "a")) == ["b", "a"]
+    for words in ("ab", {"a"}, frozenset("a")):
+        with pytest.raises(TypeError, match=r"words must be a sequence of str, in order"):
+            as_list_of_words(words)
+    for words in (["a", 7, None], ["a", b"b"]):
+        with pytest.raises(TypeError, match=r"words must be strings, got (int: 7|bytes: b'b')"):
+            as_list_of_words(words)
+
+
+@pytest.mark.parametrize("known", [[], [""], ["a", "", "猫", "\ud800", "b"]])
+def test_arrays_of_a_vocabulary_pass_their_check(known: list[str]) -> None:
+    arrays = Vocabulary(known).arrays()
+    Vocabulary.from_arrays(**arrays).check()
+    Vocabulary.from_arrays(arrays["text"], arrays["offsets"]).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "values", "message"),
+    [
+        ("offsets", [0], [1], "expected offsets that divide 6 bytes into words"),
+        ("offsets", [-1], [5], "expected offsets that divide 6 bytes into words"),
+        ("offsets", [-1], [7], "expected offsets that divide 6 bytes into words"),
+        ("offsets", [1, 2], [2, 1], "expected offsets that divide 6 bytes into words"),
+        ("offsets", [3], [4], "found one that begins within a character"),
+        ("text", [0], [0xFF], "invalid start byte"),
+        ("order", [2], [-1], "expected the positions of 4 words in the index"),
+        ("order", [2], [4], "expected the positions of 4 words in the index"),
+        ("hashes", [0], [2**64 - 1], "expected sorted hashes in the index"),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(
+    name: str, places: list[int], values: list[int], message: str
+) -> None:
+    arrays = {
+        key: array.copy() for key, array in Vocabulary(["a", "b", "c", "猫"]).arrays().items()
+    }
+    arrays[name][places] = values
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.from_arrays(**arrays).check()
+
+
+@pytest.mark.parametrize(("n", "is_refused"), [(2, False), (100, True)])
+def test_two_words_may_have_one_hash_but_not_a_hundred(n: int, is_refused: bool) -> None:
+    arrays = Vocabulary(map(str, range(200))).arrays()
+    hashes = arrays["hashes"].copy()
+    hashes[:n] = hashes[n - 1]
+    vocabulary = Vocabulary.from_arrays(**{**arrays, "hashes": hashes})
+    if is_refused:
+        with pytest.raises(ValueError, match="hashes in the index, nearly all different"):
+            vocabulary.check()
+    else:
+        vocabulary.check()
