@@ -68,7 +68,7 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays():
 
 
 def test_the_least_recently_used_text_is_removed():
-    encode, kept = Encoder(), EmbeddingCache(2 * DIM * 4)
+    encode, kept = Encoder(), EmbeddingCache(DIM, 2 * DIM * 4)
     for text in ("a", "b", "a", "c", "a", "b"):
         kept.get([text], encode)
     assert encode.seen == ["a", "b", "c", "b"]
