@@ -32,6 +32,12 @@ def stream(vectors: Any, reviews: Any, n_parts: int = 1, **params: Any) -> FineT
     return model
 
 
+def test_features_of_an_estimator_that_is_not_fitted_are_refused(vectors):
+    for estimator in (FineTunedClassifier(vectors), FineTunedRegressor(vectors)):
+        with pytest.raises(NotFittedError, match="is not fitted yet"):
+            estimator.transform(["good film"])
+
+
 # ---- parameters of a later part ----
 
 

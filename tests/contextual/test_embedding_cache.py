@@ -67,6 +67,13 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays():
     assert kept.info().n_bytes <= 10 * DIM * 4
 
 
+def test_the_least_recently_used_text_is_removed():
+    encode, kept = Encoder(), EmbeddingCache(DIM, 2 * DIM * 4)
+    for text in ("a", "b", "a", "c", "a", "b"):
+        kept.get([text], encode)
+    assert encode.seen == ["a", "b", "c", "b"]
+
+
 def test_no_memory_keeps_nothing():
     encode, kept = Encoder(), EmbeddingCache(DIM, 0)
     for _ in range(2):

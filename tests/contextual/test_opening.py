@@ -107,7 +107,8 @@ def test_opening_shows_no_progress_bar(
 
 
 def test_a_folder_that_the_library_cannot_open_is_named(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"no weights")
+    size = (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(b"x" * size)
     with pytest.raises(VectorFormatError, match=r"model: sentence-transformers cannot open") as e:
         open_folder(folder, SETTINGS)
     assert str(folder) in str(e.value)
@@ -162,9 +163,10 @@ def test_an_opened_model_is_wrapped_once_until_it_changes(tiny_model: Path) -> N
 
 def test_an_opened_model_predicts(tiny_model: Path) -> None:
     library = open_library(tiny_model).train()
-    found = wrap_library_model(library, SETTINGS).library.encode(TEXTS, show_progress_bar=False)
-    assert found.shape == (len(TEXTS), DIM)
+    model = wrap_library_model(library, SETTINGS)
     assert not any(module.training for module in library.modules())
+    found = model.library.encode(TEXTS, show_progress_bar=False)
+    assert found.shape == (len(TEXTS), DIM)
     np.testing.assert_allclose(found, open_library(tiny_model).encode(TEXTS), atol=1e-6)
 
 

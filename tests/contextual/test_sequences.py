@@ -120,7 +120,7 @@ def tokenizer(prompt: str = "", max_tokens: int = 8, **settings: Any) -> Sentenc
     """The tokenizer of a tiny model, which adds [CLS] (2) and [SEP] (3); "the" is 5, "a" is 6."""
     toys = pytest.importorskip("contextual_toys", exc_type=ImportError)
     return SentenceTokenizer(
-        toys.make_tokenizer(**settings), ThreadLock(), prompt, max_tokens=max_tokens
+        toys.make_tokenizer(**settings), ThreadLock(), prompt, max_tokens, n_ids=25, name="tiny"
     )
 
 
