@@ -181,7 +181,6 @@ def test_a_parameter_is_described_without_addresses() -> None:
         (len, "builtins.len"),
         (copy.copy, "copy.copy"),
     ],
-    ids=str,
 )
 def test_values_by_their_text_and_functions_by_their_name(value: Any, expected: str) -> None:
     assert describe(value) == expected
