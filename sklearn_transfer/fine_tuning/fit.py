@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
@@ -71,13 +72,33 @@ class Fitted:
     shaping: dict[str, Any]
     temperature: float = 1.0
 
+    def check(self, X: Any, estimator: BaseEstimator) -> Any:
+        """Validate X."""
+        return self.kind.check(X, estimator, reset=False)
+
     def logits(self, X: Any) -> NDArray[np.floating]:
         """Logits of validated samples, shape (n_samples, n_outputs)."""
         return self.net.logits(self.representation.features.transform(X))
 
-    def features(self, X: Any) -> NDArray[np.float32]:
+    def features(self, X: Any) -> NDArray[np.floating]:
         """Features that the last layer of the head reads, shape (n_samples, d)."""
         return self.net.features(self.representation.features.transform(X))
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a fitted estimator."""
+        return {
+            "net_": self.net,
+            "module_": self.net.module_,
+            "history_": self.net.history,
+            "n_iter_": self.net.n_iter,
+            "pretrained_": self.kind.source,
+            "coverage_": self.representation.features.coverage,
+            "_n_features_out": self.net.module_.n_features,
+        }
+
+    def resume(self) -> Self:
+        """The fit itself: a later one goes on from it."""
+        return self
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""

@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from ..training.batches import Inputs
+from ..training.names import Loss
 from ..training.policies import Adaptation, Frozen
-from ..training.solvers import Loss
+from .checks import check_input
 from .parameters import Parameters
 
 # A mini-batch holds this share of the samples, within bounds.
@@ -78,6 +79,8 @@ class Kind(ABC):
 
     Attributes
     ----------
+    input_kind : str
+        The kind of X, see `check_input`.
     optimizer : str
         ``optimizer="auto"`` of mini-batch training.
     max_epochs : int
@@ -92,6 +95,7 @@ class Kind(ABC):
         Whether word vectors are among the sources.
     """
 
+    input_kind: ClassVar[str]
     optimizer: ClassVar[str] = "adam"
     max_epochs: ClassVar[int] = 20
     lr_factor: ClassVar[float] = 1.0
@@ -109,9 +113,9 @@ class Kind(ABC):
     def source(self) -> Any:
         """Value of the fitted attribute `pretrained_`."""
 
-    @abstractmethod
     def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> Any:
         """Validate X; `reset` lets the estimator remember its features."""
+        return check_input(self.input_kind, X, estimator, reset=reset)
 
     def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
         """Refuse parameters that contradict this kind of X."""

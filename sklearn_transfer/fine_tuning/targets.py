@@ -14,10 +14,10 @@ from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
-from ..training.solvers import Loss
-from .calibration import fit_temperature
 from .target_checks import check_labels, check_values
+from .temperature import fit_temperature
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 

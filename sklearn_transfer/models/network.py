@@ -11,16 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .names import ACTIVATION_NAMES
 from .seeds import current_generator
 from .text_encoder import TextEncoder
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "logistic": nn.Sigmoid,
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = dict(
+    zip(ACTIVATION_NAMES, (nn.Identity, nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid), strict=True)
+)
 
 
 class Dropout(nn.Dropout):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..models.layers import Layer
+if TYPE_CHECKING:
+    from ..models.layers import Layer
 
 # Rates of the layers of a fit's epochs, as they are in its history.
 RATES = "rates"
@@ -226,6 +227,24 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
     "lp-ft": LinearProbing,
     "contrastive": Contrastive,
 }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A policy of adaptation, and why it is used.
+
+    Attributes
+    ----------
+    policy : str or object
+    scores : dict of str to float
+        For "auto", the score of each candidate on samples that it was not trained on: accuracy, or
+        R2 for a regressor.
+    reason : str
+    """
+
+    policy: Any
+    scores: dict[str, float] = field(default_factory=dict)
+    reason: str = "given"
 
 
 def check_policy(layers: Sequence[Layer], policy: Any) -> None:

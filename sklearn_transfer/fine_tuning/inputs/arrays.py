@@ -9,11 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 from torch import nn
 
-from ..._utils.texts import looks_like_texts
 from ...models.network import ArrayEncoder, as_array
 from ...training.batches import Inputs
 from ...training.policies import Adaptation, Contrastive, Frozen
@@ -63,6 +60,7 @@ class TrainedEncoder(Representation):
 class Modules(Kind):
     """X is an array of shape (n_samples, ...), which copies of a torch module encode."""
 
+    input_kind = "arrays"
     has_layers = True
     lr_factor = 0.1  # pretrained layers are trained more slowly than the new head
 
@@ -78,27 +76,6 @@ class Modules(Kind):
     def source(self) -> None:
         """None: `pretrained_` names sources of texts."""
         return None
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> NDArray[Any]:
-        """Validate X: numbers of shape (n_samples, ...)."""
-        if looks_like_texts(X):
-            raise ValueError(
-                f"{type(estimator).__name__}(pretrained=module) reads an array of numbers, got "
-                f"texts. For texts, name word vectors, for instance "
-                f"pretrained='glove-wiki-gigaword-50', or a sentence encoder."
-            )
-        array: NDArray[Any] = validate_data(
-            estimator, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset
-        )
-        if array.ndim < 2:
-            raise ValueError(
-                f"{type(estimator).__name__}(pretrained=module) expected an array of shape "
-                f"(n_samples, ...), got shape {array.shape}. Reshape your data: X[None] is a "
-                f"single sample."
-            )
-        if reset:
-            estimator.n_features_in_ = array.shape[1]
-        return array
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the module is frozen before the head is trained."""

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
 
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
@@ -20,7 +19,6 @@ from ..protocol import Configuration, Kind, Representation
 from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import FROZEN_SCALE, SENTENCE_SCALE, make_word_bag
-from .words import check_raw_texts
 
 # From so many labels on, training the top layers with the head beats a contrastive stage before it.
 _MANY_LABELS = 1000
@@ -29,6 +27,7 @@ _MANY_LABELS = 1000
 class Sentences(Kind):
     """X is texts, and one contextual model encodes them."""
 
+    input_kind = "sentences"
     has_layers = True
     optimizer = "adamw"
     max_epochs = 3  # Devlin et al. 2019, section A.3
@@ -46,10 +45,6 @@ class Sentences(Kind):
     def source(self) -> ContextualModel:
         """The model."""
         return self.model
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
-        """Validate X: a list of texts."""
-        return check_raw_texts(X, estimator)
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the model is frozen before the head is trained."""
