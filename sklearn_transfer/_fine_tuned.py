@@ -19,12 +19,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
+from ._utils.state import State
 from .fine_tuning.parameters import Parameters
-from .fine_tuning.prediction import Predictor
+from .fine_tuning.prediction import LinearPredictor, Predictor
 from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Task
+from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, find_input_kind
 from .training.policies import Choice
+from .vectors.pretrained_vectors import PretrainedVectors
 
 if TYPE_CHECKING:
     from .fine_tuning.fit import Fitted, LabelledSamples
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
 
 
 class FineTuned(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RelocatesPretrained, CloneSharesPretrained
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RelocatesPretrained,
+    SavesModel,
+    CloneSharesPretrained,
 ):
     """Base of the estimators that fine-tune a pretrained model for a task.
 
@@ -193,6 +200,30 @@ class FineTuned(
 
     def _attributes(self, fitted: Predictor) -> dict[str, Any]:
         return {"_fitted": fitted, **fitted.attributes()}
+
+    def _saved_state(self) -> dict[str, Any]:
+        if not hasattr(self, "_fitted"):
+            return {}
+        names = ("adaptation_", "feature_names_in_", "_sklearn_output_config")
+        kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return {"fitted": self._fitted.detached(), **kept}
+
+    def _restore(self, state: State) -> None:
+        if "fitted" not in state:
+            return
+        fitted = state.of("fitted", LinearPredictor)
+        if not isinstance(fitted.task, self._task_type):
+            raise state.error("fitted", f"a model of {self._task_type.__name__}", fitted.task)
+        self.__dict__ |= {
+            **self._attributes(fitted),
+            "adaptation_": state.of("adaptation_", Choice),
+        }
+        restore_output(self, state)
+        if "feature_names_in_" in state:
+            self.feature_names_in_ = state.array("feature_names_in_", "object", self.n_features_in_)
+
+    def _used_words(self, vectors: PretrainedVectors) -> list[str]:
+        return self._fitted.used_words(vectors)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

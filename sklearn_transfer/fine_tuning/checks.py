@@ -75,6 +75,8 @@ _CHECKS: dict[str, Callable[..., Any]] = {
     "arrays": _check_arrays,
 }
 
+INPUT_KINDS = tuple(_CHECKS)
+
 
 def check_input(kind: str, X: Any, estimator: BaseEstimator, *, reset: bool) -> Any:
     """Validate X; `reset` lets the estimator remember its features.

@@ -28,8 +28,10 @@ from ..training.net import TransferNet
 from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
 from ..training.setup import build_net
+from ..vectors.pretrained_vectors import PretrainedVectors
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
+from .prediction import DesignFeatures, LinearPredictor
 from .protocol import Configuration, Kind, Representation
 from .splits import assign_folds, take
 from .targets import Target, Task
@@ -95,6 +97,30 @@ class Fitted:
             "coverage_": self.representation.features.coverage,
             "_n_features_out": self.net.module_.n_features,
         }
+
+    def detached(self) -> Any:
+        """The model without what only training needs, as a model file has it."""
+        module, features = self.net.module_, self.representation.features
+        if not isinstance(module, LinearBag):
+            raise TypeError(
+                f"Expected a linear model to save, got {type(module).__name__}, which was trained "
+                f"in mini-batches. Pickle the estimator (joblib.dump), or fit with "
+                f"optimizer='auto' and without hidden layers."
+            )
+        return LinearPredictor(
+            self.task,
+            self.temperature,
+            self.kind.input_kind,
+            cast(DesignFeatures, features),
+            module.as_arrays(),
+            self.kind.source,
+            self.net.n_iter,
+        )
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+        words: list[str] = self.detached().used_words(vectors)
+        return words
 
     def resume(self) -> Self:
         """The fit itself: a later one goes on from it."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._utils.state import State
 from ..text.design import Design
 from ..text.linear_model import LinearModel
-from .checks import check_input
-from .targets import Task
+from ..vectors.pretrained_vectors import PretrainedVectors
+from .checks import INPUT_KINDS, check_input
+from .targets import Labels, Task, Values
 
 
 class Predictor(Protocol):
@@ -46,12 +48,24 @@ class Predictor(Protocol):
     def attributes(self) -> dict[str, Any]:
         """Attributes of a fitted estimator."""
 
+    def detached(self) -> Any:
+        """The model without what only training needs, as a model file has it."""
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+
     def resume(self) -> Any:
         """The `Fitted` from which a later fit goes on."""
 
 
 class DesignFeatures(Protocol):
-    """Features of a linear model."""
+    """Features of a linear model; `input_kinds` are the kinds of X that they read."""
+
+    input_kinds: ClassVar[tuple[str, ...]]
+
+    @property
+    def n_columns(self) -> tuple[int, int]:
+        """Numbers of sparse and of dense columns."""
 
     @property
     def coverage(self) -> float | None:
@@ -59,6 +73,9 @@ class DesignFeatures(Protocol):
 
     def transform(self, X: Any, /) -> Design:
         """Design matrix of validated samples."""
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,35 @@ class LinearPredictor:
 
     is_convex = True
 
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_state(cls, state: State) -> LinearPredictor:
+        """The model of these entries."""
+        task, model = state.of("task", Labels, Values), state.of("model", LinearModel)
+        design, input_kind = state["design"], state.choice("input_kind", *INPUT_KINDS)
+        if input_kind not in getattr(design, "input_kinds", ()):
+            raise state.error("design", f"features of {input_kind}", design)
+        expected = (*design.n_columns, task.n_outputs)
+        found = (len(model.token_weights), *model.head.shape)
+        if found != expected:
+            raise state.error("model", f"sparse and dense columns and outputs {expected}", found)
+        return cls(
+            task,
+            state.number("temperature"),
+            input_kind,
+            design,
+            model,
+            state["source"],
+            state.integer("n_iter"),
+        )
+
+    def detached(self) -> LinearPredictor:
+        """The model itself."""
+        return self
+
     def check(self, X: Any, estimator: BaseEstimator) -> Any:
         """Validate X."""
         return check_input(self.input_kind, X, estimator, reset=False)
@@ -102,12 +148,18 @@ class LinearPredictor:
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of a fitted estimator; there is no net."""
+        counted = {"n_features_in_": sum(self.design.n_columns)}
         return {
+            **(counted if self.input_kind == "features" else {}),
             "n_iter_": self.n_iter,
             "pretrained_": self.source,
             "coverage_": self.design.coverage,
             "_n_features_out": self.model.n_features,
         }
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+        return self.design.used_words(vectors)
 
     def resume(self) -> Any:
         """Refuse: the net is not there."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.state import State
 from .design import Design
 
 
@@ -24,6 +26,20 @@ class LinearModel:
     token_weights: NDArray[np.floating]
     head: NDArray[np.floating]
     intercept: NDArray[np.floating]
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_state(cls, state: State) -> LinearModel:
+        """The model of these entries."""
+        intercept = state.array("intercept", "float32 float64", None)
+        n_outputs, dtype = len(intercept), intercept.dtype.name
+        if not n_outputs:
+            raise state.error("intercept", "an output", intercept)
+        token_weights = state.array("token_weights", dtype, None, n_outputs)
+        return cls(token_weights, state.array("head", dtype, None, n_outputs), intercept)
 
     @property
     def n_features(self) -> int:

@@ -20,6 +20,7 @@ from .._utils.hashing import hash_content
 from .._utils.locks import ThreadLock
 from .._utils.memo import register_memo
 from .._utils.named import by_name
+from .._utils.state import State, check_offsets
 from .._utils.texts import TokenizedText
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
@@ -65,6 +66,17 @@ class TokenIds:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {"ids": self.ids, "offsets": self.offsets}
+
+    @classmethod
+    def from_state(cls, state: State) -> TokenIds:
+        """The ids of these entries."""
+        ids, offsets = state.array("ids", "int32", None), state.array("offsets", "int64", None)
+        check_offsets(offsets, len(ids))
+        return cls(ids, offsets)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -406,6 +418,26 @@ class Tokenization:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "tokenizer": by_name(self.tokenizer)}
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_state(cls, state: State) -> Tokenization:
+        """The settings of these entries."""
+        tokenizer, max_tokens = state["tokenizer"], state.optional("max_tokens", int)
+        if not (tokenizer is None or callable(tokenizer)) or (max_tokens or 1) < 1:
+            raise state.error("tokenizer", "a callable or None, and max_tokens >= 1", max_tokens)
+        made = cls(
+            tokenizer,
+            state.of("token_pattern", str),
+            state.choice("lowercase", True, False, "auto"),  # noqa: FBT003 (values, no flags)
+            max_tokens,
+            state.of("as_pretrained", bool),
+        )
+        split_by_pattern(made.token_pattern, lowercase=False)  # an error for a bad pattern
+        return made
 
     def table_tokenizer(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
         """The tokenizer of the sources, if it splits the texts."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ..models.layers import Layer
+from .._utils.state import PlainState
 
 # Rates of the layers of a fit's epochs, as they are in its history.
 RATES = "rates"
@@ -44,7 +43,7 @@ class Adaptation(Protocol):
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Frozen(PlainState):
     """Train the head only (feature extraction)."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
@@ -53,7 +52,7 @@ class Frozen:
 
 
 @dataclass(frozen=True)
-class Full:
+class Full(PlainState):
     """Train every layer in every epoch."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
@@ -62,7 +61,7 @@ class Full:
 
 
 @dataclass(frozen=True)
-class Top:
+class Top(PlainState):
     """Train the head and the highest layers; the layers below are frozen.
 
     Attributes
@@ -80,7 +79,7 @@ class Top:
 
 
 @dataclass(frozen=True)
-class Gradual:
+class Gradual(PlainState):
     """Unfreeze one layer after another, from the head downwards (Howard & Ruder 2018, section 3.3).
 
     Attributes
@@ -98,7 +97,7 @@ class Gradual:
 
 
 @dataclass(frozen=True)
-class Discriminative:
+class Discriminative(PlainState):
     """The rate falls by a factor from each layer to the one below (Howard & Ruder 2018, 3.2).
 
     Attributes
@@ -115,7 +114,7 @@ class Discriminative:
 
 
 @dataclass(frozen=True)
-class LinearProbing:
+class LinearProbing(PlainState):
     """Train the head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
 
     Attributes
@@ -230,7 +229,7 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(PlainState):
     """A policy of adaptation, and why it is used.
 
     Attributes
@@ -247,7 +246,7 @@ class Choice:
     reason: str = "given"
 
 
-def check_policy(layers: Sequence[Layer], policy: Any) -> None:
+def check_policy(layers: Sequence[object], policy: Any) -> None:
     """Reject a policy that treats layers differently if there is none but the head."""
     if len(layers) == 1 and not isinstance(policy, Frozen | Full):
         raise ValueError(

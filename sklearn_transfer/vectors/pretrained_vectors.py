@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._utils.errors import levels_to_caller
 from .._utils.memo import ObjectCache
+from .._utils.state import State
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
@@ -281,6 +282,29 @@ class PretrainedVectors:
         that the table does not have; in sentence-transformers they count as zeros.
         """
         formats.write(self.table, Path(path), format)
+
+    def to_reference(self) -> dict[str, Any]:
+        """Return the name or path and the fingerprint, as entries of a model file."""
+        if self._origin is None:
+            raise ValueError(
+                f"vectors='reference' needs vectors with a name or path, got {self!r}. Write them "
+                f"first (PretrainedVectors.save), or use vectors='all'."
+            )
+        return {**self._origin._asdict(), "options": dict(vars(self._origin.options))}
+
+    @classmethod
+    def from_reference(cls, entries: dict[str, Any]) -> PretrainedVectors:
+        """Open the vectors that a model file refers to."""
+        state = State("a reference", entries)
+        options = Reading(**state.of("options", dict))
+        origin = Origin(
+            state.of("path", str),
+            state.of("fingerprint", str),
+            replace(options, allow_pickle=False),
+            state.optional("name", str),
+            state.of("pickle_weights", bool),
+        )
+        return cls._open(origin.find())
 
     @property
     def table(self) -> Table:

@@ -117,6 +117,18 @@ def read(path: Path, options: Reading) -> Table:
     return table if options.mmap else _copy_to_memory(table)
 
 
+def check_matrices(path: Path) -> None:
+    """Raise an error unless the matrices, which a map does not read, agree with their digests."""
+    digests = read_metadata(path)["digests"]
+    for name in ("matrix", "subwords"):
+        file = path / f"{name}.npy"
+        if name in digests:
+            array = map_array(file)
+            if hash_content(array) != digests[name]:
+                raise _damaged(file)
+            check_finite(array, file)
+
+
 def _wrap_words(
     path: Path, arrays: dict[str, Any], digests: dict[str, Any], *, is_indexed: bool
 ) -> Vocabulary:

@@ -100,6 +100,12 @@ class Table:
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
+    def with_case(self, *, cased: bool) -> Table:
+        """Return the table with another `cased`, that of the table which it is a part of."""
+        made = replace(self)
+        made.__dict__["cased"] = cased
+        return made
+
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return the float32 vectors of the words at some positions: shape (n, dim)."""
         # A slice of a plain float32 table stays a view, memory-mapped or not.

@@ -1,0 +1,250 @@
+"""Estimators to model files and back."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.cloning import VectorsEstimator
+from .._utils.errors import ModelFormatError, VectorFormatError
+from .._utils.named import find_name
+from .._utils.state import State
+from ..contextual.model import ContextualModel
+from ..fine_tuning.prediction import LinearPredictor
+from ..fine_tuning.targets import Labels, Values
+from ..text.bag_features import BagFeatures
+from ..text.linear_model import LinearModel
+from ..text.ngrams import CharNgrams, WordNgrams
+from ..text.pooled_features import PooledFeatures
+from ..text.scaled_columns import ScaledColumns
+from ..text.token_columns import TokenColumns
+from ..text.tokens import TokenIds, Tokenization
+from ..training import policies
+from ..vectors.pretrained_vectors import PretrainedVectors
+from ..vectors.storage.files import expand_user
+from ..vectors.storage.tensors import read_tensors, write_tensors
+from ..vectors.table.vocabulary import Vocabulary
+from .container import TENSORS, open_model, write_model
+from .encoding import Decoder, Encoder
+from .sources import SourceWriter, VectorsMode, read_source
+
+# The objects of this package that model files hold.
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization, Vocabulary),
+        *(PooledFeatures, ScaledColumns, LinearModel, LinearPredictor, Labels, Values),
+        *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
+        *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
+    )
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class SavesModel(BaseEstimator):
+    """An estimator that can be written to a model file."""
+
+    def save(self, path: str | os.PathLike[str], *, vectors: VectorsMode = "all") -> None:
+        """Write a model file, which :func:`sklearn_transfer.load` opens.
+
+        The file holds JSON, tensors and vectors, and nothing that is executed when it is opened.
+        Predictions of the loaded model are equal, bit for bit.
+
+        Parameters
+        ----------
+        path : str or path
+            A folder, or a zip where the name ends in ``.zip``. An earlier model file at the path
+            is replaced in one step, anything else is not.
+        vectors : {"all", "used", "reference"}, default="all"
+            Pretrained vectors in the file. "all": all words. "used": the words of the training
+            texts alone, in a file of a fraction of the size; a word that training has not seen then
+            counts as a word without a vector, so that predictions of texts with such words differ.
+            "reference": their name or path, and fingerprint; the vectors must be there when the
+            model is loaded.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If a parameter is an object without a name, such as a lambda or a callback.
+        FileExistsError
+            If the path holds anything but a model file.
+        """
+        write_estimator(self, path, vectors=vectors)
+
+    def _saved_state(self) -> dict[str, Any]:
+        """Entries of a model file in addition to the parameters; nothing if it is not fitted."""
+        return {}
+
+    def _restore(self, state: State) -> None:
+        """Take over what these entries hold."""
+
+    def _used_words(self, vectors: PretrainedVectors) -> list[str]:  # noqa: ARG002 (a protocol)
+        """The words of the training texts, for ``vectors="used"``."""
+        raise ValueError(
+            f"vectors='used' needs the words of the training texts, which this "
+            f"{type(self).__name__} does not keep. Use vectors='all', or fit with "
+            f"pretrained=vectors.subset(texts=texts)."
+        )
+
+
+def restore_output(estimator: BaseEstimator, state: State) -> None:
+    """Take over the container that `set_output` chose."""
+    if "_sklearn_output_config" in state:
+        config = State("output", state.of("_sklearn_output_config", dict))
+        estimator.set_output(transform=config.choice("transform", "default", "pandas", "polars"))
+
+
+def write_estimator(
+    estimator: SavesModel, path: str | os.PathLike[str], *, vectors: VectorsMode = "all"
+) -> None:
+    """Write a model file. See :meth:`SavesModel.save`."""
+    if vectors not in ("all", "used", "reference"):
+        raise ValueError(f"vectors must be 'all', 'used' or 'reference', got {vectors!r}.")
+    check_is_fitted(estimator)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        sources = SourceWriter(folder, vectors, estimator._used_words)  # noqa: SLF001 (its protocol)
+
+        def encode_other(value: Any) -> dict[str, Any] | None:
+            if isinstance(value, PretrainedVectors | ContextualModel):
+                return sources.encode(value)
+            return _encode_estimator(value, encoder) if isinstance(value, SavesModel) else None
+
+        encoder = Encoder(_NAMES, encode_other)
+        entries = {
+            "versions": _list_versions(),
+            "estimator": encoder.encode(estimator, "model"),
+            "sources": sources.entries,
+        }
+        write_tensors(folder / TENSORS, encoder.arrays)
+        return entries
+
+    write_model(expand_user(path), fill)
+
+
+def _list_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that predict, for whoever reads the file."""
+    return {
+        "python": platform.python_version(),
+        **{package.__name__: package.__version__ for package in (np, scipy, sklearn)},
+    }
+
+
+def _encode_estimator(estimator: SavesModel, encoder: Encoder) -> dict[str, Any]:
+    name = find_name(type(estimator))
+    if name is None:
+        raise TypeError(
+            f"A model file names the class of the estimator, but {type(estimator).__qualname__} "
+            f"has no name in a module that can be imported. Define it in a module."
+        )
+    parameters = estimator.get_params(deep=False)
+    if "pretrained" in parameters:
+        parameters["pretrained"] = _resolve(estimator)
+    encoded = {key: encoder.encode(value, key) for key, value in parameters.items()}
+    state = estimator._saved_state()  # noqa: SLF001 (its protocol)
+    return {
+        "estimator": f"{name[0]}.{name[1]}",
+        "parameters": encoded,
+        "state": {key: encoder.encode(value, key) for key, value in state.items()},
+    }
+
+
+def _resolve(estimator: SavesModel) -> Any:
+    """The parameter `pretrained`; the opened source in place of an object that is no name."""
+    given, opened = estimator.pretrained, getattr(estimator, "pretrained_", None)
+    if isinstance(given, list | tuple) and isinstance(opened, list) and len(given) == len(opened):
+        return [_resolve_one(a, b) for a, b in zip(given, opened, strict=True)]
+    return _resolve_one(given, opened)
+
+
+def _resolve_one(given: Any, opened: Any) -> Any:
+    is_plain = given is None or isinstance(given, str | os.PathLike | VectorsEstimator)
+    return given if is_plain or opened is None else opened
+
+
+def read_estimator(
+    path: str | os.PathLike[str],
+    *,
+    classes: Mapping[str, type[SavesModel]],
+    trusted: Collection[str] = (),
+) -> Any:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : str or path
+    classes : mapping of str to type
+        The estimators that need no trust, by their full names.
+    trusted : collection of str
+        Full names of other classes and functions that may be imported.
+
+    Returns
+    -------
+    estimator
+    """
+    place = expand_user(path)
+    with open_model(place) as (folder, about):
+        try:
+            return _decode_model(folder, about, classes, trusted, mmap=folder == place)
+        except ModelFormatError as error:
+            raise ModelFormatError(str(error).replace(str(folder), str(place))) from error
+        except _DAMAGED as error:
+            message = str(error).replace(str(folder), str(place)) or repr(error)
+            raise ModelFormatError(f"{place}: the model file is damaged: {message}") from error
+
+
+# Errors of entries that are not as they are written; VectorFormatError is a ValueError.
+_DAMAGED = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+    *(RecursionError, FileNotFoundError, VectorFormatError),
+)
+
+
+def _decode_model(
+    folder: Path,
+    about: dict[str, Any],
+    classes: Mapping[str, type[SavesModel]],
+    trusted: Collection[str],
+    *,
+    mmap: bool,
+) -> Any:
+    arrays = {
+        name: tensor.to_numpy(allow_empty=True)
+        for name, tensor in read_tensors(folder / TENSORS).items()
+    }
+    sources = [read_source(folder, entry, mmap=mmap) for entry in about["sources"]]
+
+    def decode_other(entry: dict[str, Any]) -> Any:
+        if "source" in entry:
+            number = State("a source", entry).integer("source", 0, len(sources) - 1)
+            return sources[number]
+        return decode_estimator(entry) if "estimator" in entry else None
+
+    def decode_estimator(entry: dict[str, Any]) -> Any:
+        name = State("an estimator", entry).of("estimator", str)
+        known = classes.get(name)
+        module, _, attribute = name.rpartition(".")
+        kind = known or decoder.decode({"module": module, "path": attribute})
+        if not (isinstance(kind, type) and issubclass(kind, SavesModel)):
+            raise ValueError(f"expected a class of estimators, found {name!r:.80}")
+        parameters, state = (
+            decoder.decode_state({"state": entry[part]}) for part in ("parameters", "state")
+        )
+        made = kind(**parameters)
+        made._validate_params()  # noqa: SLF001 (as `fit` does)
+        made._restore(State(name, state))  # noqa: SLF001 (its protocol)
+        return made
+
+    decoder = Decoder(_KINDS, arrays, decode_other, trusted)
+    return decode_estimator(about["estimator"])
