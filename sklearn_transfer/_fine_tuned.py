@@ -115,12 +115,16 @@ class FineTuned(
             The inputs of the last, linear layer of the head. After the convex solver: the
             pretrained features and, for texts, the sum of the token weights for each logit.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._fitted.features(self._fitted.check(X, self))
 
     def _logits(self, X: Any) -> NDArray[np.floating]:
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._fitted.logits(self._fitted.check(X, self))
+
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_fitted"):  # the tags that scikit-learn reads first take longer
+            check_is_fitted(self)
 
     @abstractmethod
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:

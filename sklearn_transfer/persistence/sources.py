@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +10,12 @@ from typing import Any, Literal
 from .._utils.errors import ModelFormatError
 from .._utils.state import State
 from ..sources import Source
+from ..vectors.formats import formats
+from ..vectors.origin import Origin
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage import folder as vectors_folder
-from ..vectors.table.table import Reading
+
+_FOLDER = re.compile(r"vectors-\d{1,4}")
 
 VectorsMode = Literal["all", "used", "reference"]
 
@@ -53,27 +57,44 @@ class SourceWriter:
                 f"(joblib.dump); ContextualModel(pickle_weights=True) makes the pickle complete."
             )
         if self._mode == "reference":
-            return {"kind": "reference", "state": source.to_reference()}
-        written = source
+            return self._refer(source)
+        table = source.table
         if self._mode == "used":
-            written = source.subset(self._used_words(source))
+            subset = source.subset(self._used_words(source))
+            table = subset.table.with_case(cased=source.cased)
         name = f"vectors-{number}"
-        vectors_folder.write(written.table, self._folder / name)
-        return {"kind": "vectors", "folder": name, "name": source.name, "cased": source.cased}
+        vectors_folder.write(table, self._folder / name)
+        fingerprint = formats.fingerprint(self._folder / name)
+        return {
+            "kind": "vectors",
+            "folder": name,
+            "name": source.name,
+            "fingerprint": fingerprint,
+        }
+
+    def _refer(self, source: PretrainedVectors) -> dict[str, Any]:
+        if source.origin is None:
+            raise ValueError(
+                f"vectors='reference' needs vectors with a name or path, got {source!r}. Write "
+                f"them first (PretrainedVectors.save), or use vectors='all'."
+            )
+        return {"kind": "reference", **source.origin.to_state()}
 
 
 def read_source(folder: Path, entry: Any, *, mmap: bool) -> Source:
     """Open a source; with `mmap` its matrix stays in the file."""
     state = State("a source", entry if isinstance(entry, dict) else {})
     if state.choice("kind", "vectors", "reference") == "reference":
-        return PretrainedVectors.from_reference(state.of("state", dict))
+        return PretrainedVectors.open(Origin.from_state(state))
     name = state.of("folder", str)
-    if not name.startswith("vectors-") or not name.removeprefix("vectors-").isdecimal():
-        raise ModelFormatError(f"{folder}: expected a folder of vectors, found {name!r:.80}.")
-    table = vectors_folder.read(folder / name, Reading(mmap=mmap))
-    if mmap:
-        vectors_folder.check_matrices(folder / name)
-    vectors = PretrainedVectors.from_table(
-        table.with_case(cased=state.of("cased", bool)), state.optional("name", str)
-    )
-    return vectors
+    if not _FOLDER.fullmatch(name):
+        raise state.error("folder", "the name of a folder of vectors", name)
+    found, expected = formats.fingerprint(folder / name), state.of("fingerprint", str)
+    if found != expected:
+        raise ModelFormatError(
+            f"{folder / name}: expected vectors with the fingerprint {expected}, found {found}; "
+            f"the model file is damaged. Save the model again."
+        )
+    opened = PretrainedVectors.load(folder / name, mmap=mmap)
+    origin = opened.origin if mmap else None
+    return PretrainedVectors.from_table(opened.table, state.optional("name", str), origin)

@@ -306,6 +306,8 @@ class CharNgrams:
 
     def find(self, words: Sequence[str]) -> TokenIds:
         """The columns of the learned n-grams in each word, repeated where the word repeats one."""
+        if not words:
+            return TokenIds(np.zeros(0, np.int32), np.zeros(1, np.int64))
         parts = [self._find(part) for part in in_parts(words, _CHARACTERS_AT_A_TIME)]
         lengths = np.concatenate([part.lengths for part in parts])
         return TokenIds(np.concatenate([part.ids for part in parts]), to_offsets(lengths))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from .._utils.state import State
-from ..vectors.table.vocabulary import to_offsets
+from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .ngrams import (
     CharNgrams,
     WordNgrams,
@@ -272,7 +272,14 @@ def _spell(
     row: NDArray[np.integer], words: NDArray[np.integer], spelling: TokenIds
 ) -> Iterator[NDArray[np.integer]]:
     """The keys of the character n-grams of words, given the key of the row of each."""
-    ends = to_offsets(spelling.offsets[words + 1] - spelling.offsets[words])
+    if not len(words):
+        return
+    starts = spelling.offsets[words]
+    lengths = spelling.offsets[words + 1] - starts
+    if lengths.sum() < _NGRAMS_AT_A_TIME:
+        yield row.repeat(lengths) + spelling.ids[ragged_arange(starts, lengths)]
+        return
+    ends = to_offsets(lengths)
     cuts = np.flatnonzero(np.diff(ends[:-1] // _NGRAMS_AT_A_TIME)) + 1
     for a, b in pairwise([0, *cuts.tolist(), len(words)]):
         ngrams = spelling[words[a:b]]

@@ -180,6 +180,13 @@ class Tokenizer:
         self._offsets = np.zeros(64, dtype=np.int64)
         self._string_bytes = 0
 
+    def split_one(self, text: str, max_tokens: int | None = None) -> tuple[list[str], TokenIds]:
+        """Split one text, as a call does, but without the cache: it costs more than splitting."""
+        (tokens,) = self._split_all([text])
+        number: dict[str, int] = {}
+        ids = [number.setdefault(token, len(number)) for token in tokens[:max_tokens]]
+        return list(number), TokenIds(np.array(ids, np.int32), np.array([0, len(ids)]))
+
     def __call__(
         self, texts: Sequence[str], max_tokens: int | None = None
     ) -> tuple[list[str], TokenIds]:
@@ -465,6 +472,8 @@ class Tokenization:
             lowercase = self.lowercase
         tokenizer = self.tokenizer if own is None else own
         split = find_tokenizer(tokenizer, self.token_pattern, lowercase=lowercase)
+        if len(texts) == 1 and isinstance(texts[0], str):
+            return split.split_one(texts[0], self.max_tokens)
         found = split(texts, self.max_tokens)
         _tokenizers.limit()
         return found

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._utils.errors import levels_to_caller
 from .._utils.memo import ObjectCache
-from .._utils.state import State
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
@@ -207,6 +206,11 @@ class PretrainedVectors:
         return cls._open(Origin(str(path), fingerprint, options, name, pickle_weights))
 
     @classmethod
+    def open(cls, origin: Origin) -> PretrainedVectors:
+        """Open the content of an origin, wherever it is found."""
+        return cls._open(origin.find())
+
+    @classmethod
     def _open(cls, origin: Origin) -> PretrainedVectors:
         name = origin.name or Path(origin.path).name
         opened = _opened.get(origin, lambda: cls.from_table(origin.read(), name, origin))
@@ -283,28 +287,10 @@ class PretrainedVectors:
         """
         formats.write(self.table, Path(path), format)
 
-    def to_reference(self) -> dict[str, Any]:
-        """Return the name or path and the fingerprint, as entries of a model file."""
-        if self._origin is None:
-            raise ValueError(
-                f"vectors='reference' needs vectors with a name or path, got {self!r}. Write them "
-                f"first (PretrainedVectors.save), or use vectors='all'."
-            )
-        return {**self._origin._asdict(), "options": dict(vars(self._origin.options))}
-
-    @classmethod
-    def from_reference(cls, entries: dict[str, Any]) -> PretrainedVectors:
-        """Open the vectors that a model file refers to."""
-        state = State("a reference", entries)
-        options = Reading(**state.of("options", dict))
-        origin = Origin(
-            state.of("path", str),
-            state.of("fingerprint", str),
-            replace(options, allow_pickle=False),
-            state.optional("name", str),
-            state.of("pickle_weights", bool),
-        )
-        return cls._open(origin.find())
+    @property
+    def origin(self) -> Origin | None:
+        """The file or folder, with its fingerprint and the options for opening it."""
+        return self._origin
 
     @property
     def table(self) -> Table:

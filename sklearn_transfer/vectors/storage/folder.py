@@ -113,20 +113,11 @@ def read(path: Path, options: Reading) -> Table:
     # been combined with vectors of the new one; the metadata hold digests of everything.
     if read_metadata(path) != about:
         raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
-    table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
+    table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer)
+    if isinstance(cased := about.get("cased"), bool):
+        table = table.with_case(cased=cased)
+    table = table.head(options.limit)
     return table if options.mmap else _copy_to_memory(table)
-
-
-def check_matrices(path: Path) -> None:
-    """Raise an error unless the matrices, which a map does not read, agree with their digests."""
-    digests = read_metadata(path)["digests"]
-    for name in ("matrix", "subwords"):
-        file = path / f"{name}.npy"
-        if name in digests:
-            array = map_array(file)
-            if hash_content(array) != digests[name]:
-                raise _damaged(file)
-            check_finite(array, file)
 
 
 def _wrap_words(
@@ -224,6 +215,7 @@ def write(table: Table, path: Path) -> None:
         "n_words": len(table.words),
         "dim": int(table.matrix.shape[1]),
         "dtype": next(kind for kind in _DTYPES if np.dtype(kind) == table.matrix.dtype),
+        "cased": bool(table.cased),
     }
     dtypes = {**_INDEX, **_OPTIONAL, "matrix": about["dtype"], "subwords": "<f4"}
     for name in _OPTIONAL:
