@@ -89,7 +89,7 @@ class Encoder:
                 f"set_params if prediction does not need it (callbacks, distill_from), give a "
                 f"function that a module defines, or pickle the model (joblib.dump)."
             )
-        return {"module": name[0], "path": name[1]}
+        return {"module": name[0], "name": name[1]}
 
     def _encode_array(self, array: NDArray[Any], is_scalar: bool, where: str) -> dict[str, Any]:  # noqa: FBT001
         entry: dict[str, Any] = {"shape": list(array.shape), "scalar": is_scalar}
@@ -125,6 +125,8 @@ class Decoder:
         ``decode_other(entry)`` decodes sources and estimators; None for anything else.
     trusted : collection of str
         Full names of objects that may be imported.
+    place : Path
+        The model file, for the messages.
     """
 
     def __init__(
@@ -133,7 +135,9 @@ class Decoder:
         arrays: Mapping[str, NDArray[Any]],
         decode_other: Callable[[dict[str, Any]], Any],
         trusted: Collection[str],
+        place: Path,
     ) -> None:
+        self._place = place
         self._kinds, self._arrays, self._decode_other = kinds, arrays, decode_other
         self._trusted = trusted
 
@@ -213,19 +217,19 @@ class Decoder:
     def _import(self, entry: dict[str, Any]) -> Any:
         """Import an object by its name, if it is trusted."""
         state = State("a name", entry)
-        module, path = state.of("module", str), state.of("path", str)
+        module, path = state.of("module", str), state.of("name", str)
         name = f"{module}.{path}"
         if name not in self._trusted:
-            raise ValueError(
-                f"the model names {name}, which is imported only if you trust it: "
-                f"load(path, trusted=[{name!r}])"
+            raise ModelFormatError(
+                f"{self._place}: the model names {name}, which is imported only if you trust it: "
+                f"load(path, trusted=[{name!r}])."
             )
         try:
             return attrgetter(path)(import_module(module))
         except (ImportError, AttributeError) as error:
             raise ModelFormatError(
-                f"The model names {name}, which is not there: {error}. Install the package, or "
-                f"define the name again."
+                f"{self._place}: the model names {name}, which is not there: {error}. Install the "
+                f"package, or define the name again."
             ) from error
 
 

@@ -235,7 +235,7 @@ def _decode_model(
         name = State("an estimator", entry).of("estimator", str)
         known = classes.get(name)
         module, _, attribute = name.rpartition(".")
-        kind = known or decoder.decode({"module": module, "path": attribute})
+        kind = known or decoder.decode({"module": module, "name": attribute})
         if not (isinstance(kind, type) and issubclass(kind, SavesModel)):
             raise ValueError(f"expected a class of estimators, found {name!r:.80}")
         parameters, state = (
@@ -246,5 +246,5 @@ def _decode_model(
         made._restore(State(name, state))  # noqa: SLF001 (its protocol)
         return made
 
-    decoder = Decoder(_KINDS, arrays, decode_other, trusted)
+    decoder = Decoder(_KINDS, arrays, decode_other, trusted, place=folder)
     return decode_estimator(about["estimator"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +62,7 @@ class SourceWriter:
         table = source.table
         if self._mode == "used":
             subset = source.subset(self._used_words(source))
-            table = subset.table.with_case(cased=source.cased)
+            table = replace(subset.table, known_case=source.cased)
         name = f"vectors-{number}"
         vectors_folder.write(table, self._folder / name)
         fingerprint = formats.fingerprint(self._folder / name)

@@ -115,7 +115,7 @@ def read(path: Path, options: Reading) -> Table:
         raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
     table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer)
     if isinstance(cased := about.get("cased"), bool):
-        table = table.with_case(cased=cased)
+        table = replace(table, known_case=cased)
     table = table.head(options.limit)
     return table if options.mmap else _copy_to_memory(table)
 

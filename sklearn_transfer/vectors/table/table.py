@@ -88,6 +88,7 @@ class Table:
     rows: NDArray[np.int32] | None = None
     scales: NDArray[np.float32] | None = None
     tokenizer: TableTokenizer | None = None
+    known_case: bool | None = None  # `cased`, where it is known
 
     @property
     def dim(self) -> int:
@@ -97,14 +98,10 @@ class Table:
     @cached_property
     def cased(self) -> bool:
         """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
+        if self.known_case is not None:
+            return self.known_case
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
-
-    def with_case(self, *, cased: bool) -> Table:
-        """Return the table with another `cased`, that of the table which it is a part of."""
-        made = replace(self)
-        made.__dict__["cased"] = cased
-        return made
 
     def vectors(self, words: NDArray[np.integer] | slice) -> NDArray[np.float32]:
         """Return the float32 vectors of the words at some positions: shape (n, dim)."""
@@ -192,7 +189,8 @@ class Table:
             used, inverse = np.unique(rows[words], return_inverse=True)
             matrix, rows = self.matrix[used], inverse.astype(np.int32)
         words_taken = self.words.take(words)
-        return replace(self, words=words_taken, matrix=matrix, rows=rows, scales=scales)
+        taken = replace(self, words=words_taken, matrix=matrix, rows=rows, scales=scales)
+        return replace(taken, known_case=None)
 
     def head(self, n_words: int | None) -> Table:
         """Return the table of the first `n_words` words; this table if it has no more."""
@@ -202,7 +200,8 @@ class Table:
         scales = None if scales is None else scales[:n_words]
         matrix, rows = self.matrix, self.rows
         matrix, rows = (matrix[:n_words], None) if rows is None else (matrix, rows[:n_words])
-        return replace(self, words=words, matrix=matrix, rows=rows, scales=scales)
+        taken = replace(self, words=words, matrix=matrix, rows=rows, scales=scales)
+        return replace(taken, known_case=None)
 
 
 def _check_products(
