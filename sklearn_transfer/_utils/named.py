@@ -39,10 +39,8 @@ def by_name(value: Any) -> Any:
 
 
 def find_name(value: Any) -> tuple[str, str] | None:
-    """Find the module of a callable and its path in there; None for one without such a name.
-
-    Objects of ``__main__``, lambdas and functions inside functions have none.
-    """
+    """Find the module of a callable and its path in there; None for one without such a name."""
+    # Objects of `__main__`, lambdas and functions inside functions have none.
     names = _names(value)
     if hasattr(value, "__qualname__") and not isinstance(value, MethodType):
         owner = getattr(value, "__objclass__", value)  # of a method such as str.split
