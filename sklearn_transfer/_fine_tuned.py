@@ -21,7 +21,7 @@ from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
 from ._utils.state import State
 from .fine_tuning.parameters import Parameters
-from .fine_tuning.prediction import LinearPredictor, Predictor
+from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Task
 from .persistence.model_files import SavesModel, restore_output
@@ -208,20 +208,22 @@ class FineTuned(
     def _saved_state(self) -> dict[str, Any]:
         if not hasattr(self, "_fitted"):
             return {}
-        names = ("adaptation_", "feature_names_in_", "_sklearn_output_config")
+        names = ("adaptation_", "n_features_in_", "feature_names_in_", "_sklearn_output_config")
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return {"fitted": self._fitted.detached(), **kept}
 
     def _restore(self, state: State) -> None:
         if "fitted" not in state:
             return
-        fitted = state.of("fitted", LinearPredictor)
+        fitted: Any = state.of("fitted", LinearPredictor, SavedNetwork)
         if not isinstance(fitted.task, self._task_type):
             raise state.error("fitted", f"a model of {self._task_type.__name__}", fitted.task)
-        self.__dict__ |= {
-            **self._attributes(fitted),
-            "adaptation_": state.of("adaptation_", Choice),
-        }
+        if isinstance(fitted, SavedNetwork):
+            fitted = fine_tuning.restore(fitted, Parameters.of(self))
+        if "n_features_in_" in state:
+            self.n_features_in_ = state.integer("n_features_in_", 1)
+        self.adaptation_ = state.of("adaptation_", Choice)
+        self.__dict__ |= self._attributes(fitted)
         restore_output(self, state)
         if "feature_names_in_" in state:
             self.feature_names_in_ = state.array("feature_names_in_", "object", self.n_features_in_)

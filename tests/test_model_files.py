@@ -150,6 +150,47 @@ def test_models_of_features(container, numbers, tmp_path):
         loaded.predict(np.zeros((1, 9)) if not isinstance(X, pd.DataFrame) else X[["x0"]])
 
 
+SHORT: dict[str, Any] = {"max_epochs": 2, "random_state": 0, "device": "cpu"}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mean": {"optimizer": "adam", "dropout": 0.1},
+    "anchored": {"optimizer": "adam", "l2_sp": 0.1, "weighting": "sif"},
+    "attention": {"encoder": "attention", "hidden_layer_sizes": (5,)},
+    "cnn": {"encoder": "cnn", "encoder_params": {"n_filters": 4, "multichannel": True}},
+    "rnn": {"encoder": "rnn", "encoder_params": {"hidden_size": 3}, "adaptation": "lp-ft"},
+    "hidden": {"hidden_layer_sizes": (5, 4), "activation": "gelu", "adaptation": "frozen"},
+    "stopped early": {"optimizer": "sgd", "early_stopping": True, "average_last": 0},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_words(name, vectors, reviews, tmp_path):
+    model = FineTunedClassifier(vectors, **SHORT, **NETWORKS[name]).fit(*reviews)
+    loaded = moved(model, tmp_path)
+    assert_equal_models(model, loaded, [*reviews[0], *UNSEEN])
+    assert loaded.n_iter_ == model.n_iter_
+    assert loaded.history_[:, "train_loss"] == model.history_[:, "train_loss"]
+    assert loaded.temperature_ == model.temperature_
+
+
+def test_networks_of_features(numbers, tmp_path):
+    X, y = numbers
+    model = FineTunedRegressor(hidden_layer_sizes=(4,), **SHORT).fit(X, y)
+    assert_equal_models(model, moved(model, tmp_path), X)
+
+
+def test_networks_trained_in_parts_go_on(vectors, reviews, tmp_path):
+    texts, labels = reviews
+    model = FineTunedClassifier(vectors, **SHORT).partial_fit(
+        texts[:30], labels[:30], ["no", "yes"]
+    )
+    loaded = moved(model, tmp_path)
+    assert_equal_models(model, loaded, UNSEEN)
+    loaded.partial_fit(["a zork that is new", "bad"], ["yes", "no"])
+    assert loaded.n_iter_ == 2
+    assert_equal_models(loaded, pickle.loads(pickle.dumps(loaded)), UNSEEN)
+    assert_equal_models(model, load(tmp_path / "elsewhere" / "moved"), UNSEEN)
+
+
 TRANSFORMERS: dict[str, dict[str, Any]] = {
     "default": {},
     "idf": {"weighting": "idf", "norm": "l2", "lowercase": False},

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .config import find_seed, resolve
     from .fit import Fit, LabelledSamples
     from .inputs import find_kind
+    from .restoring import restore
     from .selection import select_policy
     from .usage import warn_unused
 
@@ -20,6 +21,7 @@ __all__ = [
     "find_kind",
     "find_seed",
     "resolve",
+    "restore",
     "select_policy",
     "warn_unused",
 ]
@@ -30,6 +32,7 @@ _LAZY = {
     "find_kind": ".inputs",
     "find_seed": ".config",
     "resolve": ".config",
+    "restore": ".restoring",
     "select_policy": ".selection",
     "warn_unused": ".usage",
 }

@@ -31,7 +31,7 @@ from ..training.setup import build_net
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
-from .prediction import DesignFeatures, LinearPredictor
+from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import assign_folds, take
 from .targets import Target, Task
@@ -44,6 +44,9 @@ _N_FOLDS = 5
 _NOT_FINGERPRINTED = {
     *("pretrained", "distill_from", "checkpoint", "device", "random_state", "verbose", "callbacks"),
 }
+
+# Parameters that shape a network, and that a model file has elsewhere, or anew.
+_OTHERWISE_SAVED = {"pretrained", "l2_sp", "adaptation"}
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,7 @@ class Fitted:
         """The model without what only training needs, as a model file has it."""
         module, features = self.net.module_, self.representation.features
         if not isinstance(module, LinearBag):
-            raise TypeError(
-                f"Expected a linear model to save, got {type(module).__name__}, which was trained "
-                f"in mini-batches. Pickle the estimator (joblib.dump), or fit with "
-                f"optimizer='auto' and without hidden layers."
-            )
+            return self._save_network(module)
         return LinearPredictor(
             self.task,
             self.temperature,
@@ -117,9 +116,25 @@ class Fitted:
             self.net.n_iter,
         )
 
+    def _save_network(self, network: Network) -> SavedNetwork:
+        state = network.saved_state()
+        return SavedNetwork(
+            task=self.task,
+            temperature=self.temperature,
+            input_kind=self.kind.input_kind,
+            source=self.kind.source,
+            features=self.representation.features,
+            policy=self.net.settings.adaptation,
+            shaping={k: v for k, v in self.shaping.items() if k not in _OTHERWISE_SAVED},
+            tensors={name: tensor.cpu().numpy() for name, tensor in state.items()},
+            unchanged=[name for name in network.state_dict() if name not in state],
+            history=[{k: v for k, v in row.items() if k != "batches"} for row in self.net.history],
+        )
+
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
         """The words of the training texts, as vectors have them."""
-        words: list[str] = self.detached().used_words(vectors)
+        features: Any = self.representation.features
+        words: list[str] = features.used_words(vectors)
         return words
 
     def resume(self) -> Self:
@@ -158,7 +173,7 @@ class Fit:
         if held_out is not None:
             valid = self._weigh(representation.features.transform(held_out.X), held_out)
         checkpoint = self._make_checkpoint(module, samples, valid)
-        net = self._make_net(module, len(samples), valid, checkpoint)
+        net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
         temperature = self._calibrate(representation, net, train, samples, valid)
@@ -171,7 +186,7 @@ class Fit:
             self.previous = self.previous.copy()
         kind, representation, inputs = self._learn_inputs(part)
         module = self._build_module(representation, inputs)
-        net = self._make_net(module, len(part.target), None, None)
+        net = self.make_net(module, len(part.target), None, None)
         if self.previous is not None and isinstance(self.previous.net, TransferNet):
             net = self.previous.net.reconfigure(cast(TransferNet, net))
         net.partial_fit(self._weigh(inputs, part), epochs=1)
@@ -242,13 +257,14 @@ class Fit:
         weight = self.task.weights(samples.target, samples.weight, class_weight)
         return Samples(inputs, samples.target, weight)
 
-    def _make_net(
+    def make_net(
         self,
         module: nn.Module,
         n_samples: int,
         valid: Samples | None,
         checkpoint: Checkpoint | None,
     ) -> InferenceNet:
+        """Configure the net of a module, not initialised."""
         config, parameters = self.config, self.parameters
         if config.is_convex:
             settings = TrainingSettings(

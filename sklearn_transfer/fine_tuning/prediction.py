@@ -167,3 +167,66 @@ class LinearPredictor:
             "Expected a model that was fitted in this process or comes from a pickle, got a linear "
             "model from a model file, which holds what prediction needs. Call fit to train anew."
         )
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network that was trained in mini-batches, as a model file has it; torch restores it.
+
+    Attributes
+    ----------
+    task, temperature : Task, float
+    input_kind : str
+        See `check_input`.
+    source : object
+        Value of the fitted attribute `pretrained_`.
+    features : object
+        Features of the head, or inputs of the encoder.
+    policy : object
+        Policy of adaptation.
+    shaping : dict of str to object
+        See `Fitted`.
+    tensors : dict of str to ndarray
+        Parameters and buffers of the network.
+    unchanged : list of str
+        Names of those that are as in the pretrained model, and not in `tensors`.
+    history : list of dict
+        Losses and other numbers of each epoch.
+    """
+
+    task: Task
+    temperature: float
+    input_kind: str
+    source: Any
+    features: Any
+    policy: Any
+    shaping: dict[str, Any]
+    tensors: dict[str, NDArray[Any]]
+    unchanged: list[str]
+    history: list[dict[str, Any]]
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_state(cls, state: State) -> SavedNetwork:
+        """The network of these entries."""
+        input_kind, features = state.choice("input_kind", *INPUT_KINDS), state["features"]
+        if input_kind not in getattr(features, "input_kinds", ()):
+            raise state.error("features", f"features of {input_kind}", features)
+        tensors = state.of("tensors", dict)
+        if not all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
+            raise state.error("tensors", "arrays by name", tensors)
+        return cls(
+            task=state.of("task", Labels, Values),
+            temperature=state.number("temperature"),
+            input_kind=input_kind,
+            source=state["source"],
+            features=features,
+            policy=state["policy"],
+            shaping=state.of("shaping", dict),
+            tensors=tensors,
+            unchanged=state.items("unchanged", str),
+            history=state.items("history", dict),
+        )

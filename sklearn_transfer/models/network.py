@@ -74,6 +74,10 @@ class PretrainedModule(nn.Module):
         """True if the initial parameters are kept, so that a penalty can pull towards them."""
         return bool(self._pulled)
 
+    def left_out(self) -> set[str]:
+        """Names of the tensors that a model file does not have: the initial parameters."""
+        return {f"start_{i}" for i in range(len(self._pulled))}
+
     def n_frozen(self) -> int:
         """Number of lowest layers whose outputs need to be computed only once."""
         return 0
@@ -156,6 +160,15 @@ class Network(nn.Module):
     def n_features(self) -> int:
         """Width of :meth:`features`."""
         return int(self.head[-1].in_features)  # type: ignore[arg-type]
+
+    def saved_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers that a model file has."""
+        left_out = getattr(self.encoder, "left_out", set[str])()
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if name.removeprefix("encoder.") not in left_out
+        }
 
     def use_plain_dropout(self) -> None:
         """Replace the dropout of the head by torch's own, which torch.compile knows."""

@@ -19,12 +19,13 @@ from .._utils.errors import ModelFormatError, VectorFormatError
 from .._utils.named import find_name
 from .._utils.state import State
 from ..contextual.model import ContextualModel
-from ..fine_tuning.prediction import LinearPredictor
+from ..fine_tuning.prediction import LinearPredictor, SavedNetwork
 from ..fine_tuning.targets import Labels, Values
 from ..text.bag_features import BagFeatures
 from ..text.linear_model import LinearModel
 from ..text.ngrams import CharNgrams, WordNgrams
 from ..text.pooled_features import PooledFeatures
+from ..text.rows import WordRows
 from ..text.scaled_columns import ScaledColumns
 from ..text.token_columns import TokenColumns
 from ..text.tokens import TokenIds, Tokenization
@@ -42,7 +43,8 @@ _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization, Vocabulary),
-        *(PooledFeatures, ScaledColumns, LinearModel, LinearPredictor, Labels, Values),
+        *(PooledFeatures, ScaledColumns, WordRows, Labels, Values),
+        *(LinearModel, LinearPredictor, SavedNetwork),
         *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
         *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
     )
