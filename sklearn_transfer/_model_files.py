@@ -40,7 +40,13 @@ def save(estimator: Any, path: str | os.PathLike[str], *, vectors: VectorsMode =
     write_estimator(estimator, path, vectors=vectors)
 
 
-def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trusted: Collection[str] = (),
+    pretrained: Any = None,
+    encoder: Any = None,
+) -> Any:
     """Open a model file that :func:`save` or the method `save` of an estimator wrote.
 
     Nothing in the file is executed, and torch is not imported: linear models and frozen static
@@ -53,6 +59,9 @@ def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
         Full names of the functions and classes that the file may name, such as
         ``"jieba.lcut"``, and that are imported. A name that is missing here is an error that names
         it.
+    pretrained, encoder : nn.Module, default=None
+        The modules that were given as these parameters: a model file has their weights, but not
+        their code.
 
     Returns
     -------
@@ -83,4 +92,6 @@ def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
     ...     load(f"{folder}/model.zip").predict(["bad, bad"])
     array(['no'], dtype='<U3')
     """
-    return read_estimator(path, classes=_CLASSES, trusted=trusted)
+    given = {"pretrained": pretrained, "encoder": encoder}
+    modules = {name: module for name, module in given.items() if module is not None}
+    return read_estimator(path, classes=_CLASSES, trusted=trusted, modules=modules)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .config import find_seed, resolve
     from .fit import Fit, LabelledSamples
     from .inputs import find_kind
+    from .inputs.arrays import ModuleInputs
+    from .inputs.module_features import ModuleFeatures
+    from .inputs.sentences import SentenceInputs
     from .restoring import restore
     from .selection import select_policy
     from .usage import warn_unused
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Fit",
     "LabelledSamples",
+    "ModuleFeatures",
+    "ModuleInputs",
+    "SentenceInputs",
     "find_kind",
     "find_seed",
     "resolve",
@@ -29,6 +35,9 @@ __all__ = [
 _LAZY = {
     "Fit": ".fit",
     "LabelledSamples": ".fit",
+    "ModuleFeatures": ".inputs.module_features",
+    "ModuleInputs": ".inputs.arrays",
+    "SentenceInputs": ".inputs.sentences",
     "find_kind": ".inputs",
     "find_seed": ".config",
     "resolve": ".config",

@@ -117,7 +117,7 @@ class Fitted:
         )
 
     def _save_network(self, network: Network) -> SavedNetwork:
-        state = network.saved_state()
+        state = self.representation.saved_state(network)
         return SavedNetwork(
             task=self.task,
             temperature=self.temperature,

@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from ..models.network import Network
 from ..training.batches import Inputs
 from ..training.names import Loss
 from ..training.policies import Adaptation, Frozen
@@ -57,6 +58,10 @@ class Representation:
         made = copy.copy(self)
         made.features = copy.copy(self.features)
         return made
+
+    def saved_state(self, network: Network) -> dict[str, Tensor]:
+        """The tensors of a network that a model file has; the others are pretrained ones."""
+        return network.saved_state()
 
     def extend(self, X: Any) -> Tensor | None:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from skorch.history import History
 from torch import nn
 
-from ..models.network import Network, make_head
+from ..models.network import Network, load_tensors, make_head
 from ..models.seeds import seeded
 from .config import resolve
 from .fit import Fit, Fitted
@@ -41,7 +40,8 @@ def restore(saved: SavedNetwork, parameters: Parameters) -> Fitted:
     ValueError
         If the parts do not belong together.
     """
-    kind = find_kind(saved.source)
+    is_module = saved.input_kind == "arrays"
+    kind = find_kind(parameters.pretrained if is_module else saved.source)
     if kind.input_kind != saved.input_kind:
         raise ValueError(f"expected a model of {saved.input_kind}, found one of {kind.input_kind}")
     shaping = {**parameters.shaping, **saved.shaping}
@@ -53,7 +53,7 @@ def restore(saved: SavedNetwork, parameters: Parameters) -> Fitted:
     with seeded(0, seed_global=True):
         encoder = representation.make_encoder(saved.features, config)
         network = Network(encoder, _make_head(saved, encoder, config))
-    _load(network, saved)
+    load_tensors(network, saved.tensors, saved.unchanged)
     net = Fit(config, saved.task).make_net(network, 1, None, None)
     net.initialize()
     net.history = History({**row, "batches": []} for row in saved.history)
@@ -93,15 +93,3 @@ def _make_head(
         activation=config.parameters.activation,
         dropout=config.parameters.dropout,
     )
-
-
-def _load(network: Network, saved: SavedNetwork) -> None:
-    tensors = {name: torch.from_numpy(array) for name, array in saved.tensors.items()}
-    try:
-        result = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"the tensors do not fit the network: {error}") from error
-    missing = set(result.missing_keys) - set(saved.unchanged)
-    if missing or result.unexpected_keys:
-        names = [*sorted(missing), *result.unexpected_keys]
-        raise ValueError(f"expected the tensors of the network, found others: {names!r:.200}")

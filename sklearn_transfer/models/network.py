@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -193,6 +193,20 @@ class Network(nn.Module):
         """Compute the logits, shape (n_samples, n_outputs)."""
         logits: Tensor = self.head[-1](self.features(**inputs))
         return logits
+
+
+def load_tensors(
+    module: nn.Module, arrays: Mapping[str, NDArray[Any]], unchanged: Collection[str]
+) -> None:
+    """Load tensors of a model file; a `ValueError` unless they and the unchanged ones are all."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    try:
+        result = module.load_state_dict(tensors, strict=False)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"the tensors do not fit the module: {error}") from error
+    names = sorted({*result.missing_keys} - {*unchanged}) + result.unexpected_keys
+    if names:
+        raise ValueError(f"the tensors do not fit the module: missing or not known: {names!r:.200}")
 
 
 def join_columns(dense: Tensor, sparse: Tensor | None = None) -> Tensor:

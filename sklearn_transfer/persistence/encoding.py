@@ -33,14 +33,14 @@ class Encoder:
 
     Parameters
     ----------
-    kinds : mapping of type to str
-        Types with ``to_state``, and their names in the file.
+    kinds : mapping of str to type
+        Types with ``to_state``, by name.
     encode_other : callable
         ``encode_other(value)`` encodes sources and estimators; None for anything else.
     """
 
     def __init__(
-        self, kinds: Mapping[type, str], encode_other: Callable[[Any], dict[str, Any] | None]
+        self, kinds: Mapping[str, Any], encode_other: Callable[[Any], dict[str, Any] | None]
     ) -> None:
         self._kinds, self._encode_other = kinds, encode_other
         self.arrays: dict[str, NDArray[Any]] = {}
@@ -55,19 +55,22 @@ class Encoder:
             items = [self.encode(item, f"{where}.{i}") for i, item in enumerate(value)]
             return items if type(value) is list else {"tuple": items}
         if type(value) is dict:
-            pairs = value.items()
-            return {"dict": [[self.encode(k, where), self.encode(v, where)] for k, v in pairs]}
+            pairs = [
+                [self.encode(k, where), self.encode(v, f"{where}.{k}")] for k, v in value.items()
+            ]
+            return {"dict": pairs}
         if isinstance(value, np.generic | np.ndarray):
             return self._encode_array(np.asarray(value), isinstance(value, np.generic), where)
-        if type(value) in self._kinds:
-            return self.encode_object(self._kinds[type(value)], value.to_state(), where)
+        if self._kinds.get(type(value).__name__) is type(value):
+            return self._encode_object(value, where)
         if (encoded := self._encode_other(value)) is not None:
             return encoded
         return self._encode_rare(value, where)
 
-    def encode_object(self, kind: str, state: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Encode the entries of an object."""
+    def _encode_object(self, value: Any, where: str) -> dict[str, Any]:
+        kind = type(value).__name__
         where = f"{where}.{kind}"
+        state = value.to_state()
         return {
             "object": kind,
             "state": {name: self.encode(v, f"{where}.{name}") for name, v in state.items()},
@@ -78,6 +81,8 @@ class Encoder:
             return {"path": str(value)}
         if isinstance(value, np.random.RandomState):
             return {"random_state": self.encode(value.get_state(), where)}
+        if hasattr(value, "state_dict") and not isinstance(value, type):
+            return {"needed": where.rpartition(".")[2], "type": type(value).__name__}
         if isinstance(value, partial):
             parts = self.encode((value.args, dict(value.keywords)), where)
             return {"partial": self.encode(value.func, where), "arguments": parts}
@@ -127,17 +132,20 @@ class Decoder:
         Full names of objects that may be imported.
     place : Path
         The model file, for the messages.
+    modules : mapping of str to nn.Module
+        Modules of the user, by the parameters that they were given as.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a constructor)
         self,
         kinds: Mapping[str, Any],
         arrays: Mapping[str, NDArray[Any]],
         decode_other: Callable[[dict[str, Any]], Any],
         trusted: Collection[str],
         place: Path,
+        modules: Mapping[str, Any],
     ) -> None:
-        self._place = place
+        self._place, self._modules = place, modules
         self._kinds, self._arrays, self._decode_other = kinds, arrays, decode_other
         self._trusted = trusted
 
@@ -160,6 +168,7 @@ class Decoder:
             ("module", self._import),
             ("partial", self._decode_partial),
             ("random_state", self._decode_random_state),
+            ("needed", self._take_module),
         ):
             if name in value:
                 return decode(value)
@@ -213,6 +222,16 @@ class Decoder:
     def _decode_partial(self, entry: dict[str, Any]) -> Any:
         args, keywords = self.decode(entry["arguments"])
         return partial(self.decode(entry["partial"]), *args, **keywords)
+
+    def _take_module(self, entry: dict[str, Any]) -> Any:
+        """Take a module of the user, whose weights the file has, but not its code."""
+        name = State("a module", entry).of("needed", str)
+        if (module := self._modules.get(name)) is None:
+            raise ModelFormatError(
+                f"{self._place}: the model has the weights of a {entry.get('type')!s:.80}, but not "
+                f"its code. Make the module, and give it: load(path, {name}=module)."
+            )
+        return module
 
     def _import(self, entry: dict[str, Any]) -> Any:
         """Import an object by its name, if it is trusted."""

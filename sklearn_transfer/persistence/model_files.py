@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy
@@ -14,6 +14,7 @@ import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .. import fine_tuning
 from .._utils.cloning import VectorsEstimator
 from .._utils.errors import ModelFormatError, VectorFormatError
 from .._utils.named import find_name
@@ -38,18 +39,34 @@ from .container import TENSORS, open_model, write_model
 from .encoding import Decoder, Encoder
 from .sources import SourceWriter, VectorsMode, read_source
 
-# The objects of this package that model files hold.
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization, Vocabulary),
-        *(PooledFeatures, ScaledColumns, WordRows, Labels, Values),
-        *(LinearModel, LinearPredictor, SavedNetwork),
-        *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
-        *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
-    )
-}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+class _Kinds(Mapping[str, Any]):
+    """The objects of this package that model files hold, by name."""
+
+    _present: ClassVar[dict[str, Any]] = {
+        kind.__name__: kind
+        for kind in (
+            *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization),
+            *(Vocabulary, PooledFeatures, ScaledColumns, WordRows, Labels, Values),
+            *(LinearModel, LinearPredictor, SavedNetwork),
+            *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
+            *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
+        )
+    }
+    # Those that need torch.
+    _by_name = ("SentenceInputs", "ModuleInputs", "ModuleFeatures")
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(fine_tuning, name) if name in self._by_name else self._present[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._present, *self._by_name))
+
+    def __len__(self) -> int:
+        return len(self._present) + len(self._by_name)
+
+
+_KINDS = _Kinds()
 
 
 class SavesModel(BaseEstimator):
@@ -123,7 +140,7 @@ def write_estimator(
                 return sources.encode(value)
             return _encode_estimator(value, encoder) if isinstance(value, SavesModel) else None
 
-        encoder = Encoder(_NAMES, encode_other)
+        encoder = Encoder(_KINDS, encode_other)
         entries = {
             "versions": _list_versions(),
             "estimator": encoder.encode(estimator, "model"),
@@ -180,6 +197,7 @@ def read_estimator(
     *,
     classes: Mapping[str, type[SavesModel]],
     trusted: Collection[str] = (),
+    modules: Mapping[str, Any] | None = None,
 ) -> Any:
     """Read a model file.
 
@@ -190,6 +208,8 @@ def read_estimator(
         The estimators that need no trust, by their full names.
     trusted : collection of str
         Full names of other classes and functions that may be imported.
+    modules : mapping of str to nn.Module, default=None
+        Modules of the user, by the parameters that they were given as.
 
     Returns
     -------
@@ -198,12 +218,13 @@ def read_estimator(
     place = expand_user(path)
     with open_model(place) as (folder, about):
         try:
-            return _decode_model(folder, about, classes, trusted, mmap=folder == place)
+            reading = _Reading(folder, about, mmap=folder == place)
+            return reading.decode(classes, trusted, modules or {})
         except ModelFormatError as error:
             raise ModelFormatError(str(error).replace(str(folder), str(place))) from error
         except _DAMAGED as error:
             message = str(error).replace(str(folder), str(place)) or repr(error)
-            raise ModelFormatError(f"{place}: the model file is damaged: {message}") from error
+            raise ModelFormatError(f"{place}: the model file cannot be loaded: {message}") from error
 
 
 # Errors of entries that are not as they are written; VectorFormatError is a ValueError.
@@ -213,40 +234,46 @@ _DAMAGED = (
 )
 
 
-def _decode_model(
-    folder: Path,
-    about: dict[str, Any],
-    classes: Mapping[str, type[SavesModel]],
-    trusted: Collection[str],
-    *,
-    mmap: bool,
-) -> Any:
-    arrays = {
-        name: tensor.to_numpy(allow_empty=True)
-        for name, tensor in read_tensors(folder / TENSORS).items()
-    }
-    sources = [read_source(folder, entry, mmap=mmap) for entry in about["sources"]]
+class _Reading:
+    """The content of a model file: arrays, sources, and the entries of an estimator."""
 
-    def decode_other(entry: dict[str, Any]) -> Any:
+    def __init__(self, folder: Path, about: dict[str, Any], *, mmap: bool) -> None:
+        self._folder, self._estimator = folder, about["estimator"]
+        tensors = read_tensors(folder / TENSORS).items()
+        self._arrays = {name: tensor.to_numpy(allow_empty=True) for name, tensor in tensors}
+        self._sources = [read_source(folder, entry, mmap=mmap) for entry in about["sources"]]
+
+    def decode(
+        self,
+        classes: Mapping[str, type[SavesModel]],
+        trusted: Collection[str],
+        modules: Mapping[str, Any],
+    ) -> Any:
+        """Make the estimator."""
+        self._classes = classes
+        self._decoder = Decoder(
+            _KINDS, self._arrays, self._decode_other, trusted, self._folder, modules
+        )
+        return self._decode_estimator(self._estimator)
+
+    def _decode_other(self, entry: dict[str, Any]) -> Any:
         if "source" in entry:
-            number = State("a source", entry).integer("source", 0, len(sources) - 1)
-            return sources[number]
-        return decode_estimator(entry) if "estimator" in entry else None
+            last = len(self._sources) - 1
+            return self._sources[State("a source", entry).integer("source", 0, last)]
+        return self._decode_estimator(entry) if "estimator" in entry else None
 
-    def decode_estimator(entry: dict[str, Any]) -> Any:
+    def _decode_estimator(self, entry: dict[str, Any]) -> Any:
         name = State("an estimator", entry).of("estimator", str)
-        known = classes.get(name)
         module, _, attribute = name.rpartition(".")
-        kind = known or decoder.decode({"module": module, "name": attribute})
+        kind = self._classes.get(name) or self._decoder.decode(
+            {"module": module, "name": attribute}
+        )
         if not (isinstance(kind, type) and issubclass(kind, SavesModel)):
             raise ValueError(f"expected a class of estimators, found {name!r:.80}")
         parameters, state = (
-            decoder.decode_state({"state": entry[part]}) for part in ("parameters", "state")
+            self._decoder.decode_state({"state": entry[part]}) for part in ("parameters", "state")
         )
         made = kind(**parameters)
         made._validate_params()  # noqa: SLF001 (as `fit` does)
         made._restore(State(name, state))  # noqa: SLF001 (its protocol)
         return made
-
-    decoder = Decoder(_KINDS, arrays, decode_other, trusted, place=folder)
-    return decode_estimator(about["estimator"])

@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from .._utils.errors import ModelFormatError
 from .._utils.state import State
+from ..contextual.model import ContextualModel
 from ..sources import Source
 from ..vectors.formats import formats
 from ..vectors.origin import Origin
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage import folder as vectors_folder
 
+_ENCODER = re.compile(r"encoder-\d{1,4}")
 _FOLDER = re.compile(r"vectors-\d{1,4}")
 
 VectorsMode = Literal["all", "used", "reference"]
@@ -40,6 +42,7 @@ class SourceWriter:
     ) -> None:
         self._folder, self._mode, self._used_words = folder, mode, used_words
         self._numbers: dict[int, int] = {}
+        self._encoders: dict[str, str] = {}
         self._kept: list[Source] = []  # their ids are not used again
         self.entries: list[dict[str, Any]] = []
 
@@ -52,11 +55,8 @@ class SourceWriter:
         return {"source": self._numbers[id(source)]}
 
     def _write(self, source: Source, number: int) -> dict[str, Any]:
-        if not isinstance(source, PretrainedVectors):
-            raise TypeError(
-                f"A model file holds word vectors, got {source!r}. Pickle the model "
-                f"(joblib.dump); ContextualModel(pickle_weights=True) makes the pickle complete."
-            )
+        if isinstance(source, ContextualModel):
+            return self._write_encoder(source, number)
         if self._mode == "reference":
             return self._refer(source)
         table = source.table
@@ -73,6 +73,15 @@ class SourceWriter:
             "fingerprint": fingerprint,
         }
 
+    def _write_encoder(self, model: ContextualModel, number: int) -> dict[str, Any]:
+        if self._mode == "reference":
+            return {"kind": "encoder reference", **model.to_reference()}
+        fingerprint = model.fingerprint
+        name = self._encoders.setdefault(fingerprint, f"encoder-{number}")
+        if not (self._folder / name).exists():
+            model.write(self._folder / name)
+        return {"kind": "encoder", "folder": name, "settings": model.plain_settings()}
+
     def _refer(self, source: PretrainedVectors) -> dict[str, Any]:
         if source.origin is None:
             raise ValueError(
@@ -85,9 +94,14 @@ class SourceWriter:
 def read_source(folder: Path, entry: Any, *, mmap: bool) -> Source:
     """Open a source; with `mmap` its matrix stays in the file."""
     state = State("a source", entry if isinstance(entry, dict) else {})
-    if state.choice("kind", "vectors", "reference") == "reference":
+    kind = state.choice("kind", "vectors", "reference", "encoder", "encoder reference")
+    if kind == "reference":
         return PretrainedVectors.open(Origin.from_state(state))
+    if kind == "encoder reference":
+        return ContextualModel.from_reference(state)
     name = state.of("folder", str)
+    if kind == "encoder" and _ENCODER.fullmatch(name):
+        return ContextualModel.from_folder(folder / name, state, stays=mmap)
     if not _FOLDER.fullmatch(name):
         raise state.error("folder", "the name of a folder of vectors", name)
     found, expected = formats.fingerprint(folder / name), state.of("fingerprint", str)

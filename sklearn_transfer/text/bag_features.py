@@ -196,7 +196,12 @@ class BagFeatures:
         if columns is not None and columns.n_words != len(words):
             raise state.error("columns", f"columns of {len(words)} words", columns.n_words)
         made.coverage, made._means = state.number("coverage"), state.items("means", np.ndarray)
-        if [mean.shape for mean in made._means] != [(source.dim,) for source in made.sources]:
+        # A contextual model is not opened before it is used.
+        dims = [s.dim if isinstance(s, PretrainedVectors) else None for s in made.sources]
+        if len(dims) != len(made._means) or any(
+            mean.ndim != 1 or dim not in (None, len(mean))
+            for mean, dim in zip(made._means, dims, strict=True)
+        ):
             raise state.error("means", "the mean of the vectors of each source", made._means)
         made._look_up_words(words)
         return made

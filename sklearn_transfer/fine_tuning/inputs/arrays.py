@@ -9,14 +9,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import nn
+from torch import Tensor, nn
 
-from ...models.network import ArrayEncoder, as_array
+from ..._utils.state import State
+from ...models.network import ArrayEncoder, Network, as_array
 from ...training.batches import Inputs
 from ...training.policies import Adaptation, Contrastive, Frozen
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
-from .module_features import EncoderInputs, TunedFeatures, make_module_features
+from .module_features import EncoderInputs, TunedFeatures, leave_out, make_module_features
 from .word_bag import FROZEN_SCALE
 
 
@@ -51,6 +52,10 @@ class TrainedEncoder(Representation):
     """Inputs of a pretrained module that is part of the net."""
 
     features: EncoderInputs
+
+    def saved_state(self, network: Network) -> dict[str, Tensor]:
+        """The tensors of a network that differ from the pretrained ones."""
+        return leave_out(super().saved_state(network), self.features, "encoder.module.")
 
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """A copy of the module, to be trained."""
@@ -106,6 +111,25 @@ class ModuleInputs:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+
+    input_kinds: tuple[str, ...] = ("arrays",)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file, which has no code of modules."""
+        return {"pretrained": self.module}
+
+    @classmethod
+    def from_state(cls, state: State) -> ModuleInputs:
+        """The inputs of a module that the user gives."""
+        return cls(state.of("pretrained", nn.Module))
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Tensors that a model file leaves out: none, all of the module are in it."""
+        return {}
+
+    def used_words(self, vectors: Any) -> list[str]:
+        """None: arrays have no words."""
+        return []
 
     def fit_transform(
         self, X: NDArray[Any], membership: csr_array | None, sample_weight: NDArray[np.floating]

@@ -8,7 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from torch import Tensor
 
+from ..._utils.state import State
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
 from ...models.sentence_encoder import SentenceEncoder
@@ -85,6 +87,31 @@ class SentenceInputs:
 
     def __init__(self, model: ContextualModel) -> None:
         self.model, self.tokenizer = model, model.tokenizer
+
+    input_kinds: tuple[str, ...] = ("sentences",)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {"model": self.model, "coverage": self.coverage}
+
+    @classmethod
+    def from_state(cls, state: State) -> SentenceInputs:
+        """The inputs of these entries."""
+        made = cls(state.of("model", ContextualModel))
+        made.coverage = state.number("coverage")
+        return made
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Tensors of the model, float32 as in a trainable copy."""
+        state: dict[str, Tensor] = self.model.library_model.state_dict()
+        return {
+            name: tensor.float().cpu() if tensor.is_floating_point() else tensor.cpu()
+            for name, tensor in state.items()
+        }
+
+    def used_words(self, vectors: Any) -> list[str]:
+        """None: the model splits texts itself."""
+        return []
 
     def fit_transform(
         self,
