@@ -114,7 +114,7 @@ class Encoder:
                 f"an array of {array.dtype}. Fit with other labels, or pickle the model."
             )
         name = where if where not in self.arrays else f"{where}.{len(self.arrays)}"
-        self.arrays[name] = little.reshape(array.shape)
+        self.arrays[name] = np.ascontiguousarray(little).reshape(array.shape)
         return {"array": name, **entry}
 
 

@@ -224,7 +224,9 @@ def read_estimator(
             raise ModelFormatError(str(error).replace(str(folder), str(place))) from error
         except _DAMAGED as error:
             message = str(error).replace(str(folder), str(place)) or repr(error)
-            raise ModelFormatError(f"{place}: the model file cannot be loaded: {message}") from error
+            raise ModelFormatError(
+                f"{place}: the model file cannot be loaded: {message}"
+            ) from error
 
 
 # Errors of entries that are not as they are written; VectorFormatError is a ValueError.
