@@ -28,6 +28,8 @@ def save(estimator: Any, path: str | os.PathLike[str], *, vectors: VectorsMode =
     Parameters
     ----------
     estimator : estimator
+        Of this package, or a pipeline or other estimator of scikit-learn that contains such ones;
+        its own objects are written by skops (extra ``skops``).
     path : str or path
         A folder, or a zip where the name ends in ``.zip``.
     vectors : {"all", "used", "reference"}, default="all"
@@ -57,7 +59,8 @@ def load(
     path : str or path
     trusted : collection of str, default=()
         Full names of the functions and classes that the file may name, such as
-        ``"jieba.lcut"``, and that are imported. A name that is missing here is an error that names
+        ``"jieba.lcut"``, and that are imported. In a pipeline, also types that skops does not
+        know. A name that is missing here is an error that names
         it.
     pretrained, encoder : nn.Module, default=None
         The modules that were given as these parameters: a model file has their weights, but not

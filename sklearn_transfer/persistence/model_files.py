@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +37,7 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage.files import expand_user
 from ..vectors.storage.tensors import read_tensors, write_tensors
 from ..vectors.table.vocabulary import Vocabulary
+from .composites import attach, detach, read_composite, write_composite
 from .container import TENSORS, open_model, write_model
 from .encoding import Decoder, Encoder
 from .sources import SourceWriter, VectorsMode, read_source
@@ -125,15 +128,21 @@ def restore_output(estimator: BaseEstimator, state: State) -> None:
 
 
 def write_estimator(
-    estimator: SavesModel, path: str | os.PathLike[str], *, vectors: VectorsMode = "all"
+    estimator: Any, path: str | os.PathLike[str], *, vectors: VectorsMode = "all"
 ) -> None:
     """Write a model file. See :meth:`SavesModel.save`."""
     if vectors not in ("all", "used", "reference"):
         raise ValueError(f"vectors must be 'all', 'used' or 'reference', got {vectors!r}.")
     check_is_fitted(estimator)
+    composite, models = detach(estimator, SavesModel)
+    if not models:
+        raise TypeError(
+            f"Expected an estimator of this package, or one of scikit-learn that contains one, got "
+            f"a {type(estimator).__name__}. Use skops.io.dump for estimators of scikit-learn."
+        )
 
     def fill(folder: Path) -> dict[str, Any]:
-        sources = SourceWriter(folder, vectors, estimator._used_words)  # noqa: SLF001 (its protocol)
+        sources = SourceWriter(folder, vectors, partial(_find_used_words, models))
 
         def encode_other(value: Any) -> dict[str, Any] | None:
             if isinstance(value, PretrainedVectors | ContextualModel):
@@ -143,13 +152,23 @@ def write_estimator(
         encoder = Encoder(_KINDS, encode_other)
         entries = {
             "versions": _list_versions(),
-            "estimator": encoder.encode(estimator, "model"),
+            "is_composite": not isinstance(estimator, SavesModel),
+            "models": [_encode_estimator(model, encoder) for model in models],
             "sources": sources.entries,
         }
         write_tensors(folder / TENSORS, encoder.arrays)
+        if entries["is_composite"]:
+            write_composite(folder, composite)
         return entries
 
     write_model(expand_user(path), fill)
+
+
+def _find_used_words(models: Sequence[SavesModel], vectors: PretrainedVectors) -> list[str]:
+    """The words of the training texts of all models that are fitted."""
+    fitted = [model for model in models if model._saved_state()]  # noqa: SLF001 (its protocol)
+    words = (model._used_words(vectors) for model in fitted)  # noqa: SLF001
+    return list(dict.fromkeys(chain.from_iterable(words)))
 
 
 def _list_versions() -> dict[str, str]:
@@ -240,7 +259,7 @@ class _Reading:
     """The content of a model file: arrays, sources, and the entries of an estimator."""
 
     def __init__(self, folder: Path, about: dict[str, Any], *, mmap: bool) -> None:
-        self._folder, self._estimator = folder, about["estimator"]
+        self._folder, self._about = folder, about
         tensors = read_tensors(folder / TENSORS).items()
         self._arrays = {name: tensor.to_numpy(allow_empty=True) for name, tensor in tensors}
         self._sources = [read_source(folder, entry, mmap=mmap) for entry in about["sources"]]
@@ -256,7 +275,12 @@ class _Reading:
         self._decoder = Decoder(
             _KINDS, self._arrays, self._decode_other, trusted, self._folder, modules
         )
-        return self._decode_estimator(self._estimator)
+        entries = State("a model file", self._about)
+        models = [self._decode_estimator(entry) for entry in entries.items("models", dict)]
+        if entries.of("is_composite", bool):
+            return attach(read_composite(self._folder, trusted), models)
+        (model,) = models
+        return model
 
     def _decode_other(self, entry: dict[str, Any]) -> Any:
         if "source" in entry:

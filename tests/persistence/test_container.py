@@ -130,8 +130,10 @@ def test_nothing_there(tmp_path):
         ({"files": {"../config.json": ""}}, "names of all files"),
         ({"sources": []}, "cannot be loaded"),
         ({"sources": [{"kind": "vectors", "folder": "../x"}]}, "name of a folder"),
-        ({"estimator": None}, "cannot be loaded"),
-        ({"estimator": {"estimator": "os.system"}}, r"trusted=\['os.system'\]"),
+        ({"models": None}, "cannot be loaded"),
+        ({"models": []}, "cannot be loaded"),
+        ({"models": [{"estimator": "os.system"}]}, r"trusted=\['os.system'\]"),
+        ({"is_composite": 1}, "cannot be loaded"),
     ],
 )
 def test_signed_nonsense_is_refused(entries, message, folder):
@@ -142,7 +144,7 @@ def test_signed_nonsense_is_refused(entries, message, folder):
 
 def test_classes_that_are_trusted_must_be_estimators(folder):
     about = json.loads((folder / "config.json").read_text())
-    rewrite(folder, estimator={**about["estimator"], "estimator": "collections.Counter"})
+    rewrite(folder, models=[{**about["models"][0], "estimator": "collections.Counter"}])
     with pytest.raises(ModelFormatError, match="expected a class of estimators"):
         load(folder, trusted=["collections.Counter"])
 
