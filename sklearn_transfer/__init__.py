@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
-from ._utils.errors import MissingDependencyError, VectorFormatError
+from ._utils.errors import MissingDependencyError, ModelFormatError, VectorFormatError
 from .contextual.model import ContextualModel
 from .sources import load_pretrained
 from .vectors.pretrained_vectors import PretrainedVectors
@@ -13,6 +13,7 @@ from .vectors.storage.cache import cache_info, clear_cache
 
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
+    from ._model_files import load, save
     from ._regressor import FineTunedRegressor
     from .ranking.ranking import rank_pretrained
 
@@ -24,19 +25,24 @@ __all__ = [
     "FineTunedClassifier",
     "FineTunedRegressor",
     "MissingDependencyError",
+    "ModelFormatError",
     "PretrainedEmbeddingTransformer",
     "PretrainedVectors",
     "VectorFormatError",
     "cache_info",
     "clear_cache",
+    "load",
     "load_pretrained",
     "rank_pretrained",
+    "save",
 ]
 
-# What imports torch is imported on first use (PEP 562).
+# What few programs need is imported on first use (PEP 562).
 _LAZY = {
     "FineTunedClassifier": "._classifier",
     "FineTunedRegressor": "._regressor",
+    "load": "._model_files",
+    "save": "._model_files",
     "rank_pretrained": ".ranking.ranking",
 }
 

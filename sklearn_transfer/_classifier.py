@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 
 from ._fine_tuned import FineTuned
-from .fine_tuning.fit import Fitted
 from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
+from .fine_tuning.prediction import Predictor
 from .fine_tuning.targets import Labels
 from .text.weights import Weighting
 from .vectors.table.lookup import OutOfVocabulary
@@ -465,7 +465,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     def _labels(self) -> Labels:
         return self._fitted.task  # type: ignore[return-value]
 
-    def _attributes(self, fitted: Fitted) -> dict[str, Any]:
+    def _attributes(self, fitted: Predictor) -> dict[str, Any]:
         labels: Any = fitted.task
         learned = {"classes_": labels.classes, "temperature_": fitted.temperature}
         return {**super()._attributes(fitted), **learned}

@@ -10,14 +10,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._utils.cloning import VectorsEstimator
 from ._utils.random import draw_seed
+from ._utils.state import State
 from ._utils.texts import check_texts
+from .persistence.model_files import SavesModel
 from .sources import load_pretrained
 from .text.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
 from .vectors.continuation import Continuation, continue_training
 from .vectors.pretrained_vectors import PretrainedVectors
 
 
-class ContinuedVectors(VectorsEstimator):
+class ContinuedVectors(SavesModel, VectorsEstimator):
     r"""Pretrained word vectors that are trained further on texts without labels.
 
     The vectors of words in the texts adapt to their use there, and words outside the vocabulary get
@@ -208,6 +210,13 @@ class ContinuedVectors(VectorsEstimator):
         sentences = split_for_vectors(texts, source, tokenization)
         self.vectors_ = continue_training(source, sentences, config)
         return self
+
+    def _saved_state(self) -> dict[str, Any]:
+        return {"vectors_": self.vectors_} if hasattr(self, "vectors_") else {}
+
+    def _restore(self, state: State) -> None:
+        if "vectors_" in state:
+            self.vectors_ = state.of("vectors_", PretrainedVectors)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,29 @@ from sklearn.base import (
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
-from .fine_tuning.config import find_seed, resolve
-from .fine_tuning.fit import Fit, Fitted, LabelledSamples
-from .fine_tuning.inputs import find_kind
+from ._utils.state import State
 from .fine_tuning.parameters import Parameters
-from .fine_tuning.protocol import Configuration, Kind
-from .fine_tuning.selection import Choice, select_policy
+from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Task
-from .fine_tuning.usage import warn_unused
+from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, find_input_kind
+from .training.policies import Choice
+from .vectors.pretrained_vectors import PretrainedVectors
+
+if TYPE_CHECKING:
+    from .fine_tuning.fit import Fitted, LabelledSamples
+    from .fine_tuning.protocol import Configuration, Kind
 
 
 class FineTuned(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RelocatesPretrained, CloneSharesPretrained
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RelocatesPretrained,
+    SavesModel,
+    CloneSharesPretrained,
 ):
     """Base of the estimators that fine-tune a pretrained model for a task.
 
@@ -41,7 +49,7 @@ class FineTuned(
 
     _shared = ("distill_from",)
     _task_type: ClassVar[type[Task]]
-    _fitted: Fitted
+    _fitted: Predictor
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -79,21 +87,22 @@ class FineTuned(
             If something among the texts is not a string; its position is named.
         """
         parameters = Parameters.of(self)
-        kind, draft = find_kind(parameters.pretrained), self._draft()
+        kind, draft = fine_tuning.find_kind(parameters.pretrained), self._draft()
         given = y if self.distill_from is None else None
         X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
-        warn_unused(self, [config for _, config in configs])
+        fine_tuning.warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
         task = self._task_type.learn(y, weight) if previous is None else previous.task
         task = task.named(given)
-        samples = LabelledSamples(X, task.encode(y), weight)
+        samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
-        draft.adaptation_, config = select_policy(configs, task, samples, validation)
+        draft.adaptation_, config = fine_tuning.select_policy(configs, task, samples, validation)
         train, held_out = _hold_out(config, task, samples, validation)
-        return self._take_over(draft, Fit(config, task, previous).run(train, held_out))
+        fit = fine_tuning.Fit(config, task, previous)
+        return self._take_over(draft, fit.run(train, held_out))
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: Any) -> NDArray[np.floating]:
         """Features as the fine-tuned model sees them.
 
         Parameters
@@ -106,12 +115,16 @@ class FineTuned(
             The inputs of the last, linear layer of the head. After the convex solver: the
             pretrained features and, for texts, the sum of the token weights for each logit.
         """
-        check_is_fitted(self)
-        return self._fitted.features(self._fitted.kind.check(X, self, reset=False))
+        self._check_is_fitted()
+        return self._fitted.features(self._fitted.check(X, self))
 
     def _logits(self, X: Any) -> NDArray[np.floating]:
-        check_is_fitted(self)
-        return self._fitted.logits(self._fitted.kind.check(X, self, reset=False))
+        self._check_is_fitted()
+        return self._fitted.logits(self._fitted.check(X, self))
+
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_fitted"):  # the tags that scikit-learn reads first take longer
+            check_is_fitted(self)
 
     @abstractmethod
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
@@ -124,21 +137,21 @@ class FineTuned(
         parameters = Parameters.of(self)
         if parameters.adaptation == "auto":
             raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
-        previous = getattr(self, "_fitted", None)
-        kind = find_kind(parameters.pretrained) if previous is None else previous.kind
+        previous = self._fitted.resume() if hasattr(self, "_fitted") else None
+        kind = fine_tuning.find_kind(parameters.pretrained) if previous is None else previous.kind
         draft, given = self._draft(), y if self.distill_from is None else None
         X, y, weight = self._check_training(
             kind, draft, (X, y, sample_weight), reset=previous is None
         )
         task = make_task(y).named(given)
-        config = resolve(
-            parameters, kind, task, self.adaptation, find_seed(parameters), is_stream=True
-        )
+        seed = fine_tuning.find_seed(parameters)
+        config = fine_tuning.resolve(parameters, kind, task, self.adaptation, seed, is_stream=True)
         if previous is None:
-            warn_unused(self, [config])
-        samples = LabelledSamples(X, task.encode(y), weight)
+            fine_tuning.warn_unused(self, [config])
+        samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
         draft.adaptation_ = Choice(self.adaptation)
-        return self._take_over(draft, Fit(config, task, previous).run_epoch(samples))
+        fit = fine_tuning.Fit(config, task, previous)
+        return self._take_over(draft, fit.run_epoch(samples))
 
     def _draft(self) -> Self:
         draft = object.__new__(type(self))
@@ -151,8 +164,8 @@ class FineTuned(
         """The given policy or, for "auto", all that suit X, each with its configuration."""
         is_auto = isinstance(parameters.adaptation, str) and parameters.adaptation == "auto"
         policies = kind.candidates(parameters, n_samples) if is_auto else [parameters.adaptation]
-        seed = find_seed(parameters)
-        task = self._task_type
+        seed = fine_tuning.find_seed(parameters)
+        task, resolve = self._task_type, fine_tuning.resolve
         return [
             (name, resolve(parameters, kind, task, name, seed, has_validation=has_validation))
             for name in policies
@@ -163,7 +176,7 @@ class FineTuned(
         previous = getattr(self, "_fitted", None)
         if not self.warm_start or previous is None or previous.is_convex:
             return None
-        return None if any(config.is_convex for config in configs) else previous
+        return None if any(config.is_convex for config in configs) else previous.resume()
 
     def _check_training(
         self, kind: Kind, draft: Self, samples: tuple[Any, Any, Any], *, reset: bool = True
@@ -184,22 +197,39 @@ class FineTuned(
             X, y, weight = take(X, kept), y[kept], weight[kept]
         return X, y, weight
 
-    def _take_over(self, draft: Self, fitted: Fitted) -> Self:
+    def _take_over(self, draft: Self, fitted: Predictor) -> Self:
         """Replace the fitted attributes as a whole."""
         self.__dict__ = {**draft.__dict__, **self._attributes(fitted)}
         return self
 
-    def _attributes(self, fitted: Fitted) -> dict[str, Any]:
-        return {
-            "_fitted": fitted,
-            "net_": fitted.net,
-            "module_": fitted.net.module_,
-            "history_": fitted.net.history,
-            "n_iter_": fitted.net.n_iter,
-            "pretrained_": fitted.kind.source,
-            "coverage_": fitted.representation.features.coverage,
-            "_n_features_out": fitted.net.module_.n_features,
-        }
+    def _attributes(self, fitted: Predictor) -> dict[str, Any]:
+        return {"_fitted": fitted, **fitted.attributes()}
+
+    def _saved_state(self) -> dict[str, Any]:
+        if not hasattr(self, "_fitted"):
+            return {}
+        names = ("adaptation_", "n_features_in_", "feature_names_in_", "_sklearn_output_config")
+        kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return {"fitted": self._fitted.detached(), **kept}
+
+    def _restore(self, state: State) -> None:
+        if "fitted" not in state:
+            return
+        fitted: Any = state.of("fitted", LinearPredictor, SavedNetwork)
+        if not isinstance(fitted.task, self._task_type):
+            raise state.error("fitted", f"a model of {self._task_type.__name__}", fitted.task)
+        if isinstance(fitted, SavedNetwork):
+            fitted = fine_tuning.restore(fitted, Parameters.of(self))
+        if "n_features_in_" in state:
+            self.n_features_in_ = state.integer("n_features_in_", 1)
+        self.adaptation_ = state.of("adaptation_", Choice)
+        self.__dict__ |= self._attributes(fitted)
+        restore_output(self, state)
+        if "feature_names_in_" in state:
+            self.feature_names_in_ = state.array("feature_names_in_", "object", self.n_features_in_)
+
+    def _used_words(self, vectors: PretrainedVectors) -> list[str]:
+        return self._fitted.used_words(vectors)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -263,4 +293,4 @@ def _check_validation(
         return None
     X_val = kind.check(X_val, estimator, reset=False)
     target = task.named(y_val).encode(task.check(y_val, X_val))
-    return LabelledSamples(X_val, target, np.ones(len(target)))
+    return fine_tuning.LabelledSamples(X_val, target, np.ones(len(target)))

@@ -14,18 +14,25 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.cloning import CloneSharesPretrained
+from ._utils.state import State
 from ._utils.texts import check_texts
+from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, are_several, load_sources
 from .text.pooled_features import PooledFeatures
 from .text.pooling import check_poolings
 from .text.tokens import TOKEN_PATTERN, Tokenization
 from .text.weights import Weighting
+from .vectors.pretrained_vectors import PretrainedVectors
 from .vectors.table.lookup import OutOfVocabulary
 from .vectors.table.vocabulary import Vocabulary
 
 
 class PretrainedEmbeddingTransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RelocatesPretrained, CloneSharesPretrained
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RelocatesPretrained,
+    SavesModel,
+    CloneSharesPretrained,
 ):
     r"""Transform raw texts to features with pretrained word vectors or a sentence encoder.
 
@@ -223,12 +230,31 @@ class PretrainedEmbeddingTransformer(
             oov=self.oov,
         )
         pooled = features.fit_transform(texts)
+        self._set_features(features)
+        return pooled
+
+    def _set_features(self, features: PooledFeatures) -> None:
         self._features = features
         several = are_several(self.pretrained)
         self.pretrained_ = list(features.sources) if several else features.sources[0]
         self.coverage_, self.components_ = features.coverage, features.components
         self.n_features_out_ = self._n_features_out = features.n_features
-        return pooled
+
+    def _saved_state(self) -> dict[str, Any]:
+        if not hasattr(self, "_features"):
+            return {}
+        names = ("_features", "_sklearn_output_config")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def _restore(self, state: State) -> None:
+        if "_features" in state:
+            self._set_features(state.of("_features", PooledFeatures))
+            restore_output(self, state)
+
+    def _used_words(self, vectors: PretrainedVectors) -> list[str]:
+        if self._features.weighting is None:
+            return super()._used_words(vectors)
+        return self._features.used_words(vectors)
 
     def transform(self, X: Any) -> NDArray[np.floating]:
         """Transform texts to features.

@@ -42,8 +42,20 @@ def test_continuing_vectors_loads_gensim_alone():
     assert modules_after(code) == {"gensim"}
 
 
-def test_classifier_is_imported_on_first_use():
-    assert "torch" in modules_after("from sklearn_transfer import FineTunedClassifier")
+def test_estimators_are_imported_and_made_without_torch():
+    code = (
+        "from sklearn_transfer import FineTunedClassifier, FineTunedRegressor\n"
+        "print(FineTunedClassifier('glove-wiki-gigaword-50', encoder='cnn'), FineTunedRegressor())"
+    )
+    assert modules_after(code) == set()
+
+
+def test_the_first_fit_imports_torch():
+    code = (
+        "from sklearn_transfer import FineTunedClassifier\n"
+        "FineTunedClassifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])"
+    )
+    assert modules_after(code) == {"torch", "skorch"}
 
 
 @pytest.mark.parametrize("name", sklearn_transfer.__all__)

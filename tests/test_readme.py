@@ -6,7 +6,8 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_code_blocks_print_their_comments(capsys):
+def test_code_blocks_print_their_comments(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # one writes a model
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     namespace: dict[str, object] = {}

@@ -24,6 +24,13 @@ class VectorFormatError(ValueError):
     """
 
 
+class ModelFormatError(ValueError):
+    """A model file is damaged, incomplete or newer, or names code that is not trusted.
+
+    The message names the file, the expected and the actual content.
+    """
+
+
 class MissingDependencyError(ImportError):
     """An optional dependency is not installed; the message names the extra that installs it."""
 

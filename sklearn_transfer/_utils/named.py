@@ -38,6 +38,27 @@ def by_name(value: Any) -> Any:
     return value
 
 
+def find_name(value: Any) -> tuple[str, str] | None:
+    """Find the module of a callable and its path in there; None for one without such a name."""
+    # Objects of `__main__`, lambdas and functions inside functions have none.
+    names = _names(value)
+    if hasattr(value, "__qualname__") and not isinstance(value, MethodType):
+        owner = getattr(value, "__objclass__", value)  # of a method such as str.split
+        names = iter([(owner.__module__, value.__qualname__)])
+    for module, path in names:
+        if module != "__main__" and _is_at(value, module, path):
+            return module, path
+    return None
+
+
+def _is_at(value: Any, module: str, path: str) -> bool:
+    try:
+        found = attrgetter(path)(sys.modules[module])
+    except (AttributeError, KeyError):
+        return False
+    return bool(found is value or (isinstance(value, MethodType) and found == value))
+
+
 class _Reduced:
     """An object that is pickled as a call."""
 

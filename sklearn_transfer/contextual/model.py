@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
 from .._utils.locks import ThreadLock
+from .._utils.state import State
 from .._utils.texts import check_texts
 from ..vectors.catalog import find_hub_name, locate
 from ..vectors.origin import find_content, remember_place
@@ -24,7 +26,7 @@ from .embedding_cache import EmbeddingCacheInfo
 from .opening import fingerprint_folder, open_folder, wrap_library_model
 from .remote_code import RemoteCode
 from .runtime import Batching, OpenModel, Settings
-from .safety import catch_library_errors, is_library_model
+from .safety import catch_library_errors, check_folder, is_library_model
 from .sequences import SentenceTokenizer, Sequences
 
 _MEMORY = 256 << 20  # bytes
@@ -360,6 +362,53 @@ class ContextualModel:
         if device is not None:
             self.source.to(device_or_cpu(device))
 
+    def plain_settings(self) -> dict[str, Any]:
+        """Return the settings as plain values, for a model file; code is not trusted there."""
+        cache = self.settings.cache
+        plain = {**vars(self.settings), "trust_remote_code": False, "pickle_weights": False}
+        return {**plain, "cache": cache if cache is None else os.fspath(cache)}
+
+    def to_reference(self) -> dict[str, Any]:
+        """Return the name or path and the fingerprint, as entries of a model file."""
+        if not isinstance(self.source, str | os.PathLike):
+            raise ValueError(
+                f"vectors='reference' needs a model with a name or folder, got {self!r}. Use "
+                f"vectors='all'."
+            )
+        source = find_hub_name(self.source) or os.fspath(self.folder)
+        settings = self.plain_settings()
+        return {"source": source, "fingerprint": self.fingerprint, "settings": settings}
+
+    @classmethod
+    def from_reference(cls, state: State) -> ContextualModel:
+        """Make the model that a model file refers to; an error if it is not there."""
+        made = cls(state.of("source", str), **_read_settings(state))
+        made._expected = state.of("fingerprint", str)
+        _ = made.folder
+        return made
+
+    def write(self, folder: Path) -> None:
+        """Write the files that sentence-transformers reads into a new folder."""
+        if RemoteCode.of(self.library_model).files:
+            raise ValueError(
+                f"A model file has no code, which {self!r} brings. Use vectors='reference'."
+            )
+        if isinstance(self.source, str | os.PathLike):
+            for file in check_folder(self.folder, trust_remote_code=False):
+                target = folder / file.relative_to(self.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+            return
+        self.library_model.save(str(folder), create_model_card=False)
+
+    @classmethod
+    def from_folder(cls, folder: Path, state: State, *, stays: bool) -> ContextualModel:
+        """Make a model of a folder in a model file; one that does not stay is opened now."""
+        made = cls(folder, **{**_read_settings(state), "pickle_weights": not stays})
+        if not stays:
+            _ = made.library_model
+        return made
+
     @property
     def _name(self) -> str:
         if isinstance(self.source, str | os.PathLike):
@@ -373,3 +422,18 @@ class ContextualModel:
             f"<ContextualModel {self._name}: {self.n_layers} layers, {self.dim} features, "
             f"{self.max_tokens} tokens, {self._held.dtype}, {self._held.device}>"
         )
+
+
+def _read_settings(state: State) -> dict[str, Any]:
+    """Settings from a model file."""
+    given = State("settings", state.of("settings", dict))
+    return {
+        "max_tokens": given.optional("max_tokens", int),
+        "prompt": given.optional("prompt", str),
+        "precision": given.of("precision", str),
+        "device": given.of("device", str),
+        "batch_tokens": given.optional("batch_tokens", int),
+        "cache": given.optional("cache", str),
+        "cache_bytes": given.integer("cache_bytes"),
+        "hidden_dtype": given.of("hidden_dtype", str),
+    }

@@ -1,1 +1,53 @@
-"""One fit: configuration, inputs, targets, training, calibration."""
+"""One fit: configuration, inputs, targets, training, calibration.
+
+The modules that train need torch, and are imported at the first fit: an estimator can be made, and
+a saved linear model predicts, without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import find_seed, resolve
+    from .fit import Fit, LabelledSamples
+    from .inputs import find_kind
+    from .inputs.arrays import ModuleInputs
+    from .inputs.module_features import ModuleFeatures
+    from .inputs.sentences import SentenceInputs
+    from .restoring import restore
+    from .selection import select_policy
+    from .usage import warn_unused
+
+__all__ = [
+    "Fit",
+    "LabelledSamples",
+    "ModuleFeatures",
+    "ModuleInputs",
+    "SentenceInputs",
+    "find_kind",
+    "find_seed",
+    "resolve",
+    "restore",
+    "select_policy",
+    "warn_unused",
+]
+
+_LAZY = {
+    "Fit": ".fit",
+    "LabelledSamples": ".fit",
+    "ModuleFeatures": ".inputs.module_features",
+    "ModuleInputs": ".inputs.arrays",
+    "SentenceInputs": ".inputs.sentences",
+    "find_kind": ".inputs",
+    "find_seed": ".config",
+    "resolve": ".config",
+    "restore": ".restoring",
+    "select_policy": ".selection",
+    "warn_unused": ".usage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)

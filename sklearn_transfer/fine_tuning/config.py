@@ -11,8 +11,8 @@ from .._utils.random import draw_seed
 from ..models.readers import check_reader
 from ..training.checkpoints import claim_seed
 from ..training.losses import make_criterion
+from ..training.names import Loss
 from ..training.policies import POLICIES, Adaptation, Contrastive
-from ..training.solvers import Loss
 from .parameters import CONVEX, Parameters
 from .protocol import Configuration, Kind
 from .targets import Task

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
@@ -27,8 +28,10 @@ from ..training.net import TransferNet
 from ..training.optimizers import replace_parameter
 from ..training.policies import check_policy
 from ..training.setup import build_net
+from ..vectors.pretrained_vectors import PretrainedVectors
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
+from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import assign_folds, take
 from .targets import Target, Task
@@ -41,6 +44,9 @@ _N_FOLDS = 5
 _NOT_FINGERPRINTED = {
     *("pretrained", "distill_from", "checkpoint", "device", "random_state", "verbose", "callbacks"),
 }
+
+# Parameters that shape a network, and that a model file has elsewhere, or anew.
+_OTHERWISE_SAVED = {"pretrained", "l2_sp", "adaptation"}
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,70 @@ class Fitted:
     shaping: dict[str, Any]
     temperature: float = 1.0
 
+    def check(self, X: Any, estimator: BaseEstimator) -> Any:
+        """Validate X."""
+        return self.kind.check(X, estimator, reset=False)
+
     def logits(self, X: Any) -> NDArray[np.floating]:
         """Logits of validated samples, shape (n_samples, n_outputs)."""
         return self.net.logits(self.representation.features.transform(X))
 
-    def features(self, X: Any) -> NDArray[np.float32]:
+    def features(self, X: Any) -> NDArray[np.floating]:
         """Features that the last layer of the head reads, shape (n_samples, d)."""
         return self.net.features(self.representation.features.transform(X))
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a fitted estimator."""
+        return {
+            "net_": self.net,
+            "module_": self.net.module_,
+            "history_": self.net.history,
+            "n_iter_": self.net.n_iter,
+            "pretrained_": self.kind.source,
+            "coverage_": self.representation.features.coverage,
+            "_n_features_out": self.net.module_.n_features,
+        }
+
+    def detached(self) -> Any:
+        """The model without what only training needs, as a model file has it."""
+        module, features = self.net.module_, self.representation.features
+        if not isinstance(module, LinearBag):
+            return self._save_network(module)
+        return LinearPredictor(
+            self.task,
+            self.temperature,
+            self.kind.input_kind,
+            cast(DesignFeatures, features),
+            module.as_arrays(),
+            self.kind.source,
+            self.net.n_iter,
+        )
+
+    def _save_network(self, network: Network) -> SavedNetwork:
+        state = self.representation.saved_state(network)
+        return SavedNetwork(
+            task=self.task,
+            temperature=self.temperature,
+            input_kind=self.kind.input_kind,
+            source=self.kind.source,
+            features=self.representation.features,
+            policy=self.net.settings.adaptation,
+            shaping={k: v for k, v in self.shaping.items() if k not in _OTHERWISE_SAVED},
+            tensors={name: tensor.cpu().numpy() for name, tensor in state.items()},
+            unchanged=[name for name in network.state_dict() if name not in state],
+            history=[{k: v for k, v in row.items() if k != "batches"} for row in self.net.history],
+            seed=self.net.settings.seed,
+        )
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+        features: Any = self.representation.features
+        words: list[str] = features.used_words(vectors)
+        return words
+
+    def resume(self) -> Self:
+        """The fit itself: a later one goes on from it."""
+        return self
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
@@ -111,7 +174,7 @@ class Fit:
         if held_out is not None:
             valid = self._weigh(representation.features.transform(held_out.X), held_out)
         checkpoint = self._make_checkpoint(module, samples, valid)
-        net = self._make_net(module, len(samples), valid, checkpoint)
+        net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
         temperature = self._calibrate(representation, net, train, samples, valid)
@@ -124,7 +187,7 @@ class Fit:
             self.previous = self.previous.copy()
         kind, representation, inputs = self._learn_inputs(part)
         module = self._build_module(representation, inputs)
-        net = self._make_net(module, len(part.target), None, None)
+        net = self.make_net(module, len(part.target), None, None)
         if self.previous is not None and isinstance(self.previous.net, TransferNet):
             net = self.previous.net.reconfigure(cast(TransferNet, net))
         net.partial_fit(self._weigh(inputs, part), epochs=1)
@@ -195,13 +258,14 @@ class Fit:
         weight = self.task.weights(samples.target, samples.weight, class_weight)
         return Samples(inputs, samples.target, weight)
 
-    def _make_net(
+    def make_net(
         self,
         module: nn.Module,
         n_samples: int,
         valid: Samples | None,
         checkpoint: Checkpoint | None,
     ) -> InferenceNet:
+        """Configure the net of a module, not initialised."""
         config, parameters = self.config, self.parameters
         if config.is_convex:
             settings = TrainingSettings(

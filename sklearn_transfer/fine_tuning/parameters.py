@@ -6,31 +6,35 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import nn
 
-from ..models.network import ACTIVATIONS
-from ..models.readers import READERS
+from ..models.names import ACTIVATION_NAMES, READER_NAMES
 from ..text.tokens import Lowercase
 from ..text.weights import Weighting
-from ..training.losses import CLASSIFICATION, REGRESSION
-from ..training.optimizers import OPTIMIZERS
+from ..training.names import (
+    CLASSIFICATION_NAMES,
+    OPTIMIZER_NAMES,
+    REGRESSION_NAMES,
+    SCHEDULE_NAMES,
+)
 from ..training.policies import POLICIES
-from ..training.schedules import SCHEDULES
 from ..vectors.table.lookup import OutOfVocabulary
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CONVEX = "convex"
 
 CONSTRAINTS: dict[str, Any] = {
     "pretrained": "no_validation",  # load_pretrained checks it
-    "encoder": [StrOptions(set(READERS)), nn.Module],
+    "encoder": [StrOptions(set(READER_NAMES)), HasMethods(["forward", "state_dict"])],
     "encoder_params": [dict, None],
     "hidden_layer_sizes": ["array-like", Integral],
-    "activation": [StrOptions(set(ACTIVATIONS))],
+    "activation": [StrOptions(set(ACTIVATION_NAMES))],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "token_dropout": [Interval(Real, 0, 1, closed="left")],
     "adaptation": [StrOptions({"auto", *POLICIES}), HasMethods("rates")],
@@ -49,11 +53,11 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],
     "embedding_lr": [Interval(Real, 0, None, closed="left"), None],
-    "schedule": [StrOptions(set(SCHEDULES))],
+    "schedule": [StrOptions(set(SCHEDULE_NAMES))],
     "warmup": [Interval(Real, 0, 1, closed="left")],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "average_last": [Interval(Integral, 0, None, closed="left")],
-    "optimizer": [StrOptions({"auto", CONVEX, *OPTIMIZERS}), callable],
+    "optimizer": [StrOptions({"auto", CONVEX, *OPTIMIZER_NAMES}), callable],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -77,7 +81,7 @@ _SHAPING = (
 
 CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,
-    "criterion": [StrOptions({"auto", *CLASSIFICATION}), callable],
+    "criterion": [StrOptions({"auto", *CLASSIFICATION_NAMES}), callable],
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "calibrate": ["boolean"],
@@ -86,7 +90,7 @@ CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
 
 REGRESSOR_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,
-    "criterion": [StrOptions({"auto", *REGRESSION}), callable],
+    "criterion": [StrOptions({"auto", *REGRESSION_NAMES}), callable],
 }
 
 

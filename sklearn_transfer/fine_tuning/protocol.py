@@ -15,9 +15,11 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from ..models.network import Network
 from ..training.batches import Inputs
+from ..training.names import Loss
 from ..training.policies import Adaptation, Frozen
-from ..training.solvers import Loss
+from .checks import check_input
 from .parameters import Parameters
 from .targets import Task
 
@@ -58,6 +60,10 @@ class Representation:
         made.features = copy.copy(self.features)
         return made
 
+    def saved_state(self, network: Network) -> dict[str, Tensor]:
+        """The tensors of a network that a model file has; the others are pretrained ones."""
+        return network.saved_state()
+
     def extend(self, X: Any) -> Tensor | None:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""
         return None
@@ -79,6 +85,8 @@ class Kind(ABC):
 
     Attributes
     ----------
+    input_kind : str
+        The kind of X, see `check_input`.
     optimizer : str
         ``optimizer="auto"`` of mini-batch training.
     max_epochs : int
@@ -93,6 +101,7 @@ class Kind(ABC):
         Whether word vectors are among the sources.
     """
 
+    input_kind: ClassVar[str]
     optimizer: ClassVar[str] = "adam"
     max_epochs: ClassVar[int] = 20
     lr_factor: ClassVar[float] = 1.0
@@ -110,9 +119,9 @@ class Kind(ABC):
     def source(self) -> Any:
         """Value of the fitted attribute `pretrained_`."""
 
-    @abstractmethod
     def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> Any:
         """Validate X; `reset` lets the estimator remember its features."""
+        return check_input(self.input_kind, X, estimator, reset=reset)
 
     def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
         """Refuse parameters that contradict this kind of X."""

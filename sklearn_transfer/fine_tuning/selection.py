@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .._utils.progress import progress_bar
+from ..training.policies import Choice
 from .fit import Fit, LabelledSamples
 from .protocol import Configuration
 from .splits import assign_folds
@@ -16,24 +17,6 @@ from .targets import Task
 
 # From so many samples on, one fold decides; with fewer, all folds in turn.
 _MANY_SAMPLES, _N_FOLDS = 2000, 5
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A policy of adaptation, and why it is used.
-
-    Attributes
-    ----------
-    policy : str or object
-    scores : dict of str to float
-        For "auto", the score of each candidate on samples that it was not trained on: accuracy, or
-        R2 for a regressor.
-    reason : str
-    """
-
-    policy: Any
-    scores: dict[str, float] = field(default_factory=dict)
-    reason: str = "given"
 
 
 def select_policy(

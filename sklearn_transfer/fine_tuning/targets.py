@@ -14,10 +14,11 @@ from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from .._utils.state import State
+from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
-from ..training.solvers import Loss
-from .calibration import fit_temperature
 from .target_checks import check_labels, check_values
+from .temperature import fit_temperature
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 
@@ -115,6 +116,25 @@ class Labels(Task):
             )
         binary = not self.multilabel and len(self.classes) == 2
         self.n_outputs = 1 if binary else len(self.classes)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        names = ("multilabel", "has_names", "classes", "n_outputs")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_state(cls, state: State) -> Labels:
+        """The labels of these entries."""
+        made = cls.__new__(cls)
+        made.multilabel, made.has_names = (
+            state.of(name, bool) for name in ("multilabel", "has_names")
+        )
+        made.classes = state.of("classes", np.ndarray)
+        made.n_outputs = state.integer("n_outputs", 1)
+        is_binary = not made.multilabel and made.classes.shape == (2,) and made.n_outputs == 1
+        if not is_binary and made.classes.shape != (made.n_outputs,):
+            raise state.error("classes", f"{made.n_outputs} labels", made.classes)
+        return made
 
     @property
     def outputs(self) -> ClassOutputs:
@@ -299,6 +319,24 @@ class Values(Task):
     ) -> None:
         self.mean, self.scale, self.one_dimensional = mean, scale, one_dimensional
         self.n_outputs = len(mean)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {
+            "mean": self.mean,
+            "scale": self.scale,
+            "one_dimensional": self.one_dimensional,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Values:
+        """The values of these entries."""
+        mean = state.array("mean", "float64", None)
+        scale = state.array("scale", "float64", len(mean))
+        one_dimensional = state.of("one_dimensional", bool)
+        if not len(mean) or (one_dimensional and len(mean) != 1):
+            raise state.error("mean", "the mean of each target", mean)
+        return cls(mean, scale, one_dimensional=one_dimensional)
 
     @property
     def outputs(self) -> ValueOutputs:

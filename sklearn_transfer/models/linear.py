@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..text.design import Design
+from ..text.linear_model import LinearModel
 
 
 class LinearBag(nn.Module):
@@ -57,11 +57,10 @@ class LinearBag(nn.Module):
         logits = dense @ self.head + self.intercept
         return logits if sparse is None else logits + sparse @ self.token_weights
 
-    def predict(self, design: Design) -> NDArray[np.floating]:
-        """Logits of a design, shape (n_samples, n_outputs), by NumPy and SciPy on the CPU."""
-        logits: NDArray[np.floating] = (
-            design.dense @ self.head.detach().numpy() + self.intercept.detach().numpy()
+    def as_arrays(self) -> LinearModel:
+        """The model that computes with NumPy and SciPy; on a CPU its arrays are those of torch."""
+        token_weights, head, intercept = (
+            parameter.detach().cpu().numpy()
+            for parameter in (self.token_weights, self.head, self.intercept)
         )
-        if design.sparse.shape[1]:
-            logits += design.sparse @ self.token_weights.detach().numpy()
-        return logits
+        return LinearModel(token_weights, head, intercept[0])

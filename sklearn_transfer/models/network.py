@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .names import ACTIVATION_NAMES
 from .seeds import current_generator
 from .text_encoder import TextEncoder
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "logistic": nn.Sigmoid,
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = dict(
+    zip(ACTIVATION_NAMES, (nn.Identity, nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid), strict=True)
+)
 
 
 class Dropout(nn.Dropout):
@@ -76,6 +73,10 @@ class PretrainedModule(nn.Module):
     def is_anchored(self) -> bool:
         """True if the initial parameters are kept, so that a penalty can pull towards them."""
         return bool(self._pulled)
+
+    def left_out(self) -> set[str]:
+        """Names of the tensors that a model file does not have: the initial parameters."""
+        return {f"start_{i}" for i in range(len(self._pulled))}
 
     def n_frozen(self) -> int:
         """Number of lowest layers whose outputs need to be computed only once."""
@@ -160,6 +161,15 @@ class Network(nn.Module):
         """Width of :meth:`features`."""
         return int(self.head[-1].in_features)  # type: ignore[arg-type]
 
+    def saved_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers that a model file has."""
+        left_out = getattr(self.encoder, "left_out", set[str])()
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if name.removeprefix("encoder.") not in left_out
+        }
+
     def use_plain_dropout(self) -> None:
         """Replace the dropout of the head by torch's own, which torch.compile knows."""
         layers = [nn.Dropout(m.p) if isinstance(m, Dropout) else m for m in self.head]
@@ -183,6 +193,20 @@ class Network(nn.Module):
         """Compute the logits, shape (n_samples, n_outputs)."""
         logits: Tensor = self.head[-1](self.features(**inputs))
         return logits
+
+
+def load_tensors(
+    module: nn.Module, arrays: Mapping[str, NDArray[Any]], unchanged: Collection[str]
+) -> None:
+    """Load tensors of a model file; a `ValueError` unless they and the unchanged ones are all."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    try:
+        result = module.load_state_dict(tensors, strict=False)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"the tensors do not fit the module: {error}") from error
+    names = sorted({*result.missing_keys} - {*unchanged}) + result.unexpected_keys
+    if names:
+        raise ValueError(f"the tensors do not fit the module: missing or not known: {names!r:.200}")
 
 
 def join_columns(dense: Tensor, sparse: Tensor | None = None) -> Tensor:

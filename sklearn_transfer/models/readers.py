@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from .names import READER_NAMES
 from .seeds import current_generator
 
 _PIECE = 1 << 22  # sums of windows that are kept at once where no gradient needs them
@@ -306,12 +307,13 @@ class PaddedReader(nn.Module):
         return encoded
 
 
-READERS: dict[str, type[nn.Module]] = {
-    "mean": MeanReader,
-    "attention": AttentionReader,
-    "cnn": ConvolutionReader,
-    "rnn": RecurrentReader,
-}
+READERS: dict[str, type[nn.Module]] = dict(
+    zip(
+        READER_NAMES,
+        (MeanReader, AttentionReader, ConvolutionReader, RecurrentReader),
+        strict=True,
+    )
+)
 
 
 def check_reader(encoder: str | nn.Module, params: Mapping[str, Any] | None) -> None:

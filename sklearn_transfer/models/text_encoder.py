@@ -56,6 +56,10 @@ class TextEncoder(nn.Module):
         """True if the initial rows are kept, so that a penalty can pull towards them."""
         return self.start is not None
 
+    def left_out(self) -> set[str]:
+        """Names of the tensors that a model file does not have: initial rows for the penalty."""
+        return set() if self.start is None or self.multichannel else {"start"}
+
     def n_frozen(self) -> int:
         """Number of lowest layers whose outputs need to be computed only once."""
         return 0

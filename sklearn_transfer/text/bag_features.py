@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._utils.state import State
+from ..contextual.model import ContextualModel
 from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary, pack
-from .coverage import has_vector, measure_coverage, measure_reading
+from .coverage import find_used, has_vector, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import count_distinct, count_tokens
 from .token_columns import TokenColumns
@@ -82,6 +84,8 @@ class BagFeatures:
        classification", ACL 2012.
     """
 
+    input_kinds: ClassVar[tuple[str, ...]] = ("words", "sentences")
+
     def __init__(  # noqa: PLR0913 (a constructor)
         self,
         sources: Sequence[Source],
@@ -141,12 +145,7 @@ class BagFeatures:
         if self._columns is not None:
             words = list(number)
             sparse = self._columns.fit_transform(words, counts, word_ids, membership, sample_weight)
-        self._looked_up = [
-            PretrainedWords(source, list(number))
-            if self.oov == "ignore" and source.tokenizer is None and not self._folds_case
-            else None
-            for source in self.tables
-        ]
+        self._look_up_words(list(number))
         pooled = self._pool(texts, tokens, token_ids, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
@@ -163,10 +162,72 @@ class BagFeatures:
             sparse = self._columns.transform(words, word, token_ids)
         return self._assemble(sparse, self._pool(texts, tokens, token_ids, word), len(texts))
 
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {
+            "sources": self.sources,
+            "tokenization": self.tokenization,
+            "columns": self._columns,
+            "pretrained_scale": self.pretrained_scale,
+            "weighting": self.weighting,
+            "oov": self.oov,
+            "words": self.vocabulary,
+            "term_weights": self._term_weights,
+            "means": self._means,
+            "coverage": self.coverage,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> BagFeatures:
+        """The features of these entries."""
+        columns = state.optional("columns", TokenColumns)
+        made = cls(
+            state.items("sources", PretrainedVectors, ContextualModel),
+            state.of("tokenization", Tokenization),
+            pretrained_scale=state.number("pretrained_scale"),
+            token_weights=False,
+            weighting=state.choice("weighting", "idf", "sif", None),
+            oov=state.choice("oov", "ignore", "subword", "hash"),
+        )
+        made._columns, made.pretrained_scale = columns, state.number("pretrained_scale")
+        words = list(state.of("words", Vocabulary))
+        made._number = {word: i for i, word in enumerate(words)}
+        made._term_weights = state.array("term_weights", "float32", len(words) + 1)
+        if columns is not None and columns.n_words != len(words):
+            raise state.error("columns", f"columns of {len(words)} words", columns.n_words)
+        made.coverage, made._means = state.number("coverage"), state.items("means", np.ndarray)
+        # A contextual model is not opened before it is used.
+        dims = [s.dim if isinstance(s, PretrainedVectors) else None for s in made.sources]
+        if len(dims) != len(made._means) or any(
+            mean.ndim != 1 or dim not in (None, len(mean))
+            for mean, dim in zip(made._means, dims, strict=True)
+        ):
+            raise state.error("means", "the mean of the vectors of each source", made._means)
+        made._look_up_words(words)
+        return made
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+        return find_used(list(self._number), vectors, self.tokenization, self.tables, self.oov)
+
+    @property
+    def n_columns(self) -> tuple[int, int]:
+        """Numbers of sparse and of dense columns."""
+        n_sparse = 0 if self._columns is None else self._columns.bounds[-1]
+        return n_sparse, sum(map(len, self._means))
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens of the training texts, length n_words."""
         return Vocabulary.from_arrays(*pack(self._number))
+
+    def _look_up_words(self, words: list[str]) -> None:
+        self._looked_up = [
+            PretrainedWords(source, words)
+            if self.oov == "ignore" and source.tokenizer is None and not self._folds_case
+            else None
+            for source in self.tables
+        ]
 
     @property
     def _folds_case(self) -> bool:

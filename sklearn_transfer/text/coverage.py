@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
-from .tokens import TokenIds
+from .tokens import TokenIds, Tokenization
 
 _ENOUGH = 0.5
 _N_NAMED = 5
@@ -31,6 +32,44 @@ def has_vector(
     for source in sources:
         covered |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)
     return covered
+
+
+def find_used(
+    words: Sequence[str],
+    vectors: PretrainedVectors,
+    tokenization: Tokenization,
+    sources: Sequence[PretrainedVectors],
+    oov: OutOfVocabulary,
+) -> list[str]:
+    """Find the words of a table that the words of texts are looked up by.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The words of texts, or the tokens of the tokenizer of the sources.
+    vectors : PretrainedVectors
+    tokenization, sources, oov : Tokenization, sequence of PretrainedVectors, str
+        Those of the features.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If words without a vector are predicted from the whole table.
+    """
+    if oov != "ignore":
+        raise ValueError(
+            f"vectors='used' leaves words out, from which oov={oov!r} predicts others. Use "
+            f"vectors='all'."
+        )
+    own = tokenization.table_tokenizer(sources)
+    if vectors.tokenizer is not None and own is None:
+        return list(dict.fromkeys(chain.from_iterable(vectors.tokenizer.split_all(words))))
+    position = vectors.words.find(words, fold_case=tokenization.folds_case(sources))
+    return [vectors.words[i] for i in np.unique(position[position >= 0]).tolist()]
 
 
 def measure_coverage(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 
+from .._utils.state import State, check_bounds
 from .._utils.texts import LONGEST_WORD, in_parts
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .tokens import TokenIds
 
 Integers = NDArray[np.int64]
 _Integer = TypeVar("_Integer", bound=np.integer)
+_MAX_N = 1000  # tokens or characters of an n-gram in a model file
 _PADDING = sys.maxunicode + 1  # no character
 # Characters whose n-grams are searched at a time: it bounds memory, and the keys stay in the cache.
 _CHARACTERS_AT_A_TIME = 1 << 18
@@ -98,6 +100,16 @@ def _lengthen(shorter: Integers, ids: Integers, n_ids: int, offsets: Integers, n
     return keys
 
 
+def _read_keys(state: State, n_lengths: int) -> list[Integers]:
+    """The sorted keys of each length of n-grams, from a model file."""
+    keys = state.items("keys", np.ndarray)
+    if len(keys) != n_lengths or any(
+        part.ndim != 1 or part.dtype not in (np.int64, np.int32) for part in keys
+    ):
+        raise state.error("keys", f"{n_lengths} arrays of integers", keys)
+    return keys
+
+
 class WordNgrams:
     """The word n-grams of a collection of texts, as columns.
 
@@ -157,6 +169,22 @@ class WordNgrams:
             grams = _lengthen(columns[-1], ids, self.n_tokens, token_ids.offsets, n)
             columns.append(_search(keys, grams))
         return columns[1:]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of columns of each length, from 2 on."""
+        return [len(keys) for keys in self._keys]
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {"n_tokens": self.n_tokens, "max_n": self.max_n, "keys": self._keys}
+
+    @classmethod
+    def from_state(cls, state: State) -> WordNgrams:
+        """The n-grams of these entries."""
+        made = cls(state.integer("n_tokens"), state.integer("max_n", 2, _MAX_N))
+        made._keys = _read_keys(state, made.max_n - 1)
+        return made
 
     def _unigrams(self, token_ids: TokenIds) -> Integers:
         return np.where(token_ids.ids < self.n_tokens, token_ids.ids, np.int64(-1))
@@ -256,8 +284,30 @@ class CharNgrams:
         ngram_counts: csr_array = hstack(blocks, format="csr")
         return ngram_counts
 
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return sum(len(keys) for keys in self._keys[self.min_n - 1 :])
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        keys, spelling = self._keys, self.spelling
+        return {"min_n": self.min_n, "max_n": self.max_n, "keys": keys, "spelling": spelling}
+
+    @classmethod
+    def from_state(cls, state: State) -> CharNgrams:
+        """The n-grams of these entries."""
+        max_n = state.integer("max_n", 1, _MAX_N)
+        made = cls(state.integer("min_n", 1, max_n), max_n)
+        made._keys = _read_keys(state, max_n)
+        made.spelling = state.of("spelling", TokenIds)
+        check_bounds(made.spelling.ids, 0, made.size)
+        return made
+
     def find(self, words: Sequence[str]) -> TokenIds:
         """The columns of the learned n-grams in each word, repeated where the word repeats one."""
+        if not words:
+            return TokenIds(np.zeros(0, np.int32), np.zeros(1, np.int64))
         parts = [self._find(part) for part in in_parts(words, _CHARACTERS_AT_A_TIME)]
         lengths = np.concatenate([part.lengths for part in parts])
         return TokenIds(np.concatenate([part.ids for part in parts]), to_offsets(lengths))

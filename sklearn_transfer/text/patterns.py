@@ -15,6 +15,8 @@ SplitAll = Callable[[Sequence[str]], Iterator[list[str]]]
 
 # Characters that are processed as arrays at a time.
 _CHARACTERS = 1 << 20
+# For a single text below this length, a regular expression is faster.
+_SHORT = 2000
 
 # The ASCII characters that are neither in a word nor white space.
 _MARKS = np.array([re.match(r"[^\w\s]", chr(i)) is not None for i in range(128)])
@@ -90,7 +92,7 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
         spell = bytes.maketrans(ascii_, spelled)
         spread = token_pattern not in _WORDS
         find_words = partial(_find_words, lowercase=lowercase, with_marks=spread)
-        return partial(_split_all, find=find_words, spell=spell, spread=spread)
+        return partial(_split_all, find=find_words, find_ascii=find, spell=spell, spread=spread)
     return partial(map, find)
 
 
@@ -126,9 +128,17 @@ def _ranges(codes: Iterable[int]) -> Iterator[str]:
 
 
 def _split_all(
-    texts: Sequence[str], *, find: Callable[[str], list[str]], spell: bytes, spread: bool
+    texts: Sequence[str],
+    *,
+    find: Callable[[str], list[str]],
+    find_ascii: Callable[[str], list[str]],
+    spell: bytes,
+    spread: bool,
 ) -> Iterator[list[str]]:
-    """The tokens of texts: by `find`, and for ASCII texts by `_rewrite`."""
+    """The tokens of texts: by `find`; of ASCII texts by `_rewrite`, of a short one by regex."""
+    if len(texts) == 1 and len(texts[0]) < _SHORT and texts[0].isascii():
+        yield find_ascii(texts[0])
+        return
     start = 0
     while start < len(texts):
         stop, size = start, 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.state import State
+from ..contextual.model import ContextualModel
 from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import has_vector, measure_coverage, measure_reading
+from .coverage import find_used, has_vector, measure_coverage, measure_reading
 from .ngrams import count_tokens
-from .pooling import Pooling, common_components, pool, remove_components
+from .pooling import Pooling, check_poolings, common_components, pool, remove_components
 from .tokens import TokenIds, Tokenization
 from .weights import Weighting, learn_term_weights
 
@@ -86,6 +89,46 @@ class PooledFeatures:
     def transform(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The features of other texts, shape (n_texts, n_features)."""
         return self._remove_components(self._pool(texts, *self._split(texts)))
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        weighted = self.weighting is not None
+        return {
+            "sources": self.sources,
+            "tokenization": self.tokenization,
+            "poolings": self.poolings,
+            "weighting": self.weighting,
+            "n_components": self.n_components,
+            "oov": self.oov,
+            "coverage": self.coverage,
+            "components": self.components,
+            "vocabulary": self.vocabulary if weighted else None,
+            "term_weights": self.term_weights if weighted else None,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> PooledFeatures:
+        """The features of these entries."""
+        made = cls(
+            state.items("sources", PretrainedVectors, ContextualModel),
+            state.of("tokenization", Tokenization),
+            poolings=check_poolings(tuple(state.items("poolings", str))),
+            weighting=state.choice("weighting", "idf", "sif", None),
+            n_components=state.integer("n_components"),
+            oov=state.choice("oov", "ignore", "subword", "hash"),
+        )
+        made.coverage = state.number("coverage")
+        made.components = state.array("components", "float32", None, made.n_features)
+        if made.weighting is not None:
+            made.vocabulary = state.of("vocabulary", Vocabulary)
+            n_weights = len(made.vocabulary) + 1
+            made.term_weights = state.array("term_weights", "float32", n_weights)
+        return made
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them; with `weighting`."""
+        words = list(self.vocabulary)
+        return find_used(words, vectors, self.tokenization, self.tables, self.oov)
 
     def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
         return self.tokenization.split(texts if self.tables else [], self.tables)

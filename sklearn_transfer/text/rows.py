@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._utils.state import State
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import has_vector, measure_coverage
+from .coverage import find_used, has_vector, measure_coverage
 from .ngrams import count_tokens
 from .tokens import TokenIds, Tokenization
 from .weights import Weighting, learn_term_weights
@@ -100,6 +101,8 @@ class WordRows:
     dim : int
     """
 
+    input_kinds: ClassVar[tuple[str, ...]] = ("words",)
+
     def __init__(
         self,
         sources: Sequence[PretrainedVectors],
@@ -128,6 +131,41 @@ class WordRows:
         self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         self.rows = self._extend(tokens)
         return self.transform(texts)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file; the network has the rows."""
+        return {
+            "sources": self.sources,
+            "tokenization": self.tokenization,
+            "weighting": self.weighting,
+            "oov": self.oov,
+            "vocabulary": self.vocabulary,
+            "weighted_tokens": self._weighted_tokens,
+            "term_weights": self._term_weights,
+            "coverage": self.coverage,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> WordRows:
+        """The words of these entries, with rows of zeros."""
+        made = cls(
+            state.items("sources", PretrainedVectors),
+            state.of("tokenization", Tokenization),
+            weighting=state.choice("weighting", "idf", "sif", None),
+            oov=state.choice("oov", "ignore", "subword", "hash"),
+        )
+        made.vocabulary = state.of("vocabulary", Vocabulary)
+        made._weighted_tokens = state.of("weighted_tokens", Vocabulary)
+        n_weights = len(made._weighted_tokens) + 1
+        made._term_weights = state.array("term_weights", "float32", n_weights)
+        made.coverage = state.number("coverage")
+        made.rows = np.zeros((len(made.vocabulary), made.dim), dtype=np.float32)
+        return made
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts, as vectors have them."""
+        words = list(self.vocabulary)
+        return find_used(words, vectors, self.tokenization, self.sources, self.oov)
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""

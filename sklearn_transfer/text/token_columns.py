@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from ..vectors.table.vocabulary import to_offsets
+from .._utils.state import State
+from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .ngrams import (
     CharNgrams,
     WordNgrams,
@@ -50,6 +51,8 @@ class TokenColumns:
 
     Attributes
     ----------
+    n_words : int
+        Number of words of the training texts.
     bounds : tuple of int
         The columns between two bounds are a block: words, one length of n-grams, or characters.
     """
@@ -87,7 +90,7 @@ class TokenColumns:
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
-        self._n_words = len(words)
+        self.n_words = len(words)
         blocks, weights, norms = [], [], []
         for norm, is_words, block in self._fit_blocks(words, counts, word_ids, sample_weight):
             weight = idf(document_frequency(block, sample_weight), sample_weight.sum())
@@ -124,7 +127,7 @@ class TokenColumns:
         unknown = np.flatnonzero(word < 0)
         # Each unknown word has an id of its own: no n-gram reaches over it, and it has characters.
         ids = word.astype(np.int32)
-        ids[unknown] = self._n_words + np.arange(len(unknown))
+        ids[unknown] = self.n_words + np.arange(len(unknown))
         spelling = None
         if self._char_ngrams is not None:
             spelling = self._char_ngrams.find([words[i] for i in unknown.tolist()])
@@ -135,6 +138,47 @@ class TokenColumns:
         size = max(len(values), self.bounds[-1])
         data = (values, indices, as_index(pointer, size))
         return csr_array(data, shape=(len(token_ids), self.bounds[-1]))
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {
+            "ngram_range": self.ngram_range,
+            "char_ngram_range": self.char_ngram_range,
+            "scale": float(self.scale),
+            "n_words": self.n_words,
+            "weights": self._weights,
+            "norms": self._norms,
+            "word_ngrams": self._word_ngrams,
+            "char_ngrams": self._char_ngrams,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> TokenColumns:
+        """The columns of these entries."""
+        shortest, longest = state.items("ngram_range", int)
+        if not 1 <= shortest <= longest:
+            raise state.error("ngram_range", "(min_n, max_n)", (shortest, longest))
+        made = cls((shortest, longest), state["char_ngram_range"], state.number("scale"))
+        made.n_words = state.integer("n_words")
+        made._word_ngrams = state.optional("word_ngrams", WordNgrams)
+        made._char_ngrams = state.optional("char_ngrams", CharNgrams)
+        sizes = [made.n_words] if shortest == 1 else []
+        if made._word_ngrams is not None:
+            lengths = made._word_ngrams.n_tokens, made._word_ngrams.max_n
+            if lengths != (made.n_words, longest):
+                raise state.error("word_ngrams", f"n-grams of {made.n_words} words", lengths)
+            sizes += made._word_ngrams.sizes[max(shortest - 2, 0) :]
+        elif longest > 1:
+            raise state.error("word_ngrams", f"n-grams of {longest} words", None)
+        if made._char_ngrams is not None:
+            if len(made._char_ngrams.spelling) != made.n_words:
+                raise state.error("char_ngrams", "the n-grams of each word", made._char_ngrams)
+            sizes.append(made._char_ngrams.size)
+        made._ends = np.cumsum(sizes)
+        made.bounds = (0, *made._ends.tolist())
+        made._weights = state.array("weights", "float32", made.bounds[-1])
+        made._norms = state.array("norms", "float64", len(sizes))
+        return made
 
     def _fit_blocks(
         self,
@@ -175,7 +219,7 @@ class TokenColumns:
         size = len(word_ids) * n_columns
         rows = np.arange(len(word_ids)) * n_columns
         row = as_index(rows, size).repeat(word_ids.lengths)
-        is_known = word_ids.ids < self._n_words
+        is_known = word_ids.ids < self.n_words
         blocks: list[NDArray[np.integer]] = [np.where(is_known, word_ids.ids, -1)]
         if self._word_ngrams is not None:
             blocks += self._word_ngrams.find(word_ids)
@@ -186,7 +230,7 @@ class TokenColumns:
         parts: Iterator[NDArray[np.integer]] = iter(())
         if self._char_ngrams is not None and spelling is not None:
             row += self.bounds[-2]
-            unknown = word_ids.ids[~is_known] - self._n_words
+            unknown = word_ids.ids[~is_known] - self.n_words
             parts = chain(
                 _spell(row[is_known], word_ids.ids[is_known], self._char_ngrams.spelling),
                 _spell(row[~is_known], unknown, spelling),
@@ -228,7 +272,14 @@ def _spell(
     row: NDArray[np.integer], words: NDArray[np.integer], spelling: TokenIds
 ) -> Iterator[NDArray[np.integer]]:
     """The keys of the character n-grams of words, given the key of the row of each."""
-    ends = to_offsets(spelling.offsets[words + 1] - spelling.offsets[words])
+    if not len(words):
+        return
+    starts = spelling.offsets[words]
+    lengths = spelling.offsets[words + 1] - starts
+    if lengths.sum() < _NGRAMS_AT_A_TIME:
+        yield row.repeat(lengths) + spelling.ids[ragged_arange(starts, lengths)]
+        return
+    ends = to_offsets(lengths)
     cuts = np.flatnonzero(np.diff(ends[:-1] // _NGRAMS_AT_A_TIME)) + 1
     for a, b in pairwise([0, *cuts.tolist(), len(words)]):
         ngrams = spelling[words[a:b]]

@@ -20,6 +20,7 @@ from .._utils.hashing import hash_content
 from .._utils.locks import ThreadLock
 from .._utils.memo import register_memo
 from .._utils.named import by_name
+from .._utils.state import State, check_offsets
 from .._utils.texts import TokenizedText
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.tokenizer import TableTokenizer
@@ -65,6 +66,17 @@ class TokenIds:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {"ids": self.ids, "offsets": self.offsets}
+
+    @classmethod
+    def from_state(cls, state: State) -> TokenIds:
+        """The ids of these entries."""
+        ids, offsets = state.array("ids", "int32", None), state.array("offsets", "int64", None)
+        check_offsets(offsets, len(ids))
+        return cls(ids, offsets)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -167,6 +179,13 @@ class Tokenizer:
         self._ids = np.empty(1024, dtype=np.int32)
         self._offsets = np.zeros(64, dtype=np.int64)
         self._string_bytes = 0
+
+    def split_one(self, text: str, max_tokens: int | None = None) -> tuple[list[str], TokenIds]:
+        """Split one text, as a call does, but without the cache: it costs more than splitting."""
+        (tokens,) = self._split_all([text])
+        number: dict[str, int] = {}
+        ids = [number.setdefault(token, len(number)) for token in tokens[:max_tokens]]
+        return list(number), TokenIds(np.array(ids, np.int32), np.array([0, len(ids)]))
 
     def __call__(
         self, texts: Sequence[str], max_tokens: int | None = None
@@ -407,6 +426,26 @@ class Tokenization:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "tokenizer": by_name(self.tokenizer)}
 
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_state(cls, state: State) -> Tokenization:
+        """The settings of these entries."""
+        tokenizer, max_tokens = state["tokenizer"], state.optional("max_tokens", int)
+        if not (tokenizer is None or callable(tokenizer)) or (max_tokens or 1) < 1:
+            raise state.error("tokenizer", "a callable or None, and max_tokens >= 1", max_tokens)
+        made = cls(
+            tokenizer,
+            state.of("token_pattern", str),
+            state.choice("lowercase", True, False, "auto"),  # noqa: FBT003 (values, no flags)
+            max_tokens,
+            state.of("as_pretrained", bool),
+        )
+        split_by_pattern(made.token_pattern, lowercase=False)  # an error for a bad pattern
+        return made
+
     def table_tokenizer(self, sources: Sequence[PretrainedVectors]) -> TableTokenizer | None:
         """The tokenizer of the sources, if it splits the texts."""
         if not self.as_pretrained or self.tokenizer is not None:
@@ -433,6 +472,8 @@ class Tokenization:
             lowercase = self.lowercase
         tokenizer = self.tokenizer if own is None else own
         split = find_tokenizer(tokenizer, self.token_pattern, lowercase=lowercase)
+        if len(texts) == 1 and isinstance(texts[0], str):
+            return split.split_one(texts[0], self.max_tokens)
         found = split(texts, self.max_tokens)
         _tokenizers.limit()
         return found

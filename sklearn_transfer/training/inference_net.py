@@ -172,11 +172,11 @@ class InferenceNet(NeuralNet):
         self.module_.train(training)  # this may be between two steps
         return encoded
 
-    def features(self, inputs: Inputs) -> NDArray[np.float32]:
+    def features(self, inputs: Inputs) -> NDArray[np.floating]:
         """Compute the input of the last, linear layer, shape (n_samples, n_features)."""
         return self._map_batches(inputs, lambda batch: self.module_.features(**batch.tensors))
 
-    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+    def logits(self, inputs: Inputs) -> NDArray[np.floating]:
         """Compute logits, shape (n_samples, n_outputs)."""
         return self._map_batches(inputs, self.infer)
 

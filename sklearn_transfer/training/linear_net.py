@@ -15,9 +15,10 @@ from ..models.linear import LinearBag
 from .batches import Samples, as_tensor
 from .inference_net import InferenceNet, TrainingSettings
 from .losses import per_sample
+from .names import Loss
 from .outputs import Outputs
 from .setup import make_iterators
-from .solvers import LinearProblem, Loss, solve_linear
+from .solvers import LinearProblem, solve_linear
 
 
 class LinearNet(InferenceNet):
@@ -122,9 +123,13 @@ class LinearNet(InferenceNet):
 
     def logits(self, inputs: Any) -> NDArray[np.floating]:
         """Compute logits of a design, shape (n_samples, n_outputs)."""
-        if torch.device(self.device).type == "cpu":
-            return self.module_.predict(self.get_dataset(inputs).X)  # type: ignore[arg-type]
-        return super().logits(inputs)
+        design: Any = self.get_dataset(inputs).X
+        return self.module_.as_arrays().logits(design)
+
+    def features(self, inputs: Any) -> NDArray[np.floating]:
+        """Compute the features of a design, shape (n_samples, n_features)."""
+        design: Any = self.get_dataset(inputs).X
+        return self.module_.as_arrays().features(design)
 
 
 def _all_at_once(samples: Samples) -> list[tuple[Samples, Tensor]]:

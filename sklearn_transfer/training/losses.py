@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .names import CLASSIFICATION_NAMES, REGRESSION_NAMES
+
 
 class SquaredHinge(nn.Module):
     """One-versus-rest squared hinge, ``sum_k max(0, 1 - y_k z_k)**2`` with y in {-1, 1}.
@@ -96,16 +98,12 @@ class HuberLoss(SquaredError):
     function = staticmethod(F.huber_loss)
 
 
-CLASSIFICATION: dict[str, type[nn.Module]] = {
-    "cross_entropy": CrossEntropy,
-    "focal": FocalLoss,
-    "squared_hinge": SquaredHinge,
-}
-REGRESSION: dict[str, type[nn.Module]] = {
-    "squared_error": SquaredError,
-    "absolute_error": AbsoluteError,
-    "huber": HuberLoss,
-}
+CLASSIFICATION: dict[str, type[nn.Module]] = dict(
+    zip(CLASSIFICATION_NAMES, (CrossEntropy, FocalLoss, SquaredHinge), strict=True)
+)
+REGRESSION: dict[str, type[nn.Module]] = dict(
+    zip(REGRESSION_NAMES, (SquaredError, AbsoluteError, HuberLoss), strict=True)
+)
 
 
 def make_criterion(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .names import OPTIMIZER_NAMES
+
 # Numbers per block of rows: a block, its gradient and its moments stay in the processor's cache.
 _BLOCK = 1 << 15
 
@@ -113,11 +115,9 @@ def _shares(count: Tensor, beta: float) -> Tensor:
     return (beta - 1) / torch.expm1(count * (math.log(beta) if beta else -math.inf))
 
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": RowAdam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = dict(
+    zip(OPTIMIZER_NAMES, (RowAdam, torch.optim.AdamW, torch.optim.SGD), strict=True)
+)
 
 
 def is_row_wise(optimizer: str | type[torch.optim.Optimizer]) -> bool:

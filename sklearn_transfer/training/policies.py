@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from ..models.layers import Layer
+from .._utils.state import PlainState
 
 # Rates of the layers of a fit's epochs, as they are in its history.
 RATES = "rates"
@@ -43,7 +43,7 @@ class Adaptation(Protocol):
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Frozen(PlainState):
     """Train the head only (feature extraction)."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
@@ -52,7 +52,7 @@ class Frozen:
 
 
 @dataclass(frozen=True)
-class Full:
+class Full(PlainState):
     """Train every layer in every epoch."""
 
     def rates(self, epoch: int, n_layers: int, history: Sequence[dict[str, Any]]) -> list[float]:
@@ -61,7 +61,7 @@ class Full:
 
 
 @dataclass(frozen=True)
-class Top:
+class Top(PlainState):
     """Train the head and the highest layers; the layers below are frozen.
 
     Attributes
@@ -79,7 +79,7 @@ class Top:
 
 
 @dataclass(frozen=True)
-class Gradual:
+class Gradual(PlainState):
     """Unfreeze one layer after another, from the head downwards (Howard & Ruder 2018, section 3.3).
 
     Attributes
@@ -97,7 +97,7 @@ class Gradual:
 
 
 @dataclass(frozen=True)
-class Discriminative:
+class Discriminative(PlainState):
     """The rate falls by a factor from each layer to the one below (Howard & Ruder 2018, 3.2).
 
     Attributes
@@ -114,7 +114,7 @@ class Discriminative:
 
 
 @dataclass(frozen=True)
-class LinearProbing:
+class LinearProbing(PlainState):
     """Train the head until it has converged, then every layer: LP-FT (Kumar et al. 2022).
 
     Attributes
@@ -231,7 +231,25 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
 }
 
 
-def check_policy(layers: Sequence[Layer], policy: Any) -> None:
+@dataclass(frozen=True)
+class Choice(PlainState):
+    """A policy of adaptation, and why it is used.
+
+    Attributes
+    ----------
+    policy : str or object
+    scores : dict of str to float
+        For "auto", the score of each candidate on samples that it was not trained on: accuracy, or
+        R2 for a regressor.
+    reason : str
+    """
+
+    policy: Any
+    scores: dict[str, float] = field(default_factory=dict)
+    reason: str = "given"
+
+
+def check_policy(layers: Sequence[object], policy: Any) -> None:
     """Reject a policy that treats layers differently if there is none but the head."""
     if len(layers) == 1 and not isinstance(policy, Frozen | Full):
         raise ValueError(

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..models.layers import Layer, find_layers
 from .inference_net import TrainingSettings
+from .names import SCHEDULE_NAMES
 
 # One cycle: the position of its peak, and its start and end as shares of the peak.
 _PEAK, _START, _END = 0.3, 1 / 25, 1e-4 / 25
@@ -39,12 +40,9 @@ def one_cycle(progress: float) -> float:
     return _END + (1 - _END) * cosine((progress - _PEAK) / (1 - _PEAK))
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": constant,
-    "linear": linear,
-    "cosine": cosine,
-    "one-cycle": one_cycle,
-}
+SCHEDULES: dict[str, Callable[[float], float]] = dict(
+    zip(SCHEDULE_NAMES, (constant, linear, cosine, one_cycle), strict=True)
+)
 
 
 def rate_at(schedule: str, warmup: float, progress: float) -> float:

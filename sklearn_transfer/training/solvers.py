@@ -6,7 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,8 @@ from .._utils.devices import lacks_memory
 from .._utils.locks import ThreadLock
 from .._utils.progress import progress_bar
 from ..text.design import Design
+from .names import Loss
 from .newton import solve_squared_hinge
-
-Loss = Literal["squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"]
 
 # Texts are float32: a tolerance of less changes no label. The tolerance is the one of each solver.
 _PRIMAL = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-9}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._utils.memo import register_memo
+from .._utils.state import State
 from .catalog import locate
 from .formats import formats
 from .table.table import Reading, Table
@@ -36,6 +37,27 @@ class Origin(NamedTuple):
     options: Reading = Reading()
     name: str | None = None
     pickle_weights: bool = False
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the entries of a model file."""
+        return {**self._asdict(), "options": dict(vars(self.options))}
+
+    @classmethod
+    def from_state(cls, state: State) -> Origin:
+        """Make an origin from these entries; pickles are not opened."""
+        options = State("options", state.of("options", dict))
+        return cls(
+            state.of("path", str),
+            state.of("fingerprint", str),
+            Reading(
+                mmap=options.of("mmap", bool),
+                limit=options.optional("limit", int),
+                encoding=options.of("encoding", str),
+                errors=options.of("errors", str),
+            ),
+            state.optional("name", str),
+            state.of("pickle_weights", bool),
+        )
 
     def read(self) -> Table:
         """Read the table."""

@@ -210,6 +210,11 @@ class PretrainedVectors:
         return cls._open(Origin(str(path), fingerprint, options, name, pickle_weights))
 
     @classmethod
+    def open(cls, origin: Origin) -> PretrainedVectors:
+        """Open the content of an origin, wherever it is found."""
+        return cls._open(origin.find())
+
+    @classmethod
     def _open(cls, origin: Origin) -> PretrainedVectors:
         name = origin.name or Path(origin.path).name
         opened = _opened.get(origin, lambda: cls.from_table(origin.read(), name, origin))
@@ -286,6 +291,11 @@ class PretrainedVectors:
         that the table does not have; in sentence-transformers they count as zeros.
         """
         formats.write(self.table, Path(path), format)
+
+    @property
+    def origin(self) -> Origin | None:
+        """The file or folder, with its fingerprint and the options for opening it."""
+        return self._origin
 
     @property
     def table(self) -> Table:

@@ -42,9 +42,13 @@ def test_a_linear_bag_starts_at_zero() -> None:
 def test_predictions_by_numpy_are_those_of_torch(n_sparse: int) -> None:
     module, inputs = solved(n_sparse), design(n_sparse)
     tensors = as_tensors(inputs, torch.device("cpu"))
-    np.testing.assert_allclose(
-        module.predict(inputs), module(**tensors).detach().numpy(), rtol=1e-5, atol=1e-6
-    )
+    model = module.as_arrays()
+    for mine, theirs in [
+        (model.logits(inputs), module(**tensors)),
+        (model.features(inputs), module.features(**tensors)),
+    ]:
+        np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert model.n_features == module.n_features
 
 
 def test_a_linear_bag_without_sparse_columns_has_its_dense_features() -> None:

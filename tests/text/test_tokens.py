@@ -222,8 +222,16 @@ def test_a_full_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "0")
     count = Counting()
     for _ in range(2):
-        split(["a b"], count)
-    assert count.calls == {"a b": 2}
+        split(["a b", "c"], count)
+    assert count.calls == {"a b": 2, "c": 2}
+
+
+def test_a_single_text_is_not_cached() -> None:
+    count = Counting()
+    for _ in range(2):
+        tokens, ids = split(["a b a"], count)
+        assert (tokens, ids.ids.tolist(), ids.offsets.tolist()) == (["a", "b"], [0, 1, 0], [0, 3])
+    assert count.calls == {"a b a": 2}
 
 
 def test_emptying_the_cache_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,17 +256,17 @@ def test_the_limit_is_one_for_all_tokenizers(monkeypatch: pytest.MonkeyPatch) ->
 def test_texts_above_the_limit_do_not_cost_those_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", "2")
     small, large = Counting(), Counting()
-    split(["a b"], small)
+    split(["a b", "c"], small)
     split([f"{'x' * 1000} {i}" for i in range(4000)], large)
-    split(["a b"], small)
-    assert small.calls == {"a b": 1}
+    split(["a b", "c"], small)
+    assert small.calls == {"a b": 1, "c": 1}
 
 
 @pytest.mark.parametrize("size", ["-1", "256 MB", "1e3"])
 def test_a_limit_that_is_no_number_is_named(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLEARN_TRANSFER_TOKENS_MB", size)
     with pytest.raises(ValueError, match=f"SKLEARN_TRANSFER_TOKENS_MB must be .*, got '{size}'"):
-        split(["a"], str.split)
+        split(["a", "b"], str.split)
 
 
 def test_the_size_of_the_cache_is_what_it_holds() -> None:

@@ -9,17 +9,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
-from torch import nn
+from torch import Tensor, nn
 
-from ..._utils.texts import looks_like_texts
-from ...models.network import ArrayEncoder, as_array
+from ..._utils.state import State
+from ...models.network import ArrayEncoder, Network, as_array
 from ...training.batches import Inputs
 from ...training.policies import Adaptation, Contrastive, Frozen
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
-from .module_features import EncoderInputs, TunedFeatures, make_module_features
+from .module_features import EncoderInputs, TunedFeatures, leave_out, make_module_features
 from .word_bag import FROZEN_SCALE
 
 
@@ -55,6 +53,10 @@ class TrainedEncoder(Representation):
 
     features: EncoderInputs
 
+    def saved_state(self, network: Network) -> dict[str, Tensor]:
+        """The tensors of a network that differ from the pretrained ones."""
+        return leave_out(super().saved_state(network), self.features, "encoder.module.")
+
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """A copy of the module, to be trained."""
         return self.features.make_encoder(example, pulled=config.l2_sp > 0)
@@ -63,6 +65,7 @@ class TrainedEncoder(Representation):
 class Modules(Kind):
     """X is an array of shape (n_samples, ...), which copies of a torch module encode."""
 
+    input_kind = "arrays"
     has_layers = True
     lr_factor = 0.1  # pretrained layers are trained more slowly than the new head
 
@@ -78,27 +81,6 @@ class Modules(Kind):
     def source(self) -> None:
         """None: `pretrained_` names sources of texts."""
         return None
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> NDArray[Any]:
-        """Validate X: numbers of shape (n_samples, ...)."""
-        if looks_like_texts(X):
-            raise ValueError(
-                f"{type(estimator).__name__}(pretrained=module) reads an array of numbers, got "
-                f"texts. For texts, name word vectors, for instance "
-                f"pretrained='glove-wiki-gigaword-50', or a sentence encoder."
-            )
-        array: NDArray[Any] = validate_data(
-            estimator, X, dtype="numeric", ensure_2d=False, allow_nd=True, reset=reset
-        )
-        if array.ndim < 2:
-            raise ValueError(
-                f"{type(estimator).__name__}(pretrained=module) expected an array of shape "
-                f"(n_samples, ...), got shape {array.shape}. Reshape your data: X[None] is a "
-                f"single sample."
-            )
-        if reset:
-            estimator.n_features_in_ = array.shape[1]
-        return array
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the module is frozen before the head is trained."""
@@ -129,6 +111,25 @@ class ModuleInputs:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+
+    input_kinds: tuple[str, ...] = ("arrays",)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file, which has no code of modules."""
+        return {"pretrained": self.module}
+
+    @classmethod
+    def from_state(cls, state: State) -> ModuleInputs:
+        """The inputs of a module that the user gives."""
+        return cls(state.of("pretrained", nn.Module))
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Tensors that a model file leaves out: none, all of the module are in it."""
+        return {}
+
+    def used_words(self, vectors: Any) -> list[str]:
+        """None: arrays have no words."""
+        return []
 
     def fit_transform(
         self, X: NDArray[Any], membership: csr_array | None, sample_weight: NDArray[np.floating]

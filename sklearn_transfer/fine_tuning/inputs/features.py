@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
-
-from ..._utils.texts import looks_like_texts
 from ...models.layers import Layer
-from ...text.design import Design, dense_design
+from ...text.scaled_columns import ScaledColumns
 from ...training.policies import Adaptation, check_policy
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures, Kind
@@ -21,6 +14,7 @@ from ..protocol import Configuration, FixedFeatures, Kind
 class GivenFeatures(Kind):
     """X is a matrix of features, and nothing is pretrained."""
 
+    input_kind = "features"
     has_pretrained = False
     source = None
 
@@ -28,16 +22,6 @@ class GivenFeatures(Kind):
     def of(cls, pretrained: Any) -> Self | None:
         """The kind of ``pretrained=None``."""
         return cls() if pretrained is None else None
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> Any:
-        """Validate X: float64 of shape (n_samples, n_features), dense or CSR."""
-        if looks_like_texts(X):
-            raise ValueError(
-                f"{type(estimator).__name__}(pretrained=None) reads numeric features, got texts. "
-                f"Name the vectors that texts are read with, for instance "
-                f"pretrained='glove-wiki-gigaword-50'."
-            )
-        return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, reset=reset)
 
     def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
         """Refuse what needs pretrained layers."""
@@ -65,26 +49,3 @@ class GivenFeatures(Kind):
         """The scaled columns of X."""
         scale = config.pretrained_scale
         return FixedFeatures(ScaledColumns(1.0 if scale == "auto" else float(scale)))
-
-
-class ScaledColumns:
-    """The columns of X, multiplied by one number."""
-
-    coverage = None  # numbers have no tokens
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-
-    def fit_transform(
-        self, X: Any, membership: csr_array | None, sample_weight: NDArray[np.floating]
-    ) -> Design:
-        """Remember whether X is sparse, and return its design matrix."""
-        self.is_sparse = issparse(X)
-        return self.transform(X)
-
-    def transform(self, X: Any) -> Design:
-        """Design matrix of X, shape (n_samples, n_features); sparse where the training X was."""
-        X = X * self.scale
-        if self.is_sparse:
-            return Design(csr_array(X), np.zeros((X.shape[0], 0)))
-        return dense_design(X.toarray() if hasattr(X, "toarray") else X)

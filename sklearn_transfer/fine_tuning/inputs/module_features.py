@@ -9,15 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from torch import Tensor
 
-from ..._utils.devices import device_or_cpu
+from ..._utils.devices import device_or_cpu, resolve_device
 from ..._utils.progress import progress_bar
-from ...models.network import PretrainedModule
+from ..._utils.state import State
+from ...models.network import PretrainedModule, load_tensors
 from ...models.seeds import EvaluationSeed
 from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
 from ...training.contrastive import tune
 from ...training.policies import Contrastive
+from ...vectors.pretrained_vectors import PretrainedVectors
 from ..protocol import Configuration, Features, FixedFeatures
 
 # Samples that are encoded at a time.
@@ -25,13 +28,34 @@ _TOGETHER = 256
 
 
 class EncoderInputs(Features, Protocol):
-    """Inputs of a pretrained module."""
+    """Inputs of a pretrained module; `input_kinds` are the kinds of X."""
+
+    input_kinds: tuple[str, ...]
 
     def cut(self, max_tokens: int | None) -> EncoderInputs:
         """The same, of at most so many tokens of each text."""
 
     def make_encoder(self, example: Any, *, pulled: bool) -> PretrainedModule:
         """Copy of the module that can be trained."""
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Tensors of the module that are there without a model file, by name."""
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """The words of the training texts: none, the module has no words."""
+
+
+def leave_out(
+    state: dict[str, Tensor], inputs: EncoderInputs, prefix: str = ""
+) -> dict[str, Tensor]:
+    """The tensors that differ from the pretrained ones, whose names have no prefix."""
+    pretrained = inputs.pretrained_state()
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if (before := pretrained.get(name.removeprefix(prefix))) is None
+        or not torch.equal(tensor.cpu(), before)
+    }
 
 
 class ModuleFeatures:
@@ -63,7 +87,7 @@ class ModuleFeatures:
         inputs: Any = self.inputs.fit_transform(X, membership, sample_weight)
         self.coverage, self.losses = self.inputs.coverage, list[float]()
         self.encoder = self.inputs.make_encoder(inputs[:2], pulled=False).eval()
-        self.evaluation = EvaluationSeed(self.seed, may_draw=not self.encoder.is_own)
+        self.evaluation = self._seed_evaluation()
         if self.tuning is not None and membership is not None:
             self.losses = tune(
                 self.encoder,
@@ -82,6 +106,49 @@ class ModuleFeatures:
         spread = float(np.sqrt(np.average(squares, weights=sample_weight)))
         self.factor = np.float32(self.scale / spread if spread > 0 else 1.0)
         return self._design(features)
+
+    def _seed_evaluation(self) -> EvaluationSeed:
+        return EvaluationSeed(self.seed, may_draw=not self.encoder.is_own)
+
+    @property
+    def input_kinds(self) -> tuple[str, ...]:
+        """The kinds of X that the module reads."""
+        return self.inputs.input_kinds
+
+    @property
+    def n_columns(self) -> tuple[int, int]:
+        """Numbers of sparse and of dense columns."""
+        return 0, len(self.mean)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        state = leave_out(self.encoder.module.state_dict(), self.inputs)
+        return {
+            "inputs": self.inputs,
+            "mean": self.mean,
+            "factor": float(self.factor),
+            "coverage": self.coverage,
+            "seed": self.seed,
+            "tensors": {name: tensor.cpu().numpy() for name, tensor in state.items()},
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> ModuleFeatures:
+        """The features of these entries."""
+        inputs: Any = state["inputs"]
+        seed = state.integer("seed")
+        made = cls(inputs, 1.0, torch.device(resolve_device("auto")), seed=seed)
+        made.encoder = inputs.make_encoder(None, pulled=False).eval()
+        made.evaluation = made._seed_evaluation()
+        load_tensors(made.encoder.module, state.of("tensors", dict), inputs.pretrained_state())
+        made.mean = state.array("mean", "float32", None)
+        made.factor = np.float32(state.number("factor"))
+        made.coverage, made.losses = state.optional("coverage", float), []
+        return made
+
+    def used_words(self, vectors: PretrainedVectors) -> list[str]:
+        """None: the module has no words."""
+        return self.inputs.used_words(vectors)
 
     def transform(self, X: Any) -> Design:
         """Design matrix of X."""

@@ -8,21 +8,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
+from torch import Tensor
 
+from ..._utils.state import State
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
+from ...training.names import Loss
 from ...training.policies import Adaptation, Contrastive, Frozen
-from ...training.solvers import Loss
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
 from ..targets import Task
 from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import find_sentence_scale, make_word_bag
-from .words import check_raw_texts
 
 # From so many labels on, training the top layers with the head beats a contrastive stage before it.
 _MANY_LABELS = 1000
@@ -31,6 +31,7 @@ _MANY_LABELS = 1000
 class Sentences(Kind):
     """X is texts, and one contextual model encodes them."""
 
+    input_kind = "sentences"
     has_layers = True
     optimizer = "adamw"
     max_epochs = 3  # Devlin et al. 2019, section A.3
@@ -48,10 +49,6 @@ class Sentences(Kind):
     def source(self) -> ContextualModel:
         """The model."""
         return self.model
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
-        """Validate X: a list of texts."""
-        return check_raw_texts(X, estimator)
 
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the model is frozen before the head is trained."""
@@ -96,6 +93,31 @@ class SentenceInputs:
 
     def __init__(self, model: ContextualModel) -> None:
         self.model, self.tokenizer = model, model.tokenizer
+
+    input_kinds: tuple[str, ...] = ("sentences",)
+
+    def to_state(self) -> dict[str, Any]:
+        """Entries of a model file."""
+        return {"model": self.model, "coverage": self.coverage}
+
+    @classmethod
+    def from_state(cls, state: State) -> SentenceInputs:
+        """The inputs of these entries."""
+        made = cls(state.of("model", ContextualModel))
+        made.coverage = state.number("coverage")
+        return made
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """Tensors of the model, float32 as in a trainable copy."""
+        state: dict[str, Tensor] = self.model.library_model.state_dict()
+        return {
+            name: tensor.float().cpu() if tensor.is_floating_point() else tensor.cpu()
+            for name, tensor in state.items()
+        }
+
+    def used_words(self, vectors: Any) -> list[str]:
+        """None: the model splits texts itself."""
+        return []
 
     def fit_transform(
         self,

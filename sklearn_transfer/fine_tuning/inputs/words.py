@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from sklearn.base import BaseEstimator
-
 from ..._utils.cloning import VectorsEstimator
-from ..._utils.texts import check_texts, looks_like_texts
 from ...contextual.model import ContextualModel
 from ...sources import Source, find_tables, load_sources
 from ...training.policies import Adaptation, Frozen, Full
@@ -18,19 +15,10 @@ from .word_bag import make_word_bag
 from .word_sequences import WordSequences, make_word_sequences
 
 
-def check_raw_texts(X: Any, estimator: BaseEstimator, *, accept_tokens: bool = False) -> list[str]:
-    """Validate X as texts, and refuse a matrix by a message that names the way out."""
-    name = type(estimator).__name__
-    if getattr(X, "ndim", 0) == 2 and not looks_like_texts(X) and X.shape[1] != 1:
-        raise ValueError(
-            f"{name}(pretrained=...) reads texts, got a matrix of shape {X.shape}. For numeric "
-            f"features leave pretrained=None."
-        )
-    return check_texts(X, estimator=name, accept_tokens=accept_tokens)
-
-
 class Words(Kind):
     """X is texts, whose words have pretrained vectors; or several sources read the texts."""
+
+    input_kind = "words"
 
     def __init__(self, sources: Sequence[Source | VectorsEstimator], *, is_list: bool) -> None:
         self.sources, self.is_list = list(sources), is_list
@@ -48,11 +36,6 @@ class Words(Kind):
     def source(self) -> Any:
         """The source, or the list of sources."""
         return self.sources if self.is_list else self.sources[0]
-
-    def check(self, X: Any, estimator: BaseEstimator, *, reset: bool) -> list[str]:
-        """Validate X: a list of texts."""
-        has_tokenizer = getattr(estimator, "tokenizer", None) is not None
-        return check_raw_texts(X, estimator, accept_tokens=has_tokenizer)
 
     def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
         """Refuse layers that word vectors do not have."""

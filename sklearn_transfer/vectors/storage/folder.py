@@ -113,7 +113,10 @@ def read(path: Path, options: Reading) -> Table:
     # been combined with vectors of the new one; the metadata hold digests of everything.
     if read_metadata(path) != about:
         raise VectorFormatError(f"{path}: the folder changed while it was read; open it again.")
-    table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer).head(options.limit)
+    table = Table(words, arrays["matrix"], subwords, rows, scales, tokenizer)
+    if isinstance(cased := about.get("cased"), bool):
+        table = replace(table, known_case=cased)
+    table = table.head(options.limit)
     return table if options.mmap else _copy_to_memory(table)
 
 
@@ -212,6 +215,7 @@ def write(table: Table, path: Path) -> None:
         "n_words": len(table.words),
         "dim": int(table.matrix.shape[1]),
         "dtype": next(kind for kind in _DTYPES if np.dtype(kind) == table.matrix.dtype),
+        "cased": bool(table.cased),
     }
     dtypes = {**_INDEX, **_OPTIONAL, "matrix": about["dtype"], "subwords": "<f4"}
     for name in _OPTIONAL:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 from numpy.typing import NDArray
 
 from ..._utils.errors import VectorFormatError
-from ..._utils.optional import import_optional
 from .files import open_regular
 
 _DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1"},
     **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1"},
+    "BOOL": "|b1",
 }
 _LFS = b"version https://git-lfs"
 
@@ -32,8 +34,10 @@ class Tensor:
     shape: tuple[int, ...]
     content: bytearray
 
-    def to_numpy(self) -> NDArray[Any]:
+    def to_numpy(self, *, allow_empty: bool = False) -> NDArray[Any]:
         """Return the array, on the same memory; bfloat16 is converted to float32."""
+        if allow_empty and self.dtype in _DTYPES and 0 in self.shape:
+            return np.zeros(self.shape, _DTYPES[self.dtype])
         if self.dtype not in _DTYPES or 0 in self.shape:
             raise VectorFormatError(
                 f"{self.path}: expected values of {', '.join(_DTYPES)} in the tensor "
@@ -47,7 +51,6 @@ class Tensor:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name; raise `VectorFormatError` if it is damaged or cut off."""
-    library = import_optional("safetensors", extra="static", purpose=f"Reading {path.name}")
     with open_regular(path) as file:
         content = file.read()
     if content.startswith(_LFS):
@@ -56,8 +59,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"git lfs pull."
         )
     try:
-        tensors = library.deserialize(content)
-    except library.SafetensorError as error:
+        tensors = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
         raise VectorFormatError(
             f"{path}: the file of tensors is damaged or cut off: {error}"
         ) from error
@@ -68,6 +71,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays; needs the library ``safetensors``, of the extra ``static``."""
-    library = import_optional("safetensors.numpy", extra="static", purpose=f"Writing {path.name}")
-    library.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
+    """Write named arrays."""
+    safetensors.numpy.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)

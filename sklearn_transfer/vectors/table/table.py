@@ -88,6 +88,7 @@ class Table:
     rows: NDArray[np.int32] | None = None
     scales: NDArray[np.float32] | None = None
     tokenizer: TableTokenizer | None = None
+    known_case: bool | None = None  # `cased`, where it is known
 
     @property
     def dim(self) -> int:
@@ -97,6 +98,8 @@ class Table:
     @cached_property
     def cased(self) -> bool:
         """True if more than 1 % of the words, judged by 10,000, have an upper-case letter."""
+        if self.known_case is not None:
+            return self.known_case
         sample = self.words[:: max(1, len(self.words) // 10_000)]
         return sum(word != word.lower() for word in sample) > 0.01 * len(sample)
 
@@ -191,7 +194,8 @@ class Table:
             used, inverse = np.unique(rows[words], return_inverse=True)
             matrix, rows = self.matrix[used], inverse.astype(np.int32)
         words_taken = self.words.take(words)
-        return replace(self, words=words_taken, matrix=matrix, rows=rows, scales=scales)
+        taken = replace(self, words=words_taken, matrix=matrix, rows=rows, scales=scales)
+        return replace(taken, known_case=None)
 
     def head(self, n_words: int | None) -> Table:
         """Return the table of the first `n_words` words; this table if it has no more."""
@@ -201,7 +205,8 @@ class Table:
         scales = None if scales is None else scales[:n_words]
         matrix, rows = self.matrix, self.rows
         matrix, rows = (matrix[:n_words], None) if rows is None else (matrix, rows[:n_words])
-        return replace(self, words=words, matrix=matrix, rows=rows, scales=scales)
+        taken = replace(self, words=words, matrix=matrix, rows=rows, scales=scales)
+        return replace(taken, known_case=None)
 
 
 def _check_products(

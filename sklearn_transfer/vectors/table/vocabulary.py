@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._utils.hashing import hash_content
+from ..._utils.state import State, check_offsets
 from .hashes import hash_packed, make_keys, word_blocks
 
 # With "surrogatepass" every Python string can be encoded and decoded.
@@ -194,6 +195,22 @@ class Vocabulary(Sequence[str]):
         """Return the arrays of the vocabulary and its index, by the names of `from_arrays`."""
         hashes, order, _ = self._index()
         return {"text": self._text, "offsets": self._offsets, "hashes": hashes, "order": order}
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the entries of a model file, without the index."""
+        text, offsets = self.__getstate__()
+        return {"text": text, "offsets": offsets}
+
+    @classmethod
+    def from_state(cls, state: State) -> Vocabulary:
+        """Make a vocabulary from these entries."""
+        text, offsets = state.array("text", "uint8", None), state.array("offsets", "int64", None)
+        check_offsets(offsets, len(text))
+        words = cls.from_arrays(text, offsets)
+        words.check()
+        if not words.is_first().all():
+            raise ValueError("expected distinct words")
+        return words
 
     def check(self) -> None:
         """Raise `ValueError` unless the arrays, which come from a file, belong together."""
