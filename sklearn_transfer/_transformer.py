@@ -148,7 +148,11 @@ class PretrainedEmbeddingTransformer(
         "lowercase": ["boolean", StrOptions({"auto"})],
         "oov": [StrOptions({"ignore", "subword", "hash"})],
         "dtype": [StrOptions({"float32", "float64"})],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
     }
 
     def __init__(  # noqa: PLR0913 (a public constructor)

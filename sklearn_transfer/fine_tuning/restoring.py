@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from skorch.history import History
 from torch import nn
 
@@ -41,6 +42,7 @@ def restore(saved: SavedNetwork, parameters: Parameters) -> Fitted:
         If the parts do not belong together.
     """
     is_module = saved.input_kind == "arrays"
+    _check_sizes(saved)
     kind = find_kind(parameters.pretrained if is_module else saved.source)
     if kind.input_kind != saved.input_kind:
         raise ValueError(f"expected a model of {saved.input_kind}, found one of {kind.input_kind}")
@@ -78,12 +80,16 @@ def _shape(parameters: Parameters, shaping: dict[str, Any], optimizer: str) -> P
 def _make_head(
     saved: SavedNetwork, encoder: nn.Module | None, config: Configuration
 ) -> nn.Sequential:
-    widths = {
-        int(name.split(".")[1]): tensor.shape[1]
+    shapes = {
+        int(name.split(".")[1]): tensor.shape
         for name, tensor in saved.tensors.items()
         if name.startswith("head.") and tensor.ndim == 2
     }
-    width = widths[min(widths)]
+    outputs, inputs = zip(*(shapes[number] for number in sorted(shapes)), strict=True)
+    # Before memory is taken: the sizes of a crafted file may be huge.
+    if outputs != (*config.hidden, saved.task.n_outputs) or inputs[1:] != outputs[:-1]:
+        raise ValueError(f"expected hidden layers of {config.hidden}, found {outputs[:-1]}")
+    width = inputs[0]
     if encoder is None and width != sum(saved.features.n_columns):
         raise ValueError(f"expected a head of {sum(saved.features.n_columns)} columns, got {width}")
     return make_head(
@@ -93,3 +99,12 @@ def _make_head(
         activation=config.parameters.activation,
         dropout=config.parameters.dropout,
     )
+
+
+def _check_sizes(saved: SavedNetwork) -> None:
+    """Refuse a reader whose sizes are larger than any of its tensors, before memory is taken."""
+    largest = max((max(tensor.shape, default=0) for tensor in saved.tensors.values()), default=0)
+    params = saved.shaping.get("encoder_params") or {}
+    sizes = [size for value in params.values() for size in np.ravel(value)]
+    if any(isinstance(size, np.integer) and size > largest for size in sizes):
+        raise ValueError(f"expected encoder_params of at most {largest}, got {params!r:.80}")

@@ -280,6 +280,7 @@ class _Reading:
         if entries.of("is_composite", bool):
             return attach(read_composite(self._folder, trusted), models)
         (model,) = models
+        check_is_fitted(model)
         return model
 
     def _decode_other(self, entry: dict[str, Any]) -> Any:

@@ -433,9 +433,11 @@ class Tokenization:
     @classmethod
     def from_state(cls, state: State) -> Tokenization:
         """The settings of these entries."""
-        tokenizer, max_tokens = state["tokenizer"], state.optional("max_tokens", int)
-        if not (tokenizer is None or callable(tokenizer)) or (max_tokens or 1) < 1:
-            raise state.error("tokenizer", "a callable or None, and max_tokens >= 1", max_tokens)
+        tokenizer, max_tokens = state["tokenizer"], None
+        if not (tokenizer is None or callable(tokenizer)):
+            raise state.error("tokenizer", "a callable or None", tokenizer)
+        if state["max_tokens"] is not None:
+            max_tokens = state.integer("max_tokens", 1, 2**62 - 1)
         made = cls(
             tokenizer,
             state.of("token_pattern", str),
