@@ -15,6 +15,7 @@ from torch import nn
 
 from .._utils.errors import levels_to_caller
 from .._utils.named import by_name
+from ..explanation.explainer import Explainer
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
@@ -140,6 +141,9 @@ class Fitted:
     def resume(self) -> Self:
         """The fit itself: a later one goes on from it."""
         return self
+    def make_explainer(self) -> Explainer:
+        """The model as one whose logits can be attributed to tokens or features."""
+        return self.representation.make_explainer(self.net)
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""

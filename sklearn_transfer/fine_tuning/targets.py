@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.state import State
 from ..training.names import Loss
+from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
@@ -79,6 +80,10 @@ class Task(ABC):
     @abstractmethod
     def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
         """Decode logits of shape (n_samples, n_outputs)."""
+
+    @abstractmethod
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """The outputs that an explanation of samples attributes; `target` is that of `explain`."""
 
     @abstractmethod
     def evaluate(
@@ -262,6 +267,11 @@ class Labels(Task):
         codes = self.outputs.predict(logits)
         return codes if self.multilabel else self.classes[codes]
 
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """Classes: None is the predicted one, or all columns of an indicator matrix."""
+        codes = None if self.multilabel else self.outputs.predict(logits)
+        return choose_classes(self.classes, codes, len(logits), target)
+
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
         return self.outputs.probabilities(logits)
@@ -389,6 +399,10 @@ class Values(Task):
         """Values in the units of y, shape (n_samples,) or (n_samples, n_targets)."""
         values: NDArray[np.float64] = logits * self.scale + self.mean
         return values[:, 0] if self.one_dimensional else values
+
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """Columns of y, by their numbers, in the units of y; None is all columns."""
+        return choose_values(self.mean, self.scale, len(logits), target)
 
     def evaluate(
         self, logits: NDArray[np.floating], target: Target
