@@ -141,6 +141,7 @@ class Fitted:
     def resume(self) -> Self:
         """The fit itself: a later one goes on from it."""
         return self
+
     def make_explainer(self) -> Explainer:
         """The model as one whose logits can be attributed to tokens or features."""
         return self.representation.make_explainer(self.net)

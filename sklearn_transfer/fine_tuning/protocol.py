@@ -15,13 +15,12 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from ..explanation.explainer import Explainer
 from ..models.network import Network
 from ..text.linear_model import LinearModel
 from ..training.batches import Inputs
-from ..training.names import Loss
-from ..explanation.explainer import Explainer
-from ..training.batches import Inputs
 from ..training.inference_net import InferenceNet
+from ..training.names import Loss
 from ..training.policies import Adaptation, Frozen
 from .checks import check_input
 from .parameters import Parameters

@@ -15,8 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.state import State
-from ..training.names import Loss
 from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
+from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature

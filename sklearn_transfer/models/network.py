@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .names import ACTIVATION_NAMES
 from ..text.linear_model import LinearModel
+from .names import ACTIVATION_NAMES
 from .seeds import current_generator
 from .text_encoder import TextEncoder
 
@@ -170,6 +170,7 @@ class Network(nn.Module):
             for name, tensor in self.state_dict().items()
             if name.removeprefix("encoder.") not in left_out
         }
+
     def linear_model(self, n_sparse: int) -> LinearModel | None:
         """The model as arrays, if it is linear in a design with `n_sparse` sparse columns."""
         layers = [layer for layer in self.head if not isinstance(layer, nn.Dropout)]

@@ -237,6 +237,7 @@ class BagFeatures:
         """Numbers of sparse and of dense columns."""
         n_sparse = 0 if self._columns is None else self._columns.bounds[-1]
         return n_sparse, sum(map(len, self._means))
+
     def place(self, texts: Sequence[str]) -> PlacedTokens:
         """The tokens of texts, and their places."""
         return place_tokens(texts, self.tokenization, self.tables)

@@ -185,6 +185,7 @@ class WordNgrams:
         made = cls(state.integer("n_tokens"), state.integer("max_n", 2, _MAX_N))
         made._keys = _read_keys(state, made.max_n - 1)
         return made
+
     def name(self, n: int, column: int, words: Sequence[str]) -> str:
         """The words of a column of n-grams, joined by spaces."""
         if n == 1:

@@ -67,10 +67,14 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
     >>> list(split_by_pattern(r"\w+", lowercase=True)(["Cafe\u0301 हिन्दी"]))
     [['café', 'हिन्दी']]
     """
-    pattern, spell = read_pattern(token_pattern, lowercase=lowercase)
+    pattern = _compile(token_pattern)
 
     def find(text: str) -> list[str]:
-        return pattern.findall(spell(text))
+        return pattern.findall(text.lower() if lowercase else text)
+
+    def find_words(text: str) -> list[str]:
+        words, spell = read_pattern(token_pattern, lowercase=lowercase)
+        return words.findall(spell(text))
 
     ascii_ = bytes(range(128))
     spelled = ascii_.lower() if lowercase else ascii_
@@ -80,7 +84,7 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
         )
     if token_pattern in _WORDS | _WORDS_AND_MARKS:
         table, spread = bytes.maketrans(ascii_, spelled), token_pattern not in _WORDS
-        return partial(_split_all, find=find, spell=table, spread=spread)
+        return partial(_split_all, find=find_words, find_ascii=find, spell=table, spread=spread)
     return partial(map, find)
 
 
@@ -88,6 +92,18 @@ def read_pattern(
     token_pattern: str, *, lowercase: bool
 ) -> tuple[re.Pattern[str], Callable[[str], str]]:
     """Return the expression that finds tokens, and the function that spells a text for it."""
+    pattern = _compile(token_pattern)
+    change_case: Callable[[str], str] = str.lower if lowercase else str
+    if token_pattern not in _WORDS | _WORDS_AND_MARKS:
+        return pattern, change_case
+
+    def spell(text: str) -> str:
+        return unicodedata.normalize("NFC", change_case(text)).translate(left_out())
+
+    return _word_pattern(token_pattern not in _WORDS), spell
+
+
+def _compile(token_pattern: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(token_pattern)
     except re.error as error:
@@ -99,14 +115,7 @@ def read_pattern(
             f"token_pattern must have at most one capturing group, got {pattern.groups} in "
             f"{token_pattern!r}. Write the others as (?:...)."
         )
-    change_case: Callable[[str], str] = str.lower if lowercase else str
-    if token_pattern not in _WORDS | _WORDS_AND_MARKS:
-        return pattern, change_case
-
-    def spell(text: str) -> str:
-        return unicodedata.normalize("NFC", change_case(text)).translate(left_out())
-
-    return _word_pattern(token_pattern not in _WORDS), spell
+    return pattern
 
 
 @cache

@@ -171,7 +171,7 @@ class TokenColumns:
     @property
     def n_word_columns(self) -> int:
         """The number of columns of words and word n-grams, which come first."""
-        return self.bounds[-1 if self._char_ngrams is None else -2]
+        return int(self.bounds[-1 if self._char_ngrams is None else -2])
 
     @property
     def alone(self) -> NDArray[np.float64]:

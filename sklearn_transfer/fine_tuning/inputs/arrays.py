@@ -58,6 +58,7 @@ class TrainedEncoder(Representation):
     def saved_state(self, network: Network) -> dict[str, Tensor]:
         """The tensors of a network that differ from the pretrained ones."""
         return leave_out(super().saved_state(network), self.features, "encoder.module.")
+
     def make_explainer(self, net: InferenceNet) -> Explainer:
         """Gradients with respect to the inputs of the module."""
         module = net.module_
