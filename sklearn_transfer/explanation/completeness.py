@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 # Below this share of the sum of absolute contributions, a difference of logits counts as none.
 _CANCELLED = 0.1
 # Differences of rounding, relative to logits.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-5
 
 
 def sum_by_text(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
