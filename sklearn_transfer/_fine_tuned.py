@@ -20,8 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
 from ._utils.state import State
-from .explanation.explain import explain
-from .explanation.explanation import Explanation
+from .explanation.explained import ExplainsOutputs
 from .fine_tuning.parameters import Parameters
 from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
 
 class FineTuned(
+    ExplainsOutputs,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     RelocatesPretrained,
@@ -119,61 +119,6 @@ class FineTuned(
         """
         self._check_is_fitted()
         return self._fitted.features(self._fitted.check(X, self))
-
-    def explain(self, X: Any, target: Any = None, method: str = "auto") -> Explanation:
-        """Explain outputs by contributions of the tokens of texts, or of given features.
-
-        The sum of the contributions and of the baseline is the logit of a class, or the value that
-        a regressor predicts.
-
-        Parameters
-        ----------
-        X : like in `fit`
-        target : label, list of labels, "all" or None, default=None
-            Explained classes. None is the predicted class of each text; for labels that are
-            independent (y is an indicator matrix), and for the columns of y of a regressor, all.
-            Columns without names are numbered.
-        method : {"auto", "exact", "integrated_gradients", "occlusion"}, default="auto"
-            "auto" is "exact" for linear models, and "integrated_gradients" for others.
-
-        Returns
-        -------
-        Explanation
-
-        Raises
-        ------
-        ValueError
-            If a target or method is unknown, or if the model cannot be explained: a torch module
-            that reads arrays.
-
-        Notes
-        -----
-        "exact": a linear model on texts is a sum over columns. A column has its contribution, the
-        value times the coefficient, in equal parts from its occurrences in the text; that of a word
-        n-gram is shared by its tokens, and that of a character n-gram belongs to the token that
-        contains it. The rows of the features are scaled to fixed norms, which depend on all tokens
-        of the text: contributions are those at the norms of this text. The intercept and the
-        centre of the pretrained block, which is subtracted, are the baseline.
-
-        "integrated_gradients" (Sundararajan et al. 2017 [1]_): gradients at the vectors of the
-        tokens, averaged on the straight path from a reference text, times the distance. In the
-        reference text each word vector is zero; in one for a sentence encoder, the tokens other
-        than special ones are padding; given features are zero. The number of steps is doubled until
-        the sum is within 1 % of the difference of logits, see `Explanation.gaps`. The pieces of a
-        word are added up.
-
-        "occlusion": the logit minus that without the token. It is slow, for the time grows with
-        the square of the length, and contributions do not add up; the baseline is the logit of an
-        empty text.
-
-        References
-        ----------
-        .. [1] Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017.
-        """
-        self._check_is_fitted()
-        X = self._fitted.check(X, self)
-        explainer, names = self._fitted.make_explainer(), getattr(self, "feature_names_in_", None)
-        return explain(explainer, self._fitted.task, X, target, method, names=names)
 
     def _logits(self, X: Any) -> NDArray[np.floating]:
         self._check_is_fitted()

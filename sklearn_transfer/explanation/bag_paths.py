@@ -20,7 +20,7 @@ from ..text.places import PlacedTokens, merge_tokens
 from ..text.token_design import Block, TokenDesign
 from ..text.tokens import TokenIds
 from ..training.inference_net import InferenceNet
-from .explainer import Attribution
+from .explainer import Attribution, Candidates
 from .integrated_gradients import Path, PathExplainer
 from .sentence_paths import SentenceReader, TokenLines, place_words
 
@@ -77,6 +77,18 @@ class BagExplainer(PathExplainer):
         lines = [reader.read(X) for reader in self.readers]
         parts = self.features.decompose(self._own(X))
         return BagPath(self, parts, lines, positions, len(merged.start))
+
+    def weigh_tokens(self, outputs: NDArray[np.int64]) -> Candidates:
+        """Weigh the words of the training texts, where no sentence encoder reads them."""
+        if self.readers:
+            return super().weigh_tokens(outputs)
+
+        def make_path(placed: PlacedTokens) -> Path:
+            positions = [np.arange(len(placed.start))]
+            return BagPath(self, self.features.decompose(placed), [], positions, len(placed.start))
+
+        words = PlacedTokens.alone(list(self.features.vocabulary))
+        return self.weigh_words(outputs, words, make_path)
 
     def _own(self, X: list[str]) -> PlacedTokens:
         return self.features.place(X) if self._is_split else PlacedTokens.none(X)

@@ -14,7 +14,17 @@ from .targets import ExplainedTargets
 
 
 class ExplainedTask(Protocol):
-    """A task that names the targets of an explanation."""
+    """A task that names the targets of an explanation.
+
+    Attributes
+    ----------
+    n_outputs : int
+    has_signs : bool
+        True if low outputs mean as much as high ones.
+    """
+
+    n_outputs: int
+    has_signs: bool
 
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """The outputs that are explained for each text, and their units."""

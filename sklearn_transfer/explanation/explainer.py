@@ -38,6 +38,21 @@ class Attribution:
     method: str
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Tokens, and for each the logit of a text that consists of it, minus the baseline.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (n_candidates, n_targets)
+    name : callable
+        From the number of a candidate to its spelling.
+    """
+
+    weights: NDArray[np.float64]
+    name: Callable[[int], str]
+
+
 Method = Callable[[Any, NDArray[np.int64]], Attribution]
 
 
@@ -51,6 +66,13 @@ class Explainer(ABC):
     @abstractmethod
     def methods(self) -> dict[str, Method]:
         """The methods by name; the first is that of "auto"."""
+
+    def weigh_tokens(self, outputs: NDArray[np.int64]) -> Candidates:  # noqa: ARG002 (as in others)
+        """Weigh the tokens of the training texts for some outputs, shape (n_targets,)."""
+        raise ValueError(
+            "top_tokens needs texts that are read by word vectors alone. Explain some texts, and "
+            "see Explanation.top_tokens; the coefficients of given features are in coef_."
+        )
 
     def attribute(self, X: Any, outputs: NDArray[np.int64], method: str) -> Attribution:
         """Attribute logits to tokens.
@@ -114,6 +136,28 @@ class LinearExplainer(Explainer):
         exact = self._attribute_exactly
         methods: dict[str, Method] = {"exact": exact, "integrated_gradients": exact}
         return {**methods, "occlusion": self._occlude} if self.features.has_tokens else methods
+
+    def weigh_tokens(self, outputs: NDArray[np.int64]) -> Candidates:
+        """Weigh words and word n-grams; an n-gram without its words."""
+        if not self.features.has_tokens:
+            return super().weigh_tokens(outputs)
+        words = PlacedTokens.alone(list(self.features.vocabulary))
+        parts = [
+            self.features.decompose(part).contributions(
+                self.model, np.tile(outputs, (len(part), 1))
+            )
+            for part in words.split(_TOGETHER)
+        ]
+        columns, values = self.features.ngram_columns()
+        ngrams = self.model.token_weights[columns][:, outputs] * values[:, None]
+
+        def name(number: int) -> str:
+            if number < len(words):
+                return words.tokens[number]
+            spelled: str = self.features.spell(columns.start + number - len(words))
+            return spelled
+
+        return Candidates(np.concatenate([*parts, ngrams]), name)
 
     def _attribute_exactly(self, X: Any, outputs: NDArray[np.int64]) -> Attribution:
         placed, all_parts = self.features.decompose_all(X, _TOGETHER)

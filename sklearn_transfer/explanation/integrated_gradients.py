@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from ..text.tokens import TokenIds
 from ..training.inference_net import InferenceNet
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .completeness import measure_gaps, measure_sizes
-from .explainer import Attribution, Explainer, Method
+from .explainer import Attribution, Candidates, Explainer, Method
 from .occlusion import occlude
 
 # Largest completeness gap, and the number of times that an interval is halved until it is reached.
@@ -136,6 +136,20 @@ class PathExplainer(Explainer):
     def methods(self) -> dict[str, Method]:
         """Integrated gradients and occlusion."""
         return {"integrated_gradients": self._integrate, "occlusion": self._occlude}
+
+    def weigh_words(
+        self, outputs: NDArray[np.int64], words: PlacedTokens, make_path: Callable[[Any], Path]
+    ) -> Candidates:
+        """Weigh words by the logits of texts that consist of one, minus those of the reference."""
+        ends = []
+        self.net.move_to(self.net.device)
+        with _evaluating(self.modules):
+            for part in words.split(_TOGETHER):
+                path, chosen = make_path(part), np.tile(outputs, (len(part), 1))
+                shares = np.zeros(len(part)), np.ones(len(part))
+                start, stop = (_evaluate(path, chosen, share) for share in shares)
+                ends.append(stop - start)
+        return Candidates(np.concatenate(ends), words.tokens.__getitem__)
 
     def _occlude(self, X: Any, outputs: NDArray[np.int64]) -> Attribution:
         placed = self.place(X)

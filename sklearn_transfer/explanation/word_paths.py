@@ -13,7 +13,7 @@ from torch import Tensor
 from ..text.places import PlacedTokens
 from ..training.batches import as_tensors
 from ..training.inference_net import InferenceNet
-from .explainer import Method
+from .explainer import Candidates, Method
 from .integrated_gradients import Path, PathExplainer
 
 
@@ -26,9 +26,16 @@ class SequenceExplainer(PathExplainer):
 
     def make_path(self, X: list[str]) -> Path:
         """The path of some texts."""
-        placed = self.place(X)
+        return self._make_path(self.place(X))
+
+    def weigh_tokens(self, outputs: NDArray[np.int64]) -> Candidates:
+        """Weigh the words of the training texts."""
+        words = PlacedTokens.alone(list(self.features.vocabulary))
+        return self.weigh_words(outputs, words, self._make_path)
+
+    def _make_path(self, placed: PlacedTokens) -> Path:
         tokens, token_ids = placed.tokens, placed.token_ids
-        bags = self.features.transform_tokens(X, tokens, token_ids)
+        bags = self.features.transform_tokens(placed.texts, tokens, token_ids)
         kept = self.features.has_row(tokens)[token_ids.ids]
         return SequencePath(self.net, bags, kept)
 

@@ -104,15 +104,20 @@ class Fitted:
 
     def detached(self) -> Any:
         """The model without what only training needs, as a model file has it."""
-        module, features = self.net.module_, self.representation.features
-        if not isinstance(module, LinearBag):
-            return self._save_network(module)
+        module = self.net.module_
+        return self.as_linear() if isinstance(module, LinearBag) else self._save_network(module)
+
+    def as_linear(self) -> LinearPredictor | None:
+        """The model as arrays, if it is linear in a design matrix."""
+        model = self.representation.linear_model(self.net)
+        if model is None:
+            return None
         return LinearPredictor(
             self.task,
             self.temperature,
             self.kind.input_kind,
-            cast(DesignFeatures, features),
-            module.as_arrays(),
+            cast(DesignFeatures, self.representation.features),
+            model,
             self.kind.source,
             self.net.n_iter,
         )

@@ -59,6 +59,9 @@ class Predictor(Protocol):
     def resume(self) -> Any:
         """The `Fitted` from which a later fit goes on."""
 
+    def as_linear(self) -> LinearPredictor | None:
+        """The model as arrays, if it is linear in a design matrix."""
+
     def make_explainer(self) -> Explainer:
         """The model as one whose logits can be attributed to tokens or features."""
 
@@ -71,6 +74,13 @@ class DesignFeatures(Protocol):
     @property
     def is_sum_of_tokens(self) -> bool:
         """True if the features of a sample are the sum of those of its tokens."""
+
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of X, relative to those of the design."""
+
+    def column_names(self) -> list[str]:
+        """Names of the columns of the design, the sparse ones first."""
 
     @property
     def n_columns(self) -> tuple[int, int]:
@@ -140,6 +150,10 @@ class LinearPredictor:
         )
 
     def detached(self) -> LinearPredictor:
+        """The model itself."""
+        return self
+
+    def as_linear(self) -> LinearPredictor:
         """The model itself."""
         return self
 

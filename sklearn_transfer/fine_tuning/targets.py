@@ -39,6 +39,7 @@ class Task(ABC):
     convex_losses: ClassVar[tuple[str, ...]]
 
     n_outputs: int
+    has_signs: bool = False  # whether low outputs mean as much as high ones
 
     @property
     @abstractmethod
@@ -84,6 +85,12 @@ class Task(ABC):
     @abstractmethod
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """The outputs that an explanation of samples attributes; `target` is that of `explain`."""
+
+    def in_units(
+        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], Any]:
+        """Coefficients of shape (n_outputs, n_columns), and intercepts, in the units of y."""
+        return coefficients, intercept
 
     @abstractmethod
     def evaluate(
@@ -316,6 +323,7 @@ def _frame_as_array(y: Any) -> Any:
 class Values(Task):
     """Continuous values, standardised for training by mean and scale, shape (n_targets,)."""
 
+    has_signs = True
     solver_loss = "squared_error"
     net_loss = "squared_error"
     convex_losses = ("squared_error", "absolute_error", "huber")
@@ -403,6 +411,16 @@ class Values(Task):
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """Columns of y, by their numbers, in the units of y; None is all columns."""
         return choose_values(self.mean, self.scale, len(logits), target)
+
+    def in_units(
+        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], Any]:
+        """Coefficients of values; those of a single target have one dimension less."""
+        coefficients = coefficients * self.scale[:, None]
+        intercept = intercept * self.scale + self.mean
+        if self.one_dimensional:
+            return coefficients[0], float(intercept[0])
+        return coefficients, intercept
 
     def evaluate(
         self, logits: NDArray[np.floating], target: Target

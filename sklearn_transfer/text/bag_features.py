@@ -285,6 +285,23 @@ class BagFeatures:
             for (start, stop), mean in zip(bounds, self._means, strict=True)
         ]
 
+    def ngram_columns(self) -> tuple[slice, NDArray[np.float64]]:
+        """The columns of word n-grams, and the value of each in a text of this n-gram alone."""
+        if self._columns is None:
+            return slice(0, 0), np.zeros(0)
+        n_words = self._columns.n_words if self._columns.ngram_range[0] == 1 else 0
+        columns = slice(n_words, self._columns.n_word_columns)
+        return columns, self._columns.alone[columns]
+
+    def spell(self, column: int) -> str:
+        """The words or characters of a sparse column."""
+        return "" if self._columns is None else self._columns.name(column, list(self._number))
+
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of the columns: 1."""
+        return 1.0
+
     def column_names(self) -> list[str]:
         """Names of the columns, the sparse ones first."""
         names: list[str] = []

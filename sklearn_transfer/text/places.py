@@ -56,6 +56,14 @@ class PlacedTokens:
         token_ids = TokenIds(nothing.astype(np.int32), np.zeros(len(texts) + 1, dtype=np.int64))
         return cls([str(text) for text in texts], [], token_ids, nothing, nothing)
 
+    @classmethod
+    def alone(cls, tokens: Sequence[str]) -> Self:
+        """A text for each of some distinct tokens."""
+        tokens, position = list(tokens), np.arange(len(tokens) + 1)
+        token_ids = TokenIds(position[:-1].astype(np.int32), position)
+        end = np.fromiter(map(len, tokens), np.int64, len(tokens))
+        return cls(tokens, tokens, token_ids, np.zeros_like(end), end)
+
     def split(self, n_tokens: int) -> Iterator[PlacedTokens]:
         """Consecutive texts in parts of about `n_tokens` tokens, each with its distinct tokens."""
         text = token = 0

@@ -58,6 +58,15 @@ class ScaledColumns:
         """None: numbers have no words."""
         return []
 
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of X, relative to those of the design."""
+        return self.scale
+
+    def column_names(self) -> list[str]:
+        """Names of the columns."""
+        return [f"x{i}" for i in range(self._n_features)]
+
     def place(self, X: Any) -> PlacedTokens:
         """The features of samples, in place of tokens: all of them, or those that are not zero."""
         return self._place(self.transform(X))[0]

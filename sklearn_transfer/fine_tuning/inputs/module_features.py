@@ -123,6 +123,12 @@ class ModuleFeatures:
         """The kinds of X that the module reads."""
         return self.inputs.input_kinds
 
+    coefficient_scale = 1.0
+
+    def column_names(self) -> list[str]:
+        """Names of the features."""
+        return [f"pretrained__{i}" for i in range(len(self.mean))]
+
     @property
     def n_columns(self) -> tuple[int, int]:
         """Numbers of sparse and of dense columns."""
