@@ -7,6 +7,8 @@ from ._continued import ContinuedVectors
 from ._transformer import PretrainedEmbeddingTransformer
 from ._utils.errors import MissingDependencyError, ModelFormatError, VectorFormatError
 from .contextual.model import ContextualModel
+from .explanation.display import ExplanationDisplay
+from .explanation.explanation import Explanation
 from .sources import load_pretrained
 from .vectors.pretrained_vectors import PretrainedVectors
 from .vectors.storage.cache import cache_info, clear_cache
@@ -22,6 +24,8 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "ContextualModel",
     "ContinuedVectors",
+    "Explanation",
+    "ExplanationDisplay",
     "FineTunedClassifier",
     "FineTunedRegressor",
     "MissingDependencyError",

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
 from ._utils.state import State
+from .explanation.explained import ExplainsOutputs
 from .fine_tuning.parameters import Parameters
 from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 class FineTuned(
+    ExplainsOutputs,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     RelocatesPretrained,

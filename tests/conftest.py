@@ -53,7 +53,7 @@ def only_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """One thread for tests of tiny modules: more would only wait for each other."""
     n_threads = torch.get_num_threads()
-    if request.path.parent.name in ("contextual", "models", "training"):
+    if request.path.parent.name in ("contextual", "explanation", "models", "training"):
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)

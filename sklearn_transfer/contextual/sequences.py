@@ -85,6 +85,49 @@ def batches_by_length(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[N
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Places of the tokens of a sentence encoder in their texts, each of shape (n_ids,).
+
+    -1 stands for special tokens and for those of a prompt. `word` is the number of the word that
+    the tokenizer found first, of which a token is a piece.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    word: NDArray[np.int64]
+
+    def join(self, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Join the pieces of words.
+
+        A word continues from one piece to the next of the same text and the same word of the
+        tokenizer, without a space between them.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_texts + 1,)
+            Text ``i`` has the tokens from ``offsets[i]`` to ``offsets[i + 1]``.
+
+        Returns
+        -------
+        number : ndarray of int64, shape (n_ids,)
+            The word of each token; -1 for one without a place.
+        is_first : ndarray of bool, shape (n_ids,)
+            True for the first piece of a word.
+        """
+        is_placed = self.start >= 0
+        position = np.flatnonzero(is_placed)
+        text = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[position]
+        start, end, word = self.start[position], self.end[position], self.word[position]
+        is_first = np.ones(len(position), dtype=bool)
+        is_first[1:] = (text[1:] != text[:-1]) | (word[1:] != word[:-1]) | (start[1:] > end[:-1])
+        number = np.full(len(is_placed), -1)
+        number[position] = np.cumsum(is_first) - 1
+        first = np.zeros(len(is_placed), dtype=bool)
+        first[position[is_first]] = True
+        return number, first
+
+
+@dataclass(frozen=True)
 class SentenceTokenizer:
     """The fast tokenizer of an opened model, with a prompt that is prepended to every text."""
 
@@ -150,6 +193,26 @@ class SentenceTokenizer:
                 f"another model: save both again with save_pretrained."
             )
         return Sequences(ids.astype(np.int32), starts, lengths, n_tokens, padding, *prompt)
+
+    def place(self, texts: Sequence[str]) -> Pieces:
+        """Find the places of the tokens that `split` gives, in the same order."""
+        whole = [(self.prompt + text).encode(errors="replace").decode() for text in texts]
+        with self.lock:
+            encoded = self.tokenizer(
+                whole, truncation=True, max_length=self.max_tokens, padding=False, verbose=False
+            )
+        begin = len(self.prompt)
+        rows: list[tuple[int, int, int]] = []
+        for text, encoding in zip(whole, encoded.encodings, strict=True):
+            parts = encoding.offsets, encoding.special_tokens_mask, encoding.word_ids
+            for (start, end), is_special, word in zip(*parts, strict=True):
+                start += len(text[start:end]) - len(text[start:end].lstrip())
+                if is_special or start >= end or end <= begin:
+                    rows.append((-1, -1, -1))
+                else:
+                    rows.append((max(start - begin, 0), end - begin, -1 if word is None else word))
+        start, end, word = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        return Pieces(start, end, word)
 
     def _count_prompt(self) -> int:
         """Count the tokens of the prompt, without a special token at its end."""

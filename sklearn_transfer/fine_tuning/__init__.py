@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import find_seed, resolve
+    from .encoded import explain_encoded
     from .fit import Fit, LabelledSamples
     from .inputs import find_kind
     from .inputs.arrays import ModuleInputs
@@ -24,6 +25,7 @@ __all__ = [
     "ModuleFeatures",
     "ModuleInputs",
     "SentenceInputs",
+    "explain_encoded",
     "find_kind",
     "find_seed",
     "resolve",
@@ -38,6 +40,7 @@ _LAZY = {
     "ModuleFeatures": ".inputs.module_features",
     "ModuleInputs": ".inputs.arrays",
     "SentenceInputs": ".inputs.sentences",
+    "explain_encoded": ".encoded",
     "find_kind": ".inputs",
     "find_seed": ".config",
     "resolve": ".config",

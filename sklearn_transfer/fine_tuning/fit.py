@@ -15,6 +15,7 @@ from torch import nn
 
 from .._utils.errors import levels_to_caller
 from .._utils.named import by_name
+from ..explanation.explainer import Explainer
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
@@ -103,15 +104,20 @@ class Fitted:
 
     def detached(self) -> Any:
         """The model without what only training needs, as a model file has it."""
-        module, features = self.net.module_, self.representation.features
-        if not isinstance(module, LinearBag):
-            return self._save_network(module)
+        module = self.net.module_
+        return self.as_linear() if isinstance(module, LinearBag) else self._save_network(module)
+
+    def as_linear(self) -> LinearPredictor | None:
+        """The model as arrays, if it is linear in a design matrix."""
+        model = self.representation.linear_model(self.net)
+        if model is None:
+            return None
         return LinearPredictor(
             self.task,
             self.temperature,
             self.kind.input_kind,
-            cast(DesignFeatures, features),
-            module.as_arrays(),
+            cast(DesignFeatures, self.representation.features),
+            model,
             self.kind.source,
             self.net.n_iter,
         )
@@ -141,6 +147,10 @@ class Fitted:
     def resume(self) -> Self:
         """The fit itself: a later one goes on from it."""
         return self
+
+    def make_explainer(self) -> Explainer:
+        """The model as one whose logits can be attributed to tokens or features."""
+        return self.representation.make_explainer(self.net)
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .. import fine_tuning
 from .._utils.state import State
+from ..explanation.explainer import Explainer, LinearExplainer
 from ..text.design import Design
 from ..text.linear_model import LinearModel
 from ..vectors.pretrained_vectors import PretrainedVectors
@@ -57,11 +59,28 @@ class Predictor(Protocol):
     def resume(self) -> Any:
         """The `Fitted` from which a later fit goes on."""
 
+    def as_linear(self) -> LinearPredictor | None:
+        """The model as arrays, if it is linear in a design matrix."""
+
+    def make_explainer(self) -> Explainer:
+        """The model as one whose logits can be attributed to tokens or features."""
+
 
 class DesignFeatures(Protocol):
     """Features of a linear model; `input_kinds` are the kinds of X that they read."""
 
     input_kinds: ClassVar[tuple[str, ...]]
+
+    @property
+    def is_sum_of_tokens(self) -> bool:
+        """True if the features of a sample are the sum of those of its tokens."""
+
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of X, relative to those of the design."""
+
+    def column_names(self) -> list[str]:
+        """Names of the columns of the design, the sparse ones first."""
 
     @property
     def n_columns(self) -> tuple[int, int]:
@@ -134,6 +153,10 @@ class LinearPredictor:
         """The model itself."""
         return self
 
+    def as_linear(self) -> LinearPredictor:
+        """The model itself."""
+        return self
+
     def check(self, X: Any, estimator: BaseEstimator) -> Any:
         """Validate X."""
         return check_input(self.input_kind, X, estimator, reset=False)
@@ -160,6 +183,12 @@ class LinearPredictor:
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
         """The words of the training texts, as vectors have them."""
         return self.design.used_words(vectors)
+
+    def make_explainer(self) -> Explainer:
+        """Exact contributions; those to features that are no sums over tokens need torch."""
+        if self.design.is_sum_of_tokens:
+            return LinearExplainer(self.design, self.model)
+        return fine_tuning.explain_encoded(self.design, self.model)
 
     def resume(self) -> Any:
         """Refuse: the net is not there."""

@@ -15,8 +15,11 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from ..explanation.explainer import Explainer
 from ..models.network import Network
+from ..text.linear_model import LinearModel
 from ..training.batches import Inputs
+from ..training.inference_net import InferenceNet
 from ..training.names import Loss
 from ..training.policies import Adaptation, Frozen
 from .checks import check_input
@@ -71,6 +74,14 @@ class Representation:
     def continue_encoder(self, encoder: Any, config: Configuration) -> None:
         """Prepare the encoder of an earlier fit for training under a configuration."""
 
+    def linear_model(self, net: InferenceNet) -> LinearModel | None:
+        """The model as arrays, if it is linear in a design matrix."""
+        return None
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """The model as one whose logits can be attributed; a ValueError where they cannot."""
+        raise NotImplementedError
+
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module | None:
         """Module from inputs to the features of the head; None where inputs are these features."""
         return None
@@ -78,6 +89,14 @@ class Representation:
 
 class FixedFeatures(Representation):
     """Features that no layer of the net changes: a design matrix."""
+
+    features: Any
+
+    def linear_model(self, net: InferenceNet) -> LinearModel | None:
+        """The model as arrays, if there are no hidden layers."""
+        n_sparse, _ = self.features.n_columns
+        model: LinearModel | None = net.module_.linear_model(n_sparse)
+        return model
 
 
 class Kind(ABC):

@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.state import State
+from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .target_checks import check_labels, check_values
@@ -40,6 +41,7 @@ class Task(ABC):
     convex_losses: ClassVar[tuple[str, ...]]
 
     n_outputs: int
+    has_signs: bool = False  # whether low outputs mean as much as high ones
 
     @property
     @abstractmethod
@@ -81,6 +83,16 @@ class Task(ABC):
     @abstractmethod
     def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
         """Decode logits of shape (n_samples, n_outputs)."""
+
+    @abstractmethod
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """The outputs that an explanation of samples attributes; `target` is that of `explain`."""
+
+    def in_units(
+        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], Any]:
+        """Coefficients of shape (n_outputs, n_columns), and intercepts, in the units of y."""
+        return coefficients, intercept
 
     @abstractmethod
     def evaluate(
@@ -265,6 +277,11 @@ class Labels(Task):
         codes = self.outputs.predict(logits)
         return codes if self.multilabel else self.classes[codes]
 
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """Classes: None is the predicted one, or all columns of an indicator matrix."""
+        codes = None if self.multilabel else self.outputs.predict(logits)
+        return choose_classes(self.classes, codes, len(logits), target)
+
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
         return self.outputs.probabilities(logits)
@@ -309,6 +326,7 @@ def _frame_as_array(y: Any) -> Any:
 class Values(Task):
     """Continuous values, standardised for training by mean and scale, shape (n_targets,)."""
 
+    has_signs = True
     solver_loss = "squared_error"
     sentence_loss = "squared_error"
     net_loss = "squared_error"
@@ -393,6 +411,20 @@ class Values(Task):
         """Values in the units of y, shape (n_samples,) or (n_samples, n_targets)."""
         values: NDArray[np.float64] = logits * self.scale + self.mean
         return values[:, 0] if self.one_dimensional else values
+
+    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
+        """Columns of y, by their numbers, in the units of y; None is all columns."""
+        return choose_values(self.mean, self.scale, len(logits), target)
+
+    def in_units(
+        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], Any]:
+        """Coefficients of values; those of a single target have one dimension less."""
+        coefficients = coefficients * self.scale[:, None]
+        intercept = intercept * self.scale + self.mean
+        if self.one_dimensional:
+            return coefficients[0], float(intercept[0])
+        return coefficients, intercept
 
     def evaluate(
         self, logits: NDArray[np.floating], target: Target

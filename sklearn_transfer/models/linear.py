@@ -64,3 +64,7 @@ class LinearBag(nn.Module):
             for parameter in (self.token_weights, self.head, self.intercept)
         )
         return LinearModel(token_weights, head, intercept[0])
+
+    def linear_model(self, n_sparse: int) -> LinearModel:  # noqa: ARG002 (as Network has it)
+        """The model as arrays."""
+        return self.as_arrays()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..text.linear_model import LinearModel
 from .names import ACTIVATION_NAMES
 from .seeds import current_generator
 from .text_encoder import TextEncoder
@@ -169,6 +170,15 @@ class Network(nn.Module):
             for name, tensor in self.state_dict().items()
             if name.removeprefix("encoder.") not in left_out
         }
+
+    def linear_model(self, n_sparse: int) -> LinearModel | None:
+        """The model as arrays, if it is linear in a design with `n_sparse` sparse columns."""
+        layers = [layer for layer in self.head if not isinstance(layer, nn.Dropout)]
+        if self.encoder is not None or len(layers) > 1:
+            return None
+        linear: Any = layers[0]
+        weight, bias = (part.detach().cpu().numpy() for part in (linear.weight, linear.bias))
+        return LinearModel(weight.T[:n_sparse], weight.T[n_sparse:], bias)
 
     def use_plain_dropout(self) -> None:
         """Replace the dropout of the head by torch's own, which torch.compile knows."""

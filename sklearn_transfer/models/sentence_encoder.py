@@ -54,6 +54,10 @@ class SentenceEncoder(PretrainedModule):
 
     Attributes
     ----------
+    dim : int
+        The number of features.
+    batching : {"padded", "equal lengths", "single"}
+        The texts that are encoded together without an effect on their features.
     n_layers : int
         The number of layers at which the encoder can start. 0 if it has no stack of layers, or if
         starting at a layer gives other features than the whole encoder.
@@ -79,14 +83,14 @@ class SentenceEncoder(PretrainedModule):
             )
         example = model.split(PROBES)
         self._n_prompt, self._dtype = example.n_prompt, np.dtype(model.settings.hidden_dtype)
-        self._dim, self._batching = model.dim, model.batching
+        self.dim, self.batching = model.dim, model.batching
         self._returns_tuple = False
         with torch.no_grad(), _evaluating(self):
             ids, mask = self._tensors(example)
             self._called = _find_called(self.module, lambda: self(ids, mask))
             self._path, self.n_layers = _find_stack(self.module, self._called)
             try:
-                if self._batching != "padded" or not self._starts_at_layers(ids, mask):
+                if self.batching != "padded" or not self._starts_at_layers(ids, mask):
                     self.n_layers = 0
             except Exception:  # of any type, from an architecture that is built otherwise
                 self.n_layers = 0
@@ -202,7 +206,7 @@ class SentenceEncoder(PretrainedModule):
             encoded: Tensor = outputs["sentence_embedding"]
             return encoded
 
-        features: Tensor = encode_padded(encode, mask, self._dim, self._batching)
+        features: Tensor = encode_padded(encode, mask, self.dim, self.batching)
         return features
 
     def _inputs(self, ids: Tensor, mask: Tensor) -> dict[str, Any]:

@@ -105,14 +105,16 @@ class TextEncoder(nn.Module):
         -------
         Tensor of float32
         """
+        encoded: Tensor = self.reader(self.vectors(tokens, extra), ids, offsets, weights)
+        return encoded
+
+    def vectors(self, tokens: Tensor, extra: Tensor) -> Tensor:
+        """The vectors that the reader gets, shape (n_distinct + n_extra, dim)."""
         vectors = self._look_up(tokens)
         if self.multichannel:
             vectors = vectors + self.start[tokens]  # type: ignore[index]
             extra = 2 * extra
-        if len(extra):
-            vectors = torch.cat([vectors, extra])
-        encoded: Tensor = self.reader(vectors, ids, offsets, weights)
-        return encoded
+        return torch.cat([vectors, extra]) if len(extra) else vectors
 
 
 def make_text_encoder(

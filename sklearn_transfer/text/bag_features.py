@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,9 @@ from ..vectors.table.vocabulary import Vocabulary, pack
 from .coverage import find_used, has_vector, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import count_distinct, count_tokens
+from .places import PlacedTokens, place_tokens
 from .token_columns import TokenColumns
+from .token_design import Block, TokenDesign, TokenVectors, count_in_text
 from .tokens import TokenIds, Tokenization
 from .weights import Weighting, learn_term_weights, unseen_share
 
@@ -85,6 +88,7 @@ class BagFeatures:
     """
 
     input_kinds: ClassVar[tuple[str, ...]] = ("words", "sentences")
+    has_tokens = True
 
     def __init__(  # noqa: PLR0913 (a constructor)
         self,
@@ -154,9 +158,27 @@ class BagFeatures:
 
     def transform(self, texts: Sequence[str]) -> Design:
         """The features of texts."""
-        tokens, token_ids = self._split(texts)
+        return self.transform_tokens(texts, *self._split(texts))
+
+    def transform_tokens(
+        self, texts: Sequence[str], tokens: list[str], token_ids: TokenIds
+    ) -> Design:
+        """The features of texts that are split already.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n_texts
+            Read by contextual models.
+        tokens : list of str
+        token_ids : TokenIds, length n_texts
+            Positions in `tokens`.
+
+        Returns
+        -------
+        Design, length n_texts
+        """
         words = self._words(tokens)
-        word = np.array([self._number.get(w, -1) for w in words], dtype=int)
+        word = self._find_words(words)
         sparse = None
         if self._columns is not None:
             sparse = self._columns.transform(words, word, token_ids)
@@ -216,6 +238,94 @@ class BagFeatures:
         n_sparse = 0 if self._columns is None else self._columns.bounds[-1]
         return n_sparse, sum(map(len, self._means))
 
+    def place(self, texts: Sequence[str]) -> PlacedTokens:
+        """The tokens of texts, and their places."""
+        return place_tokens(texts, self.tokenization, self.tables)
+
+    def decompose_all(
+        self, texts: Sequence[str], n_tokens: int
+    ) -> tuple[PlacedTokens, Iterator[TokenDesign]]:
+        """The tokens of texts, and their features as sums, in parts of about `n_tokens` tokens."""
+        placed = self.place(texts)
+        return placed, map(self.decompose, placed.split(n_tokens))
+
+    def decompose(self, placed: PlacedTokens) -> TokenDesign:
+        """The features of texts as sums over their tokens, except for those of contextual models.
+
+        Parameters
+        ----------
+        placed : PlacedTokens, length n_texts
+
+        Returns
+        -------
+        TokenDesign
+        """
+        tokens, token_ids = placed.tokens, placed.token_ids
+        words = self._words(tokens)
+        word = self._find_words(words)
+        sparse = csr_array((len(token_ids.ids), 0), dtype=np.float64)
+        if self._columns is not None:
+            sparse = self._columns.spread(words, word, token_ids)
+        times = count_in_text(token_ids, len(tokens))
+        weights = (1 + np.log(times)) / times * self._term_weights[word[token_ids.ids]]
+        pairs = zip(self.sources, self.blocks, strict=True)
+        blocks = [block for source, block in pairs if isinstance(source, PretrainedVectors)]
+        vectors = [
+            TokenVectors.of(rows, weights, token_ids, block)
+            for rows, block in zip(self._find_rows(tokens, word), blocks, strict=True)
+        ]
+        return TokenDesign(token_ids, sparse, tuple(vectors))
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The dense columns of each source."""
+        bounds = pairwise(np.cumsum([0, *map(len, self._means)]).tolist())
+        return [
+            Block(slice(start, stop), mean, self.block_scale)
+            for (start, stop), mean in zip(bounds, self._means, strict=True)
+        ]
+
+    def ngram_columns(self) -> tuple[slice, NDArray[np.float64]]:
+        """The columns of word n-grams, and the value of each in a text of this n-gram alone."""
+        if self._columns is None:
+            return slice(0, 0), np.zeros(0)
+        n_words = self._columns.n_words if self._columns.ngram_range[0] == 1 else 0
+        columns = slice(n_words, self._columns.n_word_columns)
+        return columns, self._columns.alone[columns]
+
+    def spell(self, column: int) -> str:
+        """The words or characters of a sparse column."""
+        return "" if self._columns is None else self._columns.name(column, list(self._number))
+
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of the columns: 1."""
+        return 1.0
+
+    def column_names(self) -> list[str]:
+        """Names of the columns, the sparse ones first."""
+        names: list[str] = []
+        if self._columns is not None:
+            words, n_words = list(self._number), self._columns.n_word_columns
+            names = [
+                f"{'words' if i < n_words else 'characters'}__{self._columns.name(i, words)}"
+                for i in range(self._columns.bounds[-1])
+            ]
+        for i, mean in enumerate(self._means):
+            name = f"pretrained{i}" if len(self._means) > 1 else "pretrained"
+            names += [f"{name}__{j}" for j in range(len(mean))]
+        return names
+
+    @property
+    def is_sum_of_tokens(self) -> bool:
+        """True if the features of a text are the sum of those of its tokens, at fixed norms."""
+        return len(self.tables) == len(self.sources)
+
+    @property
+    def block_scale(self) -> float:
+        """The norm of the columns of one source."""
+        return float(self.pretrained_scale / np.sqrt(len(self.sources)))
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens of the training texts, length n_words."""
@@ -238,6 +348,10 @@ class BagFeatures:
             return self.tokenization.split(texts, self.tables)
         # Contextual models split texts themselves.
         return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
+
+    def _find_words(self, words: list[str]) -> NDArray[np.int64]:
+        """Numbers of words in the vocabulary, or -1."""
+        return np.array([self._number.get(w, -1) for w in words], dtype=int)
 
     def _words(self, tokens: list[str]) -> list[str]:
         """Tokens as the vocabulary spells them."""
@@ -262,20 +376,28 @@ class BagFeatures:
         if self.tables:
             times, index, pointer = count_distinct(token_ids, len(tokens))
             values = (1 + np.log(times)) * self._term_weights[word[index]]
-        blocks = []
-        looked_up = iter(self._looked_up)
-        for source in self.sources:
-            if not isinstance(source, PretrainedVectors):
-                blocks.append(_normalize(source.encode(texts)))
-                continue
-            if (words := next(looked_up)) is not None:
+        rows = iter(self._find_rows(tokens, word))
+        return [
+            _normalize(
+                _sum_rows(values, index, pointer, next(rows))
+                if isinstance(source, PretrainedVectors)
+                else source.encode(texts)
+            )
+            for source in self.sources
+        ]
+
+    def _find_rows(
+        self, tokens: list[str], word: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.float32]]:
+        """The vectors of tokens in each table, zero if there is none: shape (n_tokens, dim)."""
+        for source, words in zip(self.tables, self._looked_up, strict=True):
+            if words is not None:
                 position, vectors = words.look_up(tokens, word)
             else:
                 position, vectors = source.look_up(tokens, fold_case=self._folds_case, oov=self.oov)
             # Position -1, a token without a vector, is the row of zeros at the end.
-            rows = np.concatenate([vectors, np.zeros((1, source.dim), dtype=np.float32)])[position]
-            blocks.append(_normalize(_sum_rows(values, index, pointer, rows)))
-        return blocks
+            zeros = np.zeros((1, source.dim), dtype=np.float32)
+            yield np.concatenate([vectors, zeros])[position]
 
     def _assemble(
         self, sparse: csr_array | None, pooled: list[NDArray[np.float32]], n_texts: int
@@ -284,8 +406,7 @@ class BagFeatures:
         for block, mean in zip(pooled, self._means, strict=True):
             # A text without a known word stays at zero: the vectors say nothing about it.
             centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
-            scale = np.float32(self.pretrained_scale / np.sqrt(len(pooled)))
-            dense.append(_normalize(centred) * scale)
+            dense.append(_normalize(centred) * np.float32(self.block_scale))
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)

@@ -186,6 +186,13 @@ class WordNgrams:
         made._keys = _read_keys(state, made.max_n - 1)
         return made
 
+    def name(self, n: int, column: int, words: Sequence[str]) -> str:
+        """The words of a column of n-grams, joined by spaces."""
+        if n == 1:
+            return words[column]
+        shorter, last = divmod(int(self._keys[n - 2][column]), self.n_tokens)
+        return f"{self.name(n - 1, shorter, words)} {words[last]}"
+
     def _unigrams(self, token_ids: TokenIds) -> Integers:
         return np.where(token_ids.ids < self.n_tokens, token_ids.ids, np.int64(-1))
 
@@ -311,6 +318,21 @@ class CharNgrams:
         parts = [self._find(part) for part in in_parts(words, _CHARACTERS_AT_A_TIME)]
         lengths = np.concatenate([part.lengths for part in parts])
         return TokenIds(np.concatenate([part.ids for part in parts]), to_offsets(lengths))
+
+    def name(self, column: int) -> str:
+        """The characters of a column; a space is the end of a word."""
+        for n, keys in enumerate(self._keys[self.min_n - 1 :], start=self.min_n):
+            if column < len(keys):
+                return self._spell_column(n, column)
+            column -= len(keys)
+        raise IndexError(column)
+
+    def _spell_column(self, n: int, column: int) -> str:
+        key, shorter = int(self._keys[n - 1][column]), ""
+        if n > 1:
+            first, last = divmod(key, len(self._keys[0]))
+            shorter, key = self._spell_column(n - 1, first), int(self._keys[0][last])
+        return shorter + ("" if key == _PADDING else chr(key))
 
     def _find(self, words: Sequence[str]) -> TokenIds:
         characters = self._spell(words)

@@ -67,6 +67,43 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
     >>> list(split_by_pattern(r"\w+", lowercase=True)(["Cafe\u0301 हिन्दी"]))
     [['café', 'हिन्दी']]
     """
+    pattern = _compile(token_pattern)
+
+    def find(text: str) -> list[str]:
+        return pattern.findall(text.lower() if lowercase else text)
+
+    def find_words(text: str) -> list[str]:
+        words, spell = read_pattern(token_pattern, lowercase=lowercase)
+        return words.findall(spell(text))
+
+    ascii_ = bytes(range(128))
+    spelled = ascii_.lower() if lowercase else ascii_
+    if token_pattern in _WORDS:
+        spelled = bytes(
+            ord(" ") if mark else code for code, mark in zip(spelled, _MARKS, strict=True)
+        )
+    if token_pattern in _WORDS | _WORDS_AND_MARKS:
+        table, spread = bytes.maketrans(ascii_, spelled), token_pattern not in _WORDS
+        return partial(_split_all, find=find_words, find_ascii=find, spell=table, spread=spread)
+    return partial(map, find)
+
+
+def read_pattern(
+    token_pattern: str, *, lowercase: bool
+) -> tuple[re.Pattern[str], Callable[[str], str]]:
+    """Return the expression that finds tokens, and the function that spells a text for it."""
+    pattern = _compile(token_pattern)
+    change_case: Callable[[str], str] = str.lower if lowercase else str
+    if token_pattern not in _WORDS | _WORDS_AND_MARKS:
+        return pattern, change_case
+
+    def spell(text: str) -> str:
+        return unicodedata.normalize("NFC", change_case(text)).translate(left_out())
+
+    return _word_pattern(token_pattern not in _WORDS), spell
+
+
+def _compile(token_pattern: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(token_pattern)
     except re.error as error:
@@ -78,28 +115,7 @@ def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
             f"token_pattern must have at most one capturing group, got {pattern.groups} in "
             f"{token_pattern!r}. Write the others as (?:...)."
         )
-
-    def find(text: str) -> list[str]:
-        return pattern.findall(text.lower() if lowercase else text)
-
-    ascii_ = bytes(range(128))
-    spelled = ascii_.lower() if lowercase else ascii_
-    if token_pattern in _WORDS:
-        spelled = bytes(
-            ord(" ") if mark else code for code, mark in zip(spelled, _MARKS, strict=True)
-        )
-    if token_pattern in _WORDS | _WORDS_AND_MARKS:
-        spell = bytes.maketrans(ascii_, spelled)
-        spread = token_pattern not in _WORDS
-        find_words = partial(_find_words, lowercase=lowercase, with_marks=spread)
-        return partial(_split_all, find=find_words, find_ascii=find, spell=spell, spread=spread)
-    return partial(map, find)
-
-
-def _find_words(text: str, *, lowercase: bool, with_marks: bool) -> list[str]:
-    """The words of a text as Unicode has them and, if asked for, its other characters."""
-    text = unicodedata.normalize("NFC", text.lower() if lowercase else text)
-    return _word_pattern(with_marks).findall(text.translate(_left_out()))
+    return pattern
 
 
 @cache
@@ -109,7 +125,7 @@ def _word_pattern(with_marks: bool) -> re.Pattern[str]:  # noqa: FBT001 (cached)
 
 
 @cache
-def _left_out() -> dict[int, None]:
+def left_out() -> dict[int, None]:
     """The format characters that do not join letters, for `str.translate`."""
     codes = _of_category(frozenset([_FORMAT]))
     return dict.fromkeys(code for code in codes if chr(code) not in _JOINERS)

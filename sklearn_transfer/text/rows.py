@@ -16,6 +16,7 @@ from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
 from .coverage import find_used, has_vector, measure_coverage
 from .ngrams import count_tokens
+from .places import PlacedTokens, place_tokens
 from .tokens import TokenIds, Tokenization
 from .weights import Weighting, learn_term_weights
 
@@ -174,7 +175,35 @@ class WordRows:
 
     def transform(self, texts: Sequence[str]) -> Bags:
         """Transform texts to row numbers."""
-        tokens, token_ids = self.tokenization.split(texts, self.sources)
+        return self.transform_tokens(texts, *self.tokenization.split(texts, self.sources))
+
+    def place(self, texts: Sequence[str]) -> PlacedTokens:
+        """The tokens of texts, and their places."""
+        return place_tokens(texts, self.tokenization, self.sources)
+
+    def transform_tokens(
+        self,
+        texts: Sequence[str],  # noqa: ARG002 (the protocol of explanations)
+        tokens: list[str],
+        token_ids: TokenIds,
+    ) -> Bags:
+        """Transform texts whose tokens are given, `token_ids` as positions in `tokens`."""
+        row, weights, extra = self._find_rows(tokens)
+        return Bags(token_ids.translate(row), weights, extra)
+
+    def has_row(self, tokens: list[str]) -> NDArray[np.bool_]:
+        """Mark the tokens that are not left out, shape (n_tokens,)."""
+        has_row: NDArray[np.bool_] = self._find_rows(tokens)[0] >= 0
+        return has_row
+
+    def initial_rows(self, words: list[str]) -> NDArray[np.float32]:
+        """The rows of words before training, shape (n_words, dim); zero without a vector."""
+        return self._vectors(words)[0]
+
+    def _find_rows(
+        self, tokens: list[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Row numbers of tokens, or -1; weights of all rows; and the rows behind the table."""
         row = self.vocabulary.find(tokens, fold_case=self._folds_case)
         unseen = np.flatnonzero(row < 0)
         vectors, covered = self._vectors([tokens[i] for i in unseen.tolist()])
@@ -185,7 +214,7 @@ class WordRows:
             has_row = row >= 0
             token = self._weighted_tokens.find(tokens, fold_case=self._folds_case)
             weights[row[has_row]] = self._term_weights[token[has_row]]
-        return Bags(token_ids.translate(row), weights, extra)
+        return row, weights, extra
 
     @property
     def _folds_case(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,9 @@ from scipy.sparse import csr_array, issparse
 
 from .._utils.state import State
 from .design import Design, dense_design
+from .places import PlacedTokens
+from .token_design import ColumnDesign
+from .tokens import TokenIds
 
 
 class ScaledColumns:
@@ -17,6 +21,7 @@ class ScaledColumns:
 
     input_kinds: ClassVar[tuple[str, ...]] = ("features",)
     coverage = None  # numbers have no tokens
+    has_tokens, is_sum_of_tokens = False, True
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -52,6 +57,44 @@ class ScaledColumns:
     def used_words(self, vectors: Any) -> list[str]:  # noqa: ARG002 (the protocol of features)
         """None: numbers have no words."""
         return []
+
+    @property
+    def coefficient_scale(self) -> float:
+        """The factor of coefficients of X, relative to those of the design."""
+        return self.scale
+
+    def column_names(self) -> list[str]:
+        """Names of the columns."""
+        return [f"x{i}" for i in range(self._n_features)]
+
+    def place(self, X: Any) -> PlacedTokens:
+        """The features of samples, in place of tokens: all of them, or those that are not zero."""
+        return self._place(self.transform(X))[0]
+
+    def decompose_all(
+        self,
+        X: Any,
+        n_tokens: int,  # noqa: ARG002 (the protocol of explanations)
+    ) -> tuple[PlacedTokens, Iterator[ColumnDesign]]:
+        """The features of samples, and the design as a sum over them, in one part."""
+        placed, values = self._place(self.transform(X))
+        return placed, iter([ColumnDesign(placed.token_ids, values)])
+
+    def _place(self, design: Design) -> tuple[PlacedTokens, NDArray[np.float64]]:
+        """The features of samples, and their values, shape (n_tokens,)."""
+        n_samples = len(design)
+        if self.is_sparse:
+            sparse = design.sparse.copy()
+            sparse.sum_duplicates()
+            sparse.eliminate_zeros()
+            ids, values, offsets = sparse.indices, sparse.data, sparse.indptr.astype(np.int64)
+        else:
+            ids = np.tile(np.arange(self._n_features), n_samples)
+            values, offsets = design.dense.ravel(), np.arange(n_samples + 1) * self._n_features
+        names, nowhere = [f"x{i}" for i in range(self._n_features)], np.full(len(ids), -1)
+        token_ids = TokenIds(ids.astype(np.int32), offsets)
+        placed = PlacedTokens([""] * n_samples, names, token_ids, nowhere, nowhere)
+        return placed, values.astype(np.float64)
 
     def transform(self, X: Any) -> Design:
         """Design matrix of X, shape (n_samples, n_features); sparse where the training X was."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import coo_array, csr_array, hstack
 
 from .._utils.state import State
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
@@ -124,6 +124,102 @@ class TokenColumns:
         -------
         csr_array of float32, shape (n_texts, n_columns)
         """
+        word_ids, spelling = self._number(words, word, token_ids)
+        parts = [self._count(part, spelling) for part in word_ids.split(_TOKENS_AT_A_TIME)]
+        values, indices, n_entries = map(np.concatenate, zip(*parts, strict=True))
+        pointer = to_offsets(n_entries)
+        size = max(len(values), self.bounds[-1])
+        data = (values, indices, as_index(pointer, size))
+        return csr_array(data, shape=(len(token_ids), self.bounds[-1]))
+
+    def spread(
+        self, words: Sequence[str], word: NDArray[np.int64], token_ids: TokenIds
+    ) -> csr_array:
+        """The columns of `transform`, each value spread over the tokens of its text.
+
+        The occurrences of a word or n-gram in a text have equal shares of the value, and so have
+        the tokens of a word n-gram. A character n-gram belongs to the token that contains it.
+
+        Parameters
+        ----------
+        words, word, token_ids : object
+            See `transform`.
+
+        Returns
+        -------
+        csr_array of float64, shape (n_tokens, n_columns)
+            The rows of the tokens of a text add up to the row of the text in `transform`.
+        """
+        word_ids, spelling = self._number(words, word, token_ids)
+        n_tokens, n_columns = len(word_ids.ids), self.bounds[-1]
+        text = word_ids.text_index
+        totals = self.transform(words, word, token_ids)
+        keys = np.repeat(np.arange(len(word_ids)), np.diff(totals.indptr)) * n_columns
+        keys += totals.indices
+        rows, entries, shares = [], [], []
+        for first, column, length in self._occurrences(word_ids, spelling):
+            entry = keys.searchsorted(text[first] * n_columns + column)
+            rows += [first + i for i in range(length)]
+            entries += [entry] * length
+            shares.append(np.bincount(entry, minlength=len(keys)) * length)
+        n_shares = np.maximum(np.sum(shares, axis=0, initial=0), 1)
+        row, entry = (np.concatenate([np.empty(0, np.int64), *parts]) for parts in (rows, entries))
+        values = (totals.data / n_shares)[entry]
+        spread = coo_array((values, (row, totals.indices[entry])), shape=(n_tokens, n_columns))
+        return csr_array(spread)
+
+    @property
+    def n_word_columns(self) -> int:
+        """The number of columns of words and word n-grams, which come first."""
+        return int(self.bounds[-1 if self._char_ngrams is None else -2])
+
+    @property
+    def alone(self) -> NDArray[np.float64]:
+        """The value of each column in a text that has no other column of its block."""
+        return self._norms.repeat(np.diff(self.bounds))
+
+    def name(self, column: int, words: Sequence[str]) -> str:
+        """The words or characters of a column, given the words of the training texts."""
+        block = int(np.searchsorted(self.bounds, column, side="right")) - 1
+        position = column - self.bounds[block]
+        if column >= self.n_word_columns and self._char_ngrams is not None:
+            return self._char_ngrams.name(position)
+        n = self.ngram_range[0] + block
+        return (
+            words[position]
+            if self._word_ngrams is None
+            else self._word_ngrams.name(n, position, words)
+        )
+
+    def _occurrences(
+        self, word_ids: TokenIds, spelling: TokenIds | None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+        """By block: the first token of each occurrence of a column, the column, and its tokens."""
+        is_known = word_ids.ids < self.n_words
+        blocks: list[NDArray[np.integer]] = [np.where(is_known, word_ids.ids, -1)]
+        if self._word_ngrams is not None:
+            blocks += self._word_ngrams.find(word_ids)
+        shortest = self.ngram_range[0]
+        for i, (start, columns) in enumerate(
+            zip(self.bounds, blocks[shortest - 1 :], strict=False)
+        ):
+            first = np.flatnonzero(columns >= 0)
+            yield first, columns[first].astype(np.int64) + start, shortest + i
+        if self._char_ngrams is None or spelling is None:
+            return
+        place = np.arange(len(word_ids.ids))
+        for inside, ids, ngrams in (
+            (is_known, word_ids.ids, self._char_ngrams.spelling),
+            (~is_known, word_ids.ids - self.n_words, spelling),
+        ):
+            found = ngrams[ids[inside]]
+            column = found.ids.astype(np.int64) + self.bounds[-2]
+            yield place[inside].repeat(found.lengths), column, 1
+
+    def _number(
+        self, words: Sequence[str], word: NDArray[np.int64], token_ids: TokenIds
+    ) -> tuple[TokenIds, TokenIds | None]:
+        """Ids of the words of texts; and the character n-grams of those that were not learned."""
         unknown = np.flatnonzero(word < 0)
         # Each unknown word has an id of its own: no n-gram reaches over it, and it has characters.
         ids = word.astype(np.int32)
@@ -131,13 +227,7 @@ class TokenColumns:
         spelling = None
         if self._char_ngrams is not None:
             spelling = self._char_ngrams.find([words[i] for i in unknown.tolist()])
-        word_ids = TokenIds(ids[token_ids.ids], token_ids.offsets)
-        parts = [self._count(part, spelling) for part in word_ids.split(_TOKENS_AT_A_TIME)]
-        values, indices, n_entries = map(np.concatenate, zip(*parts, strict=True))
-        pointer = to_offsets(n_entries)
-        size = max(len(values), self.bounds[-1])
-        data = (values, indices, as_index(pointer, size))
-        return csr_array(data, shape=(len(token_ids), self.bounds[-1]))
+        return TokenIds(ids[token_ids.ids], token_ids.offsets), spelling
 
     def to_state(self) -> dict[str, Any]:
         """Entries of a model file."""

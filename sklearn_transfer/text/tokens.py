@@ -463,17 +463,19 @@ class Tokenization:
             return False
         return any(source.cased for source in sources)
 
+    def lowers_case(self, sources: Sequence[PretrainedVectors]) -> bool:
+        """True if tokens are in lower case."""
+        if self.lowercase != "auto":
+            return self.lowercase
+        return self.table_tokenizer(sources) is None and not self.folds_case(sources)
+
     def split(
         self, texts: Sequence[str], sources: Sequence[PretrainedVectors]
     ) -> tuple[list[str], TokenIds]:
         """The distinct tokens, and the tokens of each text as positions among them."""
         own = self.table_tokenizer(sources)
-        if self.lowercase == "auto":
-            lowercase = own is None and not self.folds_case(sources)
-        else:
-            lowercase = self.lowercase
         tokenizer = self.tokenizer if own is None else own
-        split = find_tokenizer(tokenizer, self.token_pattern, lowercase=lowercase)
+        split = find_tokenizer(tokenizer, self.token_pattern, lowercase=self.lowers_case(sources))
         if len(texts) == 1 and isinstance(texts[0], str):
             return split.split_one(texts[0], self.max_tokens)
         found = split(texts, self.max_tokens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,11 +12,13 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from ..._utils.state import State
-from ...models.network import ArrayEncoder, Network, as_array
+from ...explanation.explainer import Explainer
+from ...models.network import ArrayEncoder, Network, PretrainedModule, as_array
 from ...training.batches import Inputs
+from ...training.inference_net import InferenceNet
 from ...training.policies import Adaptation, Contrastive, Frozen
 from ..parameters import Parameters
-from ..protocol import Configuration, Kind, Representation
+from ..protocol import Configuration, Features, Kind, Representation
 from .module_features import EncoderInputs, TunedFeatures, leave_out, make_module_features
 from .word_bag import FROZEN_SCALE
 
@@ -56,6 +58,11 @@ class TrainedEncoder(Representation):
     def saved_state(self, network: Network) -> dict[str, Tensor]:
         """The tensors of a network that differ from the pretrained ones."""
         return leave_out(super().saved_state(network), self.features, "encoder.module.")
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """Gradients with respect to the inputs of the module."""
+        module = net.module_
+        return self.features.make_explainer(self.features, net, module.encoder, module.head)
 
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """A copy of the module, to be trained."""
@@ -140,6 +147,20 @@ class ModuleInputs:
     def transform(self, X: NDArray[Any]) -> Arrays:
         """X, shape (n_samples, ...), in the dtype of the module."""
         return Arrays(as_array(X, self.module))
+
+    def make_explainer(
+        self,
+        features: Features,
+        net: InferenceNet,
+        encoder: PretrainedModule,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Explainer:
+        """Refuse: the parts of an array have no names."""
+        raise ValueError(
+            "explain gives contributions of the tokens of texts, or of the columns of a matrix of "
+            "features. For arrays that a torch module reads, use a library for their kind, for "
+            "instance Captum (pip install captum) on model.module_."
+        )
 
     def cut(self, max_tokens: int | None) -> ModuleInputs:
         """The same: arrays have no tokens."""

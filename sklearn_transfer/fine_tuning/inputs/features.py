@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from ...explanation.explainer import Explainer, LinearExplainer
+from ...explanation.word_paths import ColumnNetworkExplainer
 from ...models.layers import Layer
 from ...text.scaled_columns import ScaledColumns
+from ...training.inference_net import InferenceNet
 from ...training.policies import Adaptation, check_policy
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures, Kind
+
+
+class GivenColumns(FixedFeatures):
+    """The columns of X."""
+
+    features: ScaledColumns
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """Contributions of the features; under hidden layers, gradients."""
+        model = self.linear_model(net)
+        if model is None:
+            return ColumnNetworkExplainer(self.features, net)
+        return LinearExplainer(self.features, model)
 
 
 class GivenFeatures(Kind):
@@ -45,7 +61,7 @@ class GivenFeatures(Kind):
         """No pretrained layer: nothing to compare."""
         return ("full",)
 
-    def represent(self, config: Configuration) -> FixedFeatures:
+    def represent(self, config: Configuration) -> GivenColumns:
         """The scaled columns of X."""
         scale = config.pretrained_scale
-        return FixedFeatures(ScaledColumns(1.0 if scale == "auto" else float(scale)))
+        return GivenColumns(ScaledColumns(1.0 if scale == "auto" else float(scale)))

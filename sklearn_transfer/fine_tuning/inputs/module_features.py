@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +14,13 @@ from torch import Tensor
 from ..._utils.devices import device_or_cpu, resolve_device
 from ..._utils.progress import progress_bar
 from ..._utils.state import State
+from ...explanation.explainer import Explainer
 from ...models.network import PretrainedModule, load_tensors
 from ...models.seeds import EvaluationSeed
 from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
 from ...training.contrastive import tune
+from ...training.inference_net import InferenceNet
 from ...training.policies import Contrastive
 from ...vectors.pretrained_vectors import PretrainedVectors
 from ..protocol import Configuration, Features, FixedFeatures
@@ -44,6 +46,15 @@ class EncoderInputs(Features, Protocol):
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
         """The words of the training texts: none, the module has no words."""
 
+    def make_explainer(
+        self,
+        features: Features,
+        net: InferenceNet,
+        encoder: Any,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Explainer:
+        """Explain a net that `finish` computes from what the encoder gives."""
+
 
 def leave_out(
     state: dict[str, Tensor], inputs: EncoderInputs, prefix: str = ""
@@ -60,6 +71,8 @@ def leave_out(
 
 class ModuleFeatures:
     """Features of a module: centred, and divided by one number."""
+
+    is_sum_of_tokens = False
 
     # `scale` is the root mean square of the norm of a training sample's features. A stage `tuning`
     # trains the module first, with the layers `layer_groups`; `losses` has the loss of its steps.
@@ -114,6 +127,12 @@ class ModuleFeatures:
     def input_kinds(self) -> tuple[str, ...]:
         """The kinds of X that the module reads."""
         return self.inputs.input_kinds
+
+    coefficient_scale = 1.0
+
+    def column_names(self) -> list[str]:
+        """Names of the features."""
+        return [f"pretrained__{i}" for i in range(len(self.mean))]
 
     @property
     def n_columns(self) -> tuple[int, int]:
@@ -174,6 +193,17 @@ class TunedFeatures(FixedFeatures):
     """Features of a module, which a contrastive stage may have trained."""
 
     features: ModuleFeatures
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """Gradients with respect to the inputs of the module."""
+        features = self.features
+        mean = torch.from_numpy(features.mean).to(net.device)
+
+        def finish(encoded: Tensor) -> Tensor:
+            logits: Tensor = net.module_(dense=(encoded - mean) * float(features.factor))
+            return logits
+
+        return features.inputs.make_explainer(features, net, features.encoder, finish)
 
     @property
     def has_seen_labels(self) -> bool:  # type: ignore[override]

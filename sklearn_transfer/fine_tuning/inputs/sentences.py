@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,12 +13,15 @@ from torch import Tensor
 from ..._utils.state import State
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
+from ...explanation.explainer import Explainer
+from ...explanation.sentence_paths import SentenceExplainer, SentenceReader
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
+from ...training.inference_net import InferenceNet
 from ...training.names import Loss
 from ...training.policies import Adaptation, Contrastive, Frozen
 from ..parameters import Parameters
-from ..protocol import Configuration, Kind, Representation
+from ..protocol import Configuration, Features, Kind, Representation
 from ..targets import Task
 from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
@@ -132,6 +135,16 @@ class SentenceInputs:
     def transform(self, texts: Sequence[str]) -> Sequences:
         """Tokenize texts."""
         return self.tokenizer.split(texts)
+
+    def make_explainer(
+        self,
+        features: Features,
+        net: InferenceNet,
+        encoder: SentenceEncoder,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Explainer:
+        """Gradients with respect to the vectors of the tokens."""
+        return SentenceExplainer(features, net, SentenceReader(encoder, self.tokenizer), finish)
 
     def cut(self, max_tokens: int | None) -> SentenceInputs:
         """The same with a lower maximum sequence length."""

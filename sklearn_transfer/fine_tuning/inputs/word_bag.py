@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...explanation.bag_paths import BagExplainer
+from ...explanation.explainer import Explainer, LinearExplainer
 from ...sources import Source, find_tables
 from ...text.bag_features import BagFeatures
 from ...text.tokens import Tokenization
+from ...training.inference_net import InferenceNet
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures
 
@@ -29,13 +32,26 @@ def make_tokenization(parameters: Parameters) -> Tokenization:
     )
 
 
-def make_word_bag(sources: Sequence[Source], config: Configuration) -> FixedFeatures:
+class WordBag(FixedFeatures):
+    """The features of a bag of words."""
+
+    features: BagFeatures
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """Exact contributions of a linear model on word vectors; else gradients."""
+        model = self.linear_model(net)
+        if model is not None and self.features.is_sum_of_tokens:
+            return LinearExplainer(self.features, model)
+        return BagExplainer(self.features, net)
+
+
+def make_word_bag(sources: Sequence[Source], config: Configuration) -> WordBag:
     """Bag of words of a configuration; frozen, it has no token columns."""
     parameters = config.parameters
     scale = config.pretrained_scale
     if scale == "auto" and config.is_frozen:
         scale = FROZEN_SCALE if find_tables(sources) else find_sentence_scale(config)
-    return FixedFeatures(
+    return WordBag(
         BagFeatures(
             sources,
             make_tokenization(parameters),

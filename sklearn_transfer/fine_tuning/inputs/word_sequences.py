@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...explanation.explainer import Explainer
+from ...explanation.word_paths import SequenceExplainer
 from ...models.text_encoder import TextEncoder, make_text_encoder
 from ...text.rows import WordRows
 from ...training.batches import Inputs
+from ...training.inference_net import InferenceNet
 from ...training.optimizers import is_row_wise
 from ...vectors.pretrained_vectors import PretrainedVectors
 from ..protocol import Configuration, Representation
@@ -29,6 +32,10 @@ class WordSequences(Representation):
     def continue_encoder(self, encoder: TextEncoder, config: Configuration) -> None:
         """Give gradients of the rows that the optimizer can take."""
         encoder.sparse = is_row_wise(config.optimizer)
+
+    def make_explainer(self, net: InferenceNet) -> Explainer:
+        """Gradients with respect to the vectors of the words."""
+        return SequenceExplainer(self.features, net)
 
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """The table of rows and its reader."""

@@ -1,0 +1,1 @@
+"""Contributions of tokens and features to the outputs of a fitted model, and their views."""
