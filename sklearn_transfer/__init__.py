@@ -14,6 +14,11 @@ from .vectors.storage.cache import cache_info, clear_cache
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
     from ._regressor import FineTunedRegressor
+    from .displays.label_efficiency import LabelEfficiencyDisplay
+    from .displays.token_map import TokenMapDisplay
+    from .displays.training_curve import TrainingCurveDisplay
+    from .evaluation.report import TransferReport
+    from .evaluation.transfer import transfer_report
     from .ranking.ranking import rank_pretrained
 
 __version__ = "0.1.0.dev0"
@@ -23,21 +28,31 @@ __all__ = [
     "ContinuedVectors",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "LabelEfficiencyDisplay",
     "MissingDependencyError",
     "PretrainedEmbeddingTransformer",
     "PretrainedVectors",
+    "TokenMapDisplay",
+    "TrainingCurveDisplay",
+    "TransferReport",
     "VectorFormatError",
     "cache_info",
     "clear_cache",
     "load_pretrained",
     "rank_pretrained",
+    "transfer_report",
 ]
 
 # What imports torch is imported on first use (PEP 562).
 _LAZY = {
     "FineTunedClassifier": "._classifier",
     "FineTunedRegressor": "._regressor",
+    "LabelEfficiencyDisplay": ".displays.label_efficiency",
+    "TokenMapDisplay": ".displays.token_map",
+    "TrainingCurveDisplay": ".displays.training_curve",
+    "TransferReport": ".evaluation.report",
     "rank_pretrained": ".ranking.ranking",
+    "transfer_report": ".evaluation.transfer",
 }
 
 

@@ -134,6 +134,10 @@ class WordRows:
         tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 
+    def initial_rows(self) -> NDArray[np.float32]:
+        """Initial rows of all words of the vocabulary, shape (n_rows, dim)."""
+        return self._vectors(list(self.vocabulary))[0]
+
     def transform(self, texts: Sequence[str]) -> Bags:
         """Transform texts to row numbers."""
         tokens, token_ids = self.tokenization.split(texts, self.sources)

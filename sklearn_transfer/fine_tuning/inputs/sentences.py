@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
+from ...models.random_weights import randomise_encoder
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
 from ...training.policies import Adaptation, Contrastive, Frozen
@@ -76,6 +77,10 @@ class Sentences(Kind):
     def open(self, X: Any, max_tokens: int | None) -> Self:
         """The model, with a lower maximum sequence length if there is one."""
         return self if max_tokens is None else type(self)(self.model.cut(max_tokens))
+
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """A model of the same configuration with new weights."""
+        return {"pretrained": randomise_encoder(self.model, seed)}
 
     def represent(self, config: Configuration) -> Representation:
         """Features of the model where it is not part of the net, else the tokens of the texts."""
