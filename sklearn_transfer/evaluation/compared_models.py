@@ -90,7 +90,9 @@ def compare_models(estimator: Any, n_samples: int, baseline: Any, seed: int) -> 
     steps, left_out = {}, {}
     if all(map(_is_frozen, configs)):
         steps[FROZEN] = last
-        left_out[FINE_TUNED] = "the policy of the estimator trains no pretrained layer"
+        left_out[FINE_TUNED] = (
+            "the policy of the estimator trains no pretrained layer; give adaptation='full'"
+        )
     else:
         steps[FINE_TUNED] = last
         try:

@@ -190,7 +190,7 @@ class TransferReport:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < _LARGE else f"{value:.4g}"
+    return f"{value:z.3f}" if abs(value) < _LARGE else f"{value:.4g}"
 
 
 def _interval(low: float, high: float) -> str:

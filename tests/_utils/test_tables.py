@@ -1,4 +1,5 @@
 from html.parser import HTMLParser
+from itertools import chain
 
 from sklearn_transfer._utils.tables import format_table, html_properties, html_table
 
@@ -26,7 +27,7 @@ class Reader(HTMLParser):
 
 
 def test_columns_are_aligned():
-    assert format_table(ROWS[:2] + [["longer", "12"]]) == (
+    assert format_table([*ROWS[:2], ["longer", "12"]]) == (
         "name    score\na         0.5\nlonger     12"
     )
 
@@ -36,7 +37,7 @@ def test_a_table_shows_its_texts_and_no_markup_of_theirs():
     assert page.open == []
     assert "script" not in page.tags
     assert "i" not in page.tags
-    assert page.texts == ["<i>T</i>", *sum(ROWS, []), "a & b", "<script>x</script>"]
+    assert page.texts == ["<i>T</i>", *chain(*ROWS), "a & b", "<script>x</script>"]
     assert page.tags.count("tr") == 3
 
 

@@ -9,7 +9,9 @@ from sklearn_transfer import LabelEfficiencyDisplay, MissingDependencyError
 
 SIZES = np.array([10, 100, 1000])
 SCORES = {"fine-tuned": [0.6, 0.7, 0.8], "tf-idf $": [0.4, 0.6, 0.8]}
-INTERVALS = {name: np.array([scores, scores]).T + [-0.1, 0.2] for name, scores in SCORES.items()}
+INTERVALS = {
+    name: np.array(scores)[:, None] + np.array([-0.1, 0.2]) for name, scores in SCORES.items()
+}
 
 
 def make(sizes=SIZES, scores=SCORES, intervals=INTERVALS):
@@ -53,7 +55,9 @@ def test_bars_reach_from_bound_to_bound(pyplot):
         np.testing.assert_allclose(ends, bounds)
 
 
-@pytest.mark.parametrize("display", [make(intervals=None), make()], ids=["none given", "none drawn"])
+@pytest.mark.parametrize(
+    "display", [make(intervals=None), make()], ids=["none given", "none drawn"]
+)
 def test_intervals_may_be_left_out(pyplot, display):
     display.plot(interval_style=None)
     assert display.fill_between_ is None
@@ -88,9 +92,11 @@ def test_the_axes_of_the_user_are_used(pyplot):
 
 
 def test_what_does_not_fit_is_refused(pyplot):
-    with pytest.raises(ValueError, match=r"score for each of the 3 train_sizes, got shape \(2,\) f"):
+    with pytest.raises(
+        ValueError, match=r"score for each of the 3 train_sizes, got shape \(2,\) f"
+    ):
         make(scores={"a": [1, 2]}).plot()
-    with pytest.raises(ValueError, match="interval_style must be one of .*got 'bars'"):
+    with pytest.raises(ValueError, match=r"interval_style must be one of .*got 'bars'"):
         make().plot(interval_style="bars")
     assert pyplot.get_fignums() == []
 

@@ -36,7 +36,9 @@ def test_an_arrow_leads_from_the_pretrained_to_the_fine_tuned_vector(pyplot, mod
     np.testing.assert_allclose(display.after, places[3:], atol=1e-5)
     arrows = display.arrows_
     np.testing.assert_allclose(np.stack([arrows.X, arrows.Y], 1), places[:3], atol=1e-5)
-    np.testing.assert_allclose(np.stack([arrows.U, arrows.V], 1), places[3:] - places[:3], atol=1e-5)
+    np.testing.assert_allclose(
+        np.stack([arrows.U, arrows.V], 1), places[3:] - places[:3], atol=1e-5
+    )
     assert [text.get_text() for text in display.texts_] == ["good", "bad", "film"]
     np.testing.assert_allclose([text.xy for text in display.texts_], places[3:], atol=1e-5)
     assert display.ax_.get_xlabel().startswith("Principal component 1 (")
@@ -95,16 +97,18 @@ def test_words_with_dollar_signs_are_no_formulas(pyplot):
 
 def test_models_without_trained_vectors_are_refused(pyplot, vectors, reviews, numbers):
     linear = FineTunedClassifier(vectors).fit(*reviews)
-    frozen = FineTunedClassifier(vectors, adaptation="frozen", hidden_layer_sizes=(3,), max_epochs=1)
+    frozen = FineTunedClassifier(
+        vectors, adaptation="frozen", hidden_layer_sizes=(3,), max_epochs=1
+    )
     features = FineTunedClassifier(hidden_layer_sizes=(3,), max_epochs=1).fit(*numbers)
     for model in (linear, frozen.fit(*reviews), features):
-        with pytest.raises(ValueError, match="are fixed, or there are none.*set optimizer='adam'"):
+        with pytest.raises(ValueError, match=r"are fixed, or there are none.*set optimizer='adam'"):
             TokenMapDisplay.from_estimator(model)
 
 
 def test_vectors_that_have_not_moved_are_refused(pyplot, vectors, reviews):
     model = FineTunedClassifier(vectors, encoder="cnn", adaptation="frozen", max_epochs=1)
-    with pytest.raises(ValueError, match="No pretrained vector .* has moved.*adaptation='full'"):
+    with pytest.raises(ValueError, match=r"No pretrained vector .* has moved.*adaptation='full'"):
         TokenMapDisplay.from_estimator(model.fit(*reviews))
 
 

@@ -85,7 +85,7 @@ def test_several_axes_have_a_panel_each(pyplot, display):
     _, axes = pyplot.subplots(2)
     display.plot(axes, panels=["score", "loss"])
     assert [ax.get_ylabel() for ax in axes] == ["Score", "Loss"]
-    with pytest.raises(ValueError, match="Expected 4 axes, one for each .* got 2. Name as many"):
+    with pytest.raises(ValueError, match=r"Expected 4 axes, one for each .* got 2. Name as many"):
         display.plot(axes)
 
 
@@ -166,14 +166,16 @@ def test_early_stopping_ends_before_the_last_score(pyplot, numbers):
 
 def test_a_convex_fit_is_refused(pyplot, vectors, reviews):
     model = FineTunedClassifier(vectors).fit(*reviews)
-    with pytest.raises(ValueError, match="convex solver has fitted in one step.*optimizer='adam'"):
+    with pytest.raises(ValueError, match=r"convex solver has fitted in one step.*optimizer='adam'"):
         TrainingCurveDisplay.from_estimator(model)
 
 
 def test_other_estimators_are_refused(numbers):
     search = GridSearchCV(FineTunedClassifier(), {"l2_sp": [1.0]})
     for other in (search, StandardScaler(), make_pipeline(FunctionTransformer())):
-        with pytest.raises(TypeError, match="expected a fitted FineTunedClassifier .*best_estimat"):
+        with pytest.raises(
+            TypeError, match=r"expected a fitted FineTunedClassifier .*best_estimat"
+        ):
             TrainingCurveDisplay.from_estimator(other)
 
 
