@@ -42,6 +42,11 @@ def test_continuing_vectors_loads_gensim_alone():
     assert modules_after(code) == {"gensim"}
 
 
+def test_displays_and_reports_load_matplotlib_on_use_alone():
+    names = "LabelEfficiencyDisplay, TokenMapDisplay, TrainingCurveDisplay, transfer_report"
+    assert "matplotlib" not in modules_after(f"from sklearn_transfer import {names}")
+
+
 def test_classifier_is_imported_on_first_use():
     assert "torch" in modules_after("from sklearn_transfer import FineTunedClassifier")
 

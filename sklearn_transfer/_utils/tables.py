@@ -7,7 +7,7 @@ from html import escape
 
 # No colours of its own: a notebook may be light or dark.
 _RULE = "border-bottom:1px solid currentColor"
-_TABLE = "border-collapse:collapse;border:none;font-variant-numeric:tabular-nums"
+_TABLE = "border-collapse:collapse;border:none;margin:0.5em 0;font-variant-numeric:tabular-nums"
 _CAPTION = "caption-side:top;text-align:left;font-weight:bold;color:inherit"
 _LONGEST = 80  # characters of a cell in a notebook
 

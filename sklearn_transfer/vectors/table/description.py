@@ -26,7 +26,7 @@ def describe_table(table: Table | None, name: str | None, path: str | None) -> s
     place = ("place", "in memory" if path is None else path)
     if table is None:
         return html_properties([("words", "not opened"), place], title=title)
-    first = ", ".join(word[:_SHOWN_CHARACTERS] for word in table.words[:_SHOWN_WORDS])
+    first = " ".join(word[:_SHOWN_CHARACTERS] for word in table.words[:_SHOWN_WORDS])
     properties = [
         ("words", f"{len(table.words):,}"),
         ("dimensions", str(table.dim)),
