@@ -134,9 +134,9 @@ class WordRows:
         tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 
-    def initial_rows(self) -> NDArray[np.float32]:
-        """Initial rows of all words of the vocabulary, shape (n_rows, dim)."""
-        return self._vectors(list(self.vocabulary))[0]
+    def initial_rows(self, words: list[str]) -> NDArray[np.float32]:
+        """The rows of words before training, shape (n_words, dim); zero without a vector."""
+        return self._vectors(words)[0]
 
     def transform(self, texts: Sequence[str]) -> Bags:
         """Transform texts to row numbers."""

@@ -33,7 +33,8 @@ class WordSequences(Representation):
     ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]]:
         """The words of the training texts, and their rows before and after training."""
         after = encoder.rows.detach().cpu().numpy()
-        return self.features.vocabulary, self.features.initial_rows(), after
+        words = list(self.features.vocabulary)
+        return words, self.features.initial_rows(words), after
 
     def continue_encoder(self, encoder: TextEncoder, config: Configuration) -> None:
         """Give gradients of the rows that the optimizer can take."""
