@@ -143,6 +143,9 @@ class TrainingCurveDisplay:
         for name, panel in zip(chosen, axes, strict=True):
             self.lines_[name] = getattr(self, f"_draw_{name}")(panel, colors)
             panel.xaxis.get_major_locator().set_params(integer=True)
+        if self.lines_.get("learning_rate") and "trainable_layers" not in chosen:
+            # Elsewhere the bars, of the same colours, carry the names.
+            show_legend(axes[chosen.index("learning_rate")], fontsize="small")
         axes[-1].set_xlabel("Epoch")
         return self
 
@@ -180,12 +183,13 @@ class TrainingCurveDisplay:
             first, last = members[0][1][0], members[-1][1][0]
             label = first if len(members) == 1 else f"{first} to {last}"
             number, (_, rates) = members[-1]
+            if not rates.any():
+                continue
             shown = np.where(rates > 0, rates, np.nan)  # a frozen layer has no rate
             epochs = np.arange(1, len(rates) + 1)
             lines += ax.plot(epochs, shown, ".-", color=colors[number], label=_visible(label))
         ax.set_yscale("log")
         ax.set_ylabel("Learning rate")
-        show_legend(ax, fontsize="small")
         return lines
 
     def _draw_trainable_layers(self, ax: Any, colors: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
@@ -20,6 +21,7 @@ from .._utils.progress import progress_bar
 from .._utils.random import draw_seed
 from ..fine_tuning.targets import Labels, Task, Values
 from ..models.seeds import derive_seed
+from ..sources import find_input_kind
 from .compared_models import ComparedModels, compare_models, find_last, make_baseline
 from .report import TransferReport
 from .splits import Split, make_splits, resolve_sizes
@@ -148,6 +150,7 @@ def transfer_report(  # noqa: PLR0913 (the parameters of cross-validation)
     options |= {"n_jobs": n_jobs, "random_state": random_state, "verbose": verbose}
     validate_parameter_constraints(_CONSTRAINTS, options, caller_name="transfer_report")
     last = find_last(estimator)
+    X = X if isinstance(estimator, Pipeline) else _flatten(last, X)
     data = _check_data(last, X, y)
     seed = draw_seed(random_state)
     splits = make_splits(cv, data.X, data.y, data.groups, seed)
@@ -183,6 +186,13 @@ class _Data:
     def take(self, rows: NDArray[np.int64]) -> tuple[Any, NDArray[Any]]:
         """Some of the samples and their targets."""
         return _safe_indexing(self.X, rows), self.y[rows]
+
+
+def _flatten(last: Any, X: Any) -> Any:
+    """One column of texts as an array; TF-IDF reads the names of the columns of a frame."""
+    if find_input_kind(last.pretrained) == "texts" and getattr(X, "shape", ())[1:] == (1,):
+        return np.asarray(X, dtype=object).ravel()
+    return X
 
 
 def _check_data(last: Any, X: Any, y: Any) -> _Data:

@@ -59,6 +59,16 @@ def test_rates_are_grouped_and_frozen_layers_have_none(pyplot, display):
     assert legend_of(display.ax_) == ["vectors to encoder", "head"]
 
 
+def test_layers_that_are_never_trained_have_no_line(pyplot):
+    display = TrainingCurveDisplay({}, rates={"vectors": [0.0, 0.0], "head": [0.2, 0.1]}).plot()
+    assert [line.get_label() for line in display.lines_["learning_rate"]] == ["head"]
+    assert display.ax_.get_legend() is None  # the bars carry the names, in the same colours
+    names = [text.get_text() for text in display.axes_[1].get_yticklabels()]
+    assert names == ["vectors", "head"]
+    head = display.lines_["trainable_layers"][1].get_facecolor()[0]
+    assert pyplot.matplotlib.colors.same_color(display.lines_["learning_rate"][0].get_color(), head)
+
+
 def test_bars_show_the_epochs_in_which_a_layer_is_trained(pyplot, display):
     display.plot(panels=["trainable_layers"])
     assert [text.get_text() for text in display.ax_.get_yticklabels()] == list(RATES)
@@ -113,7 +123,8 @@ def test_panels_that_there_are_not_are_refused(pyplot, panels, message):
 
 
 def test_names_are_shown_as_they_are(pyplot):
-    display = TrainingCurveDisplay({"$x^2$": [1.0]}, rates={"_hidden": [0.1], "$y": [0.2]}).plot()
+    display = TrainingCurveDisplay({"$x^2$": [1.0]}, rates={"_hidden": [0.1], "$y": [0.2]})
+    display.plot(panels=["loss", "learning_rate"])
     display.figure_.canvas.draw()
     assert legend_of(display.axes_[0]) == ["$x^2$"]
     assert legend_of(display.axes_[1]) == ["'_hidden'", "$y"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from joblib import parallel_config
@@ -82,6 +83,38 @@ def test_global_generators_and_the_estimator_stay_as_they_were(vectors, reviews)
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
     assert not hasattr(estimator, "classes_")
     assert estimator.random_state is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pd.Series,
+        lambda texts: pd.DataFrame({"text": texts}, index=range(5, 65)),
+        lambda texts: pl.DataFrame({"text": texts}),
+        pl.Series,
+        lambda texts: np.array(texts, dtype=object)[:, None],
+        iter,
+    ],
+    ids=["Series", "frame", "polars frame", "polars Series", "column", "iterator"],
+)
+def test_texts_of_any_container(vectors, reviews, make):
+    texts, y = reviews
+    estimator, options = FineTunedClassifier(vectors, calibrate=False), {"cv": [(A, B), (B, A)]}
+    made, expected = (report(estimator, X, y, **options) for X in (make(texts), texts))
+    assert made.left_out == {}
+    for model, scores in expected.scores.items():
+        np.testing.assert_array_equal(made.scores[model], scores)
+
+
+A, B = np.arange(30), np.arange(30, 60)
+
+
+def test_lists_of_tokens(vectors, reviews):
+    texts, y = reviews
+    estimator = FineTunedClassifier(vectors, tokenizer=lambda tokens: tokens)
+    made = report(estimator, [text.split() for text in texts], y)
+    assert made.left_out == {}
+    assert made.scores["tf-idf"].mean() > 0.9
 
 
 def test_values_are_scored_by_r2(vectors, reviews):
