@@ -11,6 +11,8 @@ from sklearn.decomposition import PCA
 
 from .figures import find_fine_tuned, import_pyplot
 
+_LONGEST = 30  # characters of a word
+
 
 class TokenMapDisplay:
     """Map of words: an arrow from the pretrained to the fine-tuned vector of each word.
@@ -145,7 +147,7 @@ class TokenMapDisplay:
         )
         self.texts_ = [
             ax.annotate(
-                word,
+                word if len(word) <= _LONGEST else f"{word[:_LONGEST]}…",
                 place,
                 ha="right" if shift < 0 else "left",
                 va="center",

@@ -23,7 +23,7 @@ _CURVE_TITLE = "Mean score by number of labels"
 _LARGE = 100  # from here on, four digits say more than three decimals
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # arrays have no single truth value
 class TransferReport:
     """Scores of a model and of models without transfer, on the same splits.
 

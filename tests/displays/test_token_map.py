@@ -86,6 +86,11 @@ def test_all_words_lie_inside(pyplot):
     assert display.ax_.get_xlabel() == "Principal component 1"
 
 
+def test_long_words_are_cut(pyplot):
+    display = TokenMapDisplay(["x" * 500, "y"], [[0, 0], [1, 1]], [[1, 0], [0, 1]]).plot()
+    assert [text.get_text() for text in display.texts_] == ["x" * 30 + "…", "y"]
+
+
 def test_words_with_dollar_signs_are_no_formulas(pyplot):
     display = TokenMapDisplay(["$x$", "$\\frac"], [[0, 0], [1, 1]], [[1, 0], [0, 1]]).plot()
     display.figure_.canvas.draw()

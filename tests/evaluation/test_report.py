@@ -29,6 +29,12 @@ def make(scores=SCORES, left_out=None, **options):
     return TransferReport(**{**settings, **options})
 
 
+def test_a_report_is_equal_to_itself_alone():
+    report = make()
+    assert report == report  # noqa: PLR0124
+    assert report != make()
+
+
 def test_differences_are_paired():
     report = make()
     expected = corrected_interval(SCORES["fine-tuned"] - SCORES["tf-idf"], 0.5, 0.95)
