@@ -31,7 +31,7 @@ def make(scores=SCORES, left_out=None, **options):
 
 def test_a_report_is_equal_to_itself_alone():
     report = make()
-    assert report == report  # noqa: PLR0124
+    assert report == report
     assert report != make()
 
 
