@@ -90,8 +90,7 @@ class TokenMapDisplay:
             If no word vectors were trained, or a word is not one of the training texts.
         """
         found = find_fine_tuned(estimator, cls)
-        fitted = found._fitted  # noqa: SLF001 (of the same package)
-        compared = fitted.representation.compare_rows(getattr(found.module_, "encoder", None))
+        compared = found._fitted.compare_rows()  # noqa: SLF001 (of the same package)
         if compared is None:
             raise ValueError(
                 f"{cls.__name__} needs word vectors that were trained in mini-batches; those of "

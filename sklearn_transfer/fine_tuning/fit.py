@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -78,6 +79,12 @@ class Fitted:
     def features(self, X: Any) -> NDArray[np.float32]:
         """Features that the last layer of the head reads, shape (n_samples, d)."""
         return self.net.features(self.representation.features.transform(X))
+
+    def compare_rows(
+        self,
+    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+        """Words, and their vectors before and after training; None without a trained table."""
+        return self.representation.compare_rows(getattr(self.net.module_, "encoder", None))
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""
