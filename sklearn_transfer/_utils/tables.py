@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from .characters import make_line, make_safe
+
 # No colours of its own: a notebook may be light or dark.
 _RULE = "border-bottom:1px solid currentColor"
 _TABLE = "border-collapse:collapse;border:none;margin:0.5em 0;font-variant-numeric:tabular-nums"
 _CAPTION = "caption-side:top;text-align:left;font-weight:bold;color:inherit"
-_LONGEST = 80  # characters of a cell in a notebook
+_LONGEST = 80  # characters of a cell
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
@@ -24,6 +26,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     -------
     str
     """
+    rows = [[make_line(cell, _LONGEST) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip()
@@ -58,26 +61,23 @@ def html_table(rows: Sequence[Sequence[str]], *, title: str, notes: Sequence[str
 def html_properties(properties: Sequence[tuple[str, str]], *, title: str) -> str:
     """Make an HTML table of names and values; see :func:`html_table`."""
     lines = (
-        f'<tr><th scope="row" style="text-align:left;padding:1px 1em 1px 0">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(_shorten(value))}</td></tr>'
+        f'<tr><th scope="row" style="text-align:left;padding:1px 1em 1px 0">{_escape(name)}</th>'
+        f'<td style="text-align:left">{_escape(value)}</td></tr>'
         for name, value in properties
     )
     return _wrap(title, f"<tbody>{''.join(lines)}</tbody>", ())
 
 
 def _wrap(title: str, content: str, notes: Sequence[str]) -> str:
-    caption = f'<caption style="{_CAPTION}">{escape(title)}</caption>'
-    paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    caption = f'<caption style="{_CAPTION}">{escape(make_safe(title))}</caption>'
+    paragraphs = "".join(f"<p>{escape(make_safe(note))}</p>" for note in notes)
     return f'<div><table style="{_TABLE}">{caption}{content}</table>{paragraphs}</div>'
 
 
 def _cell(tag: str, text: str, column: int, style: str = "") -> str:
     side = "right" if column else "left"
-    return (
-        f'<{tag} style="text-align:{side};padding:1px 0.7em;{style}">'
-        f"{escape(_shorten(text))}</{tag}>"
-    )
+    return f'<{tag} style="text-align:{side};padding:1px 0.7em;{style}">{_escape(text)}</{tag}>'
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _escape(text: str) -> str:
+    return escape(make_line(text, _LONGEST))

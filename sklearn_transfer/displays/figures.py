@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._fine_tuned import FineTuned
+from .._utils.characters import make_safe
 from .._utils.optional import import_optional
 
 
@@ -35,4 +36,5 @@ def show_legend(ax: Any, **options: Any) -> Any:
     legend = ax.legend(**options)
     for text in legend.get_texts():
         text.set_parse_math(False)
+        text.set_text(make_safe(text.get_text()))
     return legend

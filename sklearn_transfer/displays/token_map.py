@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
+from .._utils.characters import make_line
 from .figures import find_fine_tuned, import_pyplot
 
 _LONGEST = 30  # characters of a word
@@ -146,7 +147,7 @@ class TokenMapDisplay:
         )
         self.texts_ = [
             ax.annotate(
-                word if len(word) <= _LONGEST else f"{word[:_LONGEST]}…",
+                make_line(word, _LONGEST),
                 place,
                 ha="right" if shift < 0 else "left",
                 va="center",

@@ -48,6 +48,13 @@ def test_properties_are_escaped_and_shortened():
     assert len(page.texts[-1]) == 80
 
 
+def test_characters_that_act_are_not_shown():
+    rows = [["name"], ["a\x1b[2J\nb\ud800\u202e"]]
+    assert format_table(rows) == "name\na\ufffd[2J b\ufffd\ufffd"
+    html_table(rows, title="\ud800", notes=["\x00\ud800"]).encode()
+    html_properties([("\ud800", "\ud800")], title="\ud800").encode()
+
+
 def test_a_table_has_no_colours_of_its_own():
     shown = html_table(ROWS, title="T") + html_properties([("a", "b")], title="T")
     assert "background" not in shown

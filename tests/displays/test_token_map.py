@@ -88,7 +88,7 @@ def test_all_words_lie_inside(pyplot):
 
 def test_long_words_are_cut(pyplot):
     display = TokenMapDisplay(["x" * 500, "y"], [[0, 0], [1, 1]], [[1, 0], [0, 1]]).plot()
-    assert [text.get_text() for text in display.texts_] == ["x" * 30 + "…", "y"]
+    assert [text.get_text() for text in display.texts_] == ["x" * 29 + "…", "y"]
 
 
 def test_words_with_dollar_signs_are_no_formulas(pyplot):
