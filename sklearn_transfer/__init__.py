@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
     from ._model_files import load, save
     from ._regressor import FineTunedRegressor
+    from .displays.label_efficiency import LabelEfficiencyDisplay
+    from .displays.token_map import TokenMapDisplay
+    from .displays.training_curve import TrainingCurveDisplay
+    from .evaluation.report import TransferReport
+    from .evaluation.transfer import transfer_report
     from .ranking.ranking import rank_pretrained
 
 __version__ = "0.1.0.dev0"
@@ -28,10 +33,14 @@ __all__ = [
     "ExplanationDisplay",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "LabelEfficiencyDisplay",
     "MissingDependencyError",
     "ModelFormatError",
     "PretrainedEmbeddingTransformer",
     "PretrainedVectors",
+    "TokenMapDisplay",
+    "TrainingCurveDisplay",
+    "TransferReport",
     "VectorFormatError",
     "cache_info",
     "clear_cache",
@@ -39,6 +48,7 @@ __all__ = [
     "load_pretrained",
     "rank_pretrained",
     "save",
+    "transfer_report",
 ]
 
 # What few programs need is imported on first use (PEP 562).
@@ -47,7 +57,12 @@ _LAZY = {
     "FineTunedRegressor": "._regressor",
     "load": "._model_files",
     "save": "._model_files",
+    "LabelEfficiencyDisplay": ".displays.label_efficiency",
+    "TokenMapDisplay": ".displays.token_map",
+    "TrainingCurveDisplay": ".displays.training_curve",
+    "TransferReport": ".evaluation.report",
     "rank_pretrained": ".ranking.ranking",
+    "transfer_report": ".evaluation.transfer",
 }
 
 

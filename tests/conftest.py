@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -65,6 +67,16 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pyplot() -> Iterator[ModuleType]:
+    """matplotlib.pyplot without a screen, of the extra plot."""
+    matplotlib = pytest.importorskip("matplotlib", exc_type=ImportError)
+    matplotlib.use("Agg")
+    pyplot = importlib.import_module("matplotlib.pyplot")
+    yield pyplot
+    pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

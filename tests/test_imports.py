@@ -58,6 +58,11 @@ def test_the_first_fit_imports_torch():
     assert modules_after(code) == {"torch", "skorch"}
 
 
+def test_displays_and_reports_load_matplotlib_on_use_alone():
+    names = "LabelEfficiencyDisplay, TokenMapDisplay, TrainingCurveDisplay, transfer_report"
+    assert "matplotlib" not in modules_after(f"from sklearn_transfer import {names}")
+
+
 @pytest.mark.parametrize("name", sklearn_transfer.__all__)
 def test_public_names_are_there_and_listed(name):
     assert getattr(sklearn_transfer, name).__doc__

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator, clone
 
+from .documentation import find_documentation
 from .named import by_name
 
 
@@ -21,6 +22,11 @@ class CloneSharesPretrained(BaseEstimator):
     """
 
     _shared: ClassVar[tuple[str, ...]] = ()  # other parameters that clones share
+    _doc_link_module = "sklearn_transfer"
+
+    @property
+    def _doc_link_template(self) -> str:  # scikit-learn's diagrams have no link where it is empty
+        return find_documentation().replace("{", "{{").replace("}", "}}")
 
     def __sklearn_clone__(self) -> Any:
         params = self.get_params(deep=False)

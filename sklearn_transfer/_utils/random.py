@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
+
+_Estimator = TypeVar("_Estimator", bound=BaseEstimator)
 
 
 def draw_seed(random_state: Any) -> int:
@@ -15,3 +18,14 @@ def draw_seed(random_state: Any) -> int:
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def fill_seeds(estimator: _Estimator, seed: int) -> _Estimator:
+    """Set each `random_state` that is None, those of nested estimators included; in place."""
+    seeds = {
+        name: seed
+        for name, value in estimator.get_params().items()
+        if value is None and name.rpartition("__")[2] == "random_state"
+    }
+    estimator.set_params(**seeds)
+    return estimator

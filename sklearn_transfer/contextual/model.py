@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .._utils.devices import device_or_cpu
 from .._utils.locks import ThreadLock
 from .._utils.state import State
+from .._utils.tables import html_properties
 from .._utils.texts import check_texts
 from ..vectors.catalog import find_hub_name, locate
 from ..vectors.origin import find_content, remember_place
@@ -422,6 +423,20 @@ class ContextualModel:
             f"<ContextualModel {self._name}: {self.n_layers} layers, {self.dim} features, "
             f"{self.max_tokens} tokens, {self._held.dtype}, {self._held.device}>"
         )
+
+    def _repr_html_(self) -> str:
+        properties = [("model", self._name.strip("'"))]
+        if self._held is None:
+            properties.append(("state", "not opened"))
+        else:
+            properties += [
+                ("layers", str(self.n_layers)),
+                ("features", str(self.dim)),
+                ("maximum length", f"{self.max_tokens:,} tokens"),
+                ("type", self._held.dtype),
+                ("device", self._held.device),
+            ]
+        return html_properties(properties, title=type(self).__name__)
 
 
 def _read_settings(state: State) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -151,6 +152,12 @@ class Fitted:
     def make_explainer(self) -> Explainer:
         """The model as one whose logits can be attributed to tokens or features."""
         return self.representation.make_explainer(self.net)
+
+    def compare_rows(
+        self,
+    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+        """Words, and their vectors before and after training; None without a trained table."""
+        return self.representation.compare_rows(getattr(self.net.module_, "encoder", None))
 
     def copy(self) -> Self:
         """Copy all that a fit changes in place."""

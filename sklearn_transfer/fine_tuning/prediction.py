@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -55,6 +56,11 @@ class Predictor(Protocol):
 
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
         """The words of the training texts, as vectors have them."""
+
+    def compare_rows(
+        self,
+    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+        """Words, and their vectors before and after training; None without a trained table."""
 
     def resume(self) -> Any:
         """The `Fitted` from which a later fit goes on."""
@@ -189,6 +195,10 @@ class LinearPredictor:
         if self.design.is_sum_of_tokens:
             return LinearExplainer(self.design, self.model)
         return fine_tuning.explain_encoded(self.design, self.model)
+
+    def compare_rows(self) -> None:
+        """None: the vectors are fixed."""
+        return None
 
     def resume(self) -> Any:
         """Refuse: the net is not there."""

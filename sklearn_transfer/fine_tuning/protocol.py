@@ -71,6 +71,12 @@ class Representation:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""
         return None
 
+    def compare_rows(
+        self, encoder: Any
+    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+        """Words, and their vectors before and after training; None without a trained table."""
+        return None
+
     def continue_encoder(self, encoder: Any, config: Configuration) -> None:
         """Prepare the encoder of an earlier fit for training under a configuration."""
 
@@ -181,6 +187,26 @@ class Kind(ABC):
     @abstractmethod
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
+
+    @abstractmethod
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """Parameters of an estimator with random weights in place of the pretrained ones.
+
+        Parameters
+        ----------
+        config : Configuration
+        seed : int
+
+        Returns
+        -------
+        dict of str to object
+            Changed parameters; the others stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If random weights cannot be made; the message is the reason.
+        """
 
     def open(self, X: Any, max_tokens: int | None) -> Self:
         """Open the sources; estimators of vectors are fitted on the training samples X."""

@@ -54,6 +54,26 @@ def hold_out(
     return held_out
 
 
+def order_stratified(
+    groups: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Order samples at random, so that each beginning of the order has the shares of the groups.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n_samples,)
+    generator : numpy Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (n_samples,)
+        Positions; the first ones are a sample of each group.
+    """
+    shuffled = generator.permutation(len(groups))
+    rank, size = _rank_within(groups, shuffled)
+    return np.lexsort((shuffled, rank / size))
+
+
 def _rank_within(
     groups: NDArray[np.int64], keys: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -20,7 +20,8 @@ from .._transformer import PretrainedEmbeddingTransformer
 from .._utils.cloning import VectorsEstimator
 from .._utils.optional import import_optional
 from .._utils.progress import progress_bar
-from .._utils.random import draw_seed
+from .._utils.random import draw_seed, fill_seeds
+from .._utils.tables import format_table, html_table
 from .._utils.texts import looks_like_texts
 from ..contextual.safety import is_library_model
 from ..fine_tuning.inputs.arrays import Arrays
@@ -82,16 +83,21 @@ class Ranking(Sequence[RankedCandidate]):
         return self.rows[index]
 
     def __repr__(self) -> str:
-        shown = [list(RankedCandidate._fields)]
+        return f"{self._title}\n{format_table(self._cells())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self._cells(), title=self._title)
+
+    @property
+    def _title(self) -> str:
+        return f"Ranking by {self.score}, best first"
+
+    def _cells(self) -> list[list[str]]:
+        cells = [list(RankedCandidate._fields)]
         for row in self.rows:
             scores = (f"{value:.4g}" for value in row[1:4])
-            shown.append([row.name, *scores, str(row.dim), f"{row.seconds:.2g}"])
-        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-        lines = (
-            "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
-            for name, *numbers in shown
-        )
-        return "\n".join([f"Ranking by {self.score}, best first", *lines])
+            cells.append([row.name, *scores, str(row.dim), f"{row.seconds:.2g}"])
+        return cells
 
     def to_frame(self) -> Any:
         """The candidates as the rows of a pandas frame.
@@ -303,13 +309,7 @@ def _encode_arrays(module: torch.nn.Module, X: Any, seed: int) -> NDArray[np.flo
 
 def _fit_transform(transformer: Any, X: Any, seed: int) -> Any:
     """Fit a clone of a transformer, with `seed` as each `random_state` that is None."""
-    transformer = clone(transformer)
-    seeds = {
-        name: seed
-        for name, value in transformer.get_params().items()
-        if value is None and name.rpartition("__")[2] == "random_state"
-    }
-    transformer.set_params(**seeds)
+    transformer = fill_seeds(clone(transformer), seed)
     if hasattr(transformer, "fit_transform"):
         return transformer.fit_transform(X)
     return transformer.fit(X, None).transform(X)

@@ -173,6 +173,10 @@ class WordRows:
         tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 
+    def initial_rows(self, words: list[str]) -> NDArray[np.float32]:
+        """The rows of words before training, shape (n_words, dim); zero without a vector."""
+        return self._vectors(words)[0]
+
     def transform(self, texts: Sequence[str]) -> Bags:
         """Transform texts to row numbers."""
         return self.transform_tokens(texts, *self.tokenization.split(texts, self.sources))
@@ -195,10 +199,6 @@ class WordRows:
         """Mark the tokens that are not left out, shape (n_tokens,)."""
         has_row: NDArray[np.bool_] = self._find_rows(tokens)[0] >= 0
         return has_row
-
-    def initial_rows(self, words: list[str]) -> NDArray[np.float32]:
-        """The rows of words before training, shape (n_words, dim); zero without a vector."""
-        return self._vectors(words)[0]
 
     def _find_rows(
         self, tokens: list[str]

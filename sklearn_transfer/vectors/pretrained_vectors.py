@@ -23,6 +23,7 @@ from .origin import MappedFiles, Origin, remember_place
 from .storage.files import exists, expand_user
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
+from .table.description import describe_table
 from .table.lookup import OutOfVocabulary
 from .table.oov import Subwords
 from .table.table import Matrix, Reading, Table, check_finite
@@ -525,6 +526,9 @@ class PretrainedVectors:
             return f"<PretrainedVectors{name}: not opened, {where}>"
         size = f"{len(self)} words x {self.dim}, {self.matrix.dtype}"
         return f"<PretrainedVectors{name}: {size}, {where}>"
+
+    def _repr_html_(self) -> str:
+        return describe_table(None if self.is_missing else self.table, self.name, self.path)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedVectors:
         return self

@@ -370,3 +370,19 @@ def test_counts_of_tokens_are_kept(model: ContextualModel, monkeypatch: pytest.M
     assert found.tolist() == model.split(texts).n_tokens.tolist() == [4, 9, 4]
     monkeypatch.setattr(ContextualModel, "split", None)
     assert model.count_tokens(texts[::-1]).tolist() == [4, 9, 4]
+
+
+# ---- in a notebook ----
+
+
+def test_the_notebook_view_opens_nothing_and_is_escaped(tiny_model: Path):
+    shown = ContextualModel("<b>no/such")._repr_html_()
+    assert "&lt;b&gt;no/such" in shown
+    assert ">not opened<" in shown
+    model = ContextualModel(tiny_model, max_tokens=7)
+    assert str(tiny_model) in model._repr_html_()
+    assert ">not opened<" in model._repr_html_()
+    model.encode(["a cat"])
+    shown = model._repr_html_()
+    for text in (f">{N_LAYERS}<", f">{DIM}<", ">7 tokens<", ">float32<", ">cpu<"):
+        assert text in shown

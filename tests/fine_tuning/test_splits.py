@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_transfer.fine_tuning.splits import assign_folds, hold_out, take
+from sklearn_transfer.fine_tuning.splits import assign_folds, hold_out, order_stratified, take
 
 # Folds
 
@@ -99,3 +99,23 @@ def test_nothing_to_hold_out_is_an_error_with_the_cures(n, fraction):
         r"fraction, or X_val and y_val\.",
     ):
         held(target, fraction)
+
+
+# Growing parts
+
+
+def test_each_beginning_of_the_order_has_the_shares_of_the_classes():
+    groups = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [60, 30, 10]))
+    order = order_stratified(groups, np.random.default_rng(0))
+    assert sorted(order) == list(range(100))
+    assert set(groups[order[:3]]) == {0, 1, 2}
+    for size in (10, 20, 50):
+        counts = np.bincount(groups[order[:size]])
+        assert np.abs(counts - size * np.array([0.6, 0.3, 0.1])).max() <= 1
+
+
+def test_the_order_depends_on_the_generator_alone():
+    groups = np.arange(20) % 2
+    one, two, other = (order_stratified(groups, np.random.default_rng(i)) for i in (0, 0, 1))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()

@@ -305,6 +305,15 @@ def test_the_repr_is_a_table_with_aligned_columns(two, numbers):
     assert len({len(line) for line in (header, *lines)}) == 1
 
 
+def test_the_notebook_view_is_a_table_whose_names_are_escaped(numbers):
+    found = rank_pretrained({"<b>a&b</b>": numbers[0]}, None, numbers[1], score="h_score")
+    shown = found._repr_html_()
+    assert "&lt;b&gt;a&amp;b&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    assert "Ranking by h_score" in shown
+    assert all(f">{name}</th>" in shown for name in found[0]._fields)
+
+
 def test_the_frame_has_a_row_a_candidate(two, numbers):
     found = rank_pretrained(two, None, numbers[1])
     frame = found.to_frame()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..._utils.state import State
 from ...explanation.explainer import Explainer
 from ...models.network import ArrayEncoder, Network, PretrainedModule, as_array
+from ...models.random_weights import randomise_module
 from ...training.batches import Inputs
 from ...training.inference_net import InferenceNet
 from ...training.policies import Adaptation, Contrastive, Frozen
@@ -102,6 +103,10 @@ class Modules(Kind):
         if not any(True for _ in self.module.parameters()):
             return ("frozen",)
         return ("frozen", "lp-ft", "gradual", "full")
+
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """A copy of the module with the weights of its `reset_parameters`."""
+        return {"pretrained": randomise_module(self.module, seed)}
 
     def represent(self, config: Configuration) -> Representation:
         """Features of the module where it is not part of the net, else its inputs."""

@@ -61,6 +61,10 @@ class GivenFeatures(Kind):
         """No pretrained layer: nothing to compare."""
         return ("full",)
 
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """Refuse: nothing is pretrained."""
+        raise ValueError("X is features, and nothing is pretrained")
+
     def represent(self, config: Configuration) -> GivenColumns:
         """The scaled columns of X."""
         scale = config.pretrained_scale

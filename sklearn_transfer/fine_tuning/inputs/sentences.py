@@ -15,6 +15,7 @@ from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
 from ...explanation.explainer import Explainer
 from ...explanation.sentence_paths import SentenceExplainer, SentenceReader
+from ...models.random_weights import randomise_encoder
 from ...models.sentence_encoder import SentenceEncoder
 from ...text.coverage import measure_reading
 from ...training.inference_net import InferenceNet
@@ -76,6 +77,10 @@ class Sentences(Kind):
     def open(self, X: Any, max_tokens: int | None) -> Self:
         """The model, with a lower maximum sequence length if there is one."""
         return self if max_tokens is None else type(self)(self.model.cut(max_tokens))
+
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """A model of the same configuration with new weights."""
+        return {"pretrained": randomise_encoder(self.model, seed)}
 
     def represent(self, config: Configuration) -> Representation:
         """Features of the model where it is not part of the net, else the tokens of the texts."""

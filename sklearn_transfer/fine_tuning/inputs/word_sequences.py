@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...explanation.explainer import Explainer
@@ -28,6 +30,14 @@ class WordSequences(Representation):
     def extend(self, X: Any) -> Tensor:
         """Rows for the words that occur for the first time, shape (n_new, dim)."""
         return torch.from_numpy(self.features.extend(X))
+
+    def compare_rows(
+        self, encoder: TextEncoder
+    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]]:
+        """The words of the training texts, and their rows before and after training."""
+        after = encoder.rows.detach().cpu().numpy()
+        words = list(self.features.vocabulary)
+        return words, self.features.initial_rows(words), after
 
     def continue_encoder(self, encoder: TextEncoder, config: Configuration) -> None:
         """Give gradients of the rows that the optimizer can take."""

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from ..._utils.cloning import VectorsEstimator
 from ...contextual.model import ContextualModel
+from ...models.random_weights import randomise_encoder
 from ...sources import Source, find_tables, load_sources
+from ...text.random_vectors import RandomVectors
 from ...training.policies import Adaptation, Frozen, Full
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
@@ -79,6 +81,17 @@ class Words(Kind):
         ]
         return type(self)(sources, is_list=self.is_list)
 
+    def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
+        """Random vectors; for token weights, which are not pretrained, no vectors."""
+        if self.has_token_weights(config):
+            return {"pretrained_scale": 0.0, "adaptation": "full"}
+        sources = [_randomise(source, config.parameters, seed) for source in self.sources]
+        oov = config.parameters.oov
+        return {
+            "pretrained": sources if self.is_list else sources[0],
+            "oov": "ignore" if oov == "subword" else oov,  # n-grams are pretrained, too
+        }
+
     def represent(self, config: Configuration) -> Representation:
         """A bag of words where the model is linear or frozen, else sequences of rows."""
         sources = load_sources(self.sources)
@@ -91,3 +104,15 @@ class Words(Kind):
                 "alone."
             )
         return WordSequences(make_word_sequences(find_tables(sources), config))
+
+
+def _randomise(source: Source | VectorsEstimator, parameters: Parameters, seed: int) -> Any:
+    if isinstance(source, ContextualModel):
+        return randomise_encoder(source, seed)
+    return RandomVectors(
+        source,
+        tokenizer=parameters.tokenizer,
+        token_pattern=parameters.token_pattern,
+        lowercase=parameters.lowercase,
+        random_state=seed,
+    )

@@ -1,0 +1,1 @@
+"""Evaluation of transfer: a fine-tuned model compared with models without transfer."""
