@@ -12,7 +12,7 @@ demo bench: export SCIKIT_LEARN_DATA ?= $(DATA)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test minimum lint bench clean
+.PHONY: help demo test minimum served lint bench clean
 .NOTPARALLEL:  # two installs into one .venv would collide
 
 help:  ## list the targets
@@ -31,6 +31,10 @@ minimum: $(MINIMUM)/.ready  ## the main tests with the lowest declared versions 
 	$(MINIMUM)/bin/python -m pytest -p no:cacheprovider $(ARGS) \
 		tests/test_classifier.py tests/test_regressor.py tests/test_transformer.py tests/test_common.py
 
+SERVED := $(VENV)-served
+served: $(VENV)/.dev $(SERVED)/.ready  ## saved models in an environment without torch and gensim
+	$(BIN)/python .ci/served.py $(abspath $(SERVED))/bin/python
+
 lint: $(VENV)/.dev  ## style, types, import contracts, docstrings against signatures
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -42,7 +46,7 @@ bench: $(VENV)/.bench  ## the benchmarks, rivals included
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove .venv and everything that a tool left behind
-	rm -rf $(VENV) $(MINIMUM) build dist htmlcov .coverage .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(MINIMUM) $(SERVED) build dist htmlcov .coverage .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -57,6 +61,14 @@ $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml constraints.txt | $(VE
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+# Neither torch nor gensim: only what predicts.
+$(SERVED)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SERVED)
+	$(SERVED)/bin/python -m pip install --quiet -c constraints.txt \
+		scikit-learn safetensors filelock platformdirs tqdm
+	$(SERVED)/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
 
 $(MINIMUM)/.ready: pyproject.toml constraints.txt .ci/minimum.py
 	$(PYTHON) -m venv $(MINIMUM)
