@@ -135,6 +135,7 @@ class Fitted:
             shaping={k: v for k, v in self.shaping.items() if k not in _OTHERWISE_SAVED},
             tensors={name: tensor.cpu().numpy() for name, tensor in state.items()},
             unchanged=[name for name in network.state_dict() if name not in state],
+            seed=self.net.settings.seed,
             history=[{k: v for k, v in row.items() if k != "batches"} for row in self.net.history],
             seed=self.net.settings.seed,
         )

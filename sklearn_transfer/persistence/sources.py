@@ -16,6 +16,7 @@ from ..vectors.formats import formats
 from ..vectors.origin import Origin
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage import folder as vectors_folder
+from ..vectors.table.table import Reading
 
 _ENCODER = re.compile(r"encoder-\d{1,4}")
 _FOLDER = re.compile(r"vectors-\d{1,4}")
@@ -104,12 +105,15 @@ def read_source(folder: Path, entry: Any, *, mmap: bool) -> Source:
         return ContextualModel.from_folder(folder / name, state, stays=mmap)
     if not _FOLDER.fullmatch(name):
         raise state.error("folder", "the name of a folder of vectors", name)
+    display = state.optional("name", str)
+    if not mmap:  # all digests are compared
+        table = vectors_folder.read(folder / name, Reading(mmap=False))
+        return PretrainedVectors.from_table(table, display)
     found, expected = formats.fingerprint(folder / name), state.of("fingerprint", str)
     if found != expected:
         raise ModelFormatError(
             f"{folder / name}: expected vectors with the fingerprint {expected}, found {found}; "
             f"the model file is damaged. Save the model again."
         )
-    opened = PretrainedVectors.load(folder / name, mmap=mmap)
-    origin = opened.origin if mmap else None
-    return PretrainedVectors.from_table(opened.table, state.optional("name", str), origin)
+    opened = PretrainedVectors.load(folder / name)
+    return PretrainedVectors.from_table(opened.table, display, opened.origin)
