@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +77,8 @@ class MappedFiles:
 
     def __init__(self, origin: Origin, table: Table) -> None:
         self._origin = origin
-        self._files = formats.list_mapped(origin.path, table) if origin.options.mmap else []
+        files = formats.list_mapped(origin.path, table) if origin.options.mmap else []
+        self._files = list(map(os.fspath, files))  # each use of the table looks at them
         self._stamps = self._find_stamps()
 
     def _find_stamps(self) -> dict[int, tuple[int, int, int]]:
@@ -84,7 +86,7 @@ class MappedFiles:
         stamps = {}
         for file in self._files:
             with suppress(OSError):
-                status = file.stat()
+                status = os.stat(file)
                 stamps[status.st_ino] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         return stamps
 
