@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
 from static_toys import save_model, word_piece
@@ -487,6 +488,9 @@ def test_features_of_sentence_encoders(suffix, tiny_model, vectors, reviews, tmp
 
 def test_sentence_encoders_by_reference(tiny_model, reviews, tmp_path):
     copy = shutil.copytree(tiny_model, tmp_path / "encoder")
+    weights = load_file(copy / "model.safetensors")  # other content than that of other folders
+    changed = {name: 1.01 * tensor for name, tensor in weights.items()}
+    save_file(changed, copy / "model.safetensors", metadata={"format": "pt"})
     model = FineTunedClassifier(ContextualModel(copy, device="cpu"), adaptation="frozen")
     model.fit(*reviews).save(tmp_path / "m", vectors="reference")
     assert_equal_models(model, load(tmp_path / "m"), UNSEEN)

@@ -137,7 +137,6 @@ class Fitted:
             unchanged=[name for name in network.state_dict() if name not in state],
             seed=self.net.settings.seed,
             history=[{k: v for k, v in row.items() if k != "batches"} for row in self.net.history],
-            seed=self.net.settings.seed,
         )
 
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
