@@ -363,3 +363,27 @@ def test_weights_of_texts_may_be_read_only(vectors, reviews, tiny_model):
     FineTunedClassifier(encoder, adaptation="frozen").fit(*reviews, sample_weight=weight)
     model = FineTunedClassifier(encoder, adaptation=Contrastive(n_steps=1), random_state=0)
     model.fit(*reviews, sample_weight=weight)
+
+
+class Witness(Callback):
+    """What a callback of the user sees."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.epochs_, self.weights_ = 0, None
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_ += 1
+
+    def on_train_end(self, net, **kwargs):
+        self.weights_ = [tensor.clone() for tensor in net.module_.state_dict().values()]
+
+
+def test_callbacks_see_the_epoch_that_early_stopping_ends_and_then_the_best_weights(numbers):
+    witness = Witness()
+    settings = {"lr": 0.5, "n_iter_no_change": 2, "random_state": 0, "hidden_layer_sizes": (4,)}
+    model = FineTunedClassifier(early_stopping=True, callbacks=[witness], **settings).fit(*numbers)
+    losses = model.history_[:, "valid_loss"]
+    assert len(losses) == witness.epochs_ < 20
+    assert min(losses) < losses[-1]
+    final = model.module_.state_dict().values()
+    assert all(torch.equal(*pair) for pair in zip(witness.weights_, final, strict=True))

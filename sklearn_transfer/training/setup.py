@@ -51,11 +51,33 @@ class WeightAveraging(Callback):
 
 
 class _EarlyStopping(EarlyStopping):
-    """Early stopping that ignores the epochs of probing."""
+    """Early stopping that ignores the epochs of probing.
+
+    It is the last callback, so that the others see the end of the last epoch. The best weights are
+    restored by `_BestWeights`, so that the others see them at the end of training.
+    """
 
     def on_epoch_end(self, net: TransferNet, **kwargs: Any) -> None:
         if not net.rates_.is_probing:
             super().on_epoch_end(net, **kwargs)
+
+    def on_train_end(self, net: TransferNet, **kwargs: Any) -> None:
+        """Do nothing; see :meth:`restore`."""
+
+    def restore(self, net: TransferNet) -> None:
+        """Restore the best weights."""
+        super().on_train_end(net)
+
+
+class _BestWeights(Callback):
+    """Restore the best weights before other callbacks see the end of training."""
+
+    def __init__(self, stopping: _EarlyStopping) -> None:
+        self.stopping = stopping
+
+    def on_train_end(self, net: TransferNet, **_: Any) -> None:
+        """Restore the weights of the epoch that early stopping has found."""
+        self.stopping.restore(net)
 
 
 def build_net(  # noqa: PLR0913 (a constructor)
@@ -72,11 +94,13 @@ def build_net(  # noqa: PLR0913 (a constructor)
     if settings.compiled:
         module.use_plain_dropout()
     callbacks: list[tuple[str, Any]] = []
+    last: list[tuple[str, Any]] = []
     if settings.average_last:
         callbacks.append(("weight_averaging", WeightAveraging(settings.average_last)))
     if settings.patience is not None:
         stopping = _EarlyStopping(patience=settings.patience, load_best=True)
-        callbacks.append(("early_stopping", stopping))
+        callbacks.append(("best_weights", _BestWeights(stopping)))
+        last.append(("early_stopping", stopping))
     if settings.verbose > 1:
         callbacks.append(("progress_bar", ProgressBar()))
     return TransferNet(
@@ -90,7 +114,7 @@ def build_net(  # noqa: PLR0913 (a constructor)
         max_epochs=settings.max_epochs,
         batch_size=settings.batch_size,
         train_split=None if valid is None else predefined_split(valid),
-        callbacks=[*callbacks, *settings.callbacks],
+        callbacks=[*callbacks, *settings.callbacks, *last],
         callbacks__print_log__keys_ignored=[RATES],
         device=settings.device,
         verbose=settings.verbose,
