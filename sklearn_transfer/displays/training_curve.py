@@ -84,7 +84,8 @@ class TrainingCurveDisplay:
         ValueError
             If the estimator was fitted by a convex solver, which has no epochs.
         """
-        history = find_fine_tuned(estimator, cls).history_
+        # A linear model from a file has no history.
+        history = getattr(find_fine_tuned(estimator, cls), "history_", ())
         rows = [row for row in history if "rates" in row]
         if not rows:
             raise ValueError(
@@ -92,7 +93,7 @@ class TrainingCurveDisplay:
                 f"convex solver has fitted in one step. Its iterations are n_iter_; for epochs, "
                 f"fit with optimizer='adam' or hidden_layer_sizes=(50,)."
             )
-        # Early stopping ends an epoch before the callbacks of the user record its scores.
+        # A callback may record a score in some epochs only.
         values = {name: value for row in reversed(rows) for name, value in row.items()}
         losses = {label: _column(rows, name) for name, label in _LOSSES.items() if name in values}
         scores = {name: _column(rows, name) for name in values if _is_score(name, values[name])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -22,6 +21,7 @@ from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width
 from ..models.seeds import seeded
 from ..text.design import Design
+from ..text.rows import ComparedRows
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
 from ..training.inference_net import InferenceNet, TrainingSettings
@@ -153,9 +153,7 @@ class Fitted:
         """The model as one whose logits can be attributed to tokens or features."""
         return self.representation.make_explainer(self.net)
 
-    def compare_rows(
-        self,
-    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+    def compare_rows(self) -> ComparedRows | None:
         """Words, and their vectors before and after training; None without a trained table."""
         return self.representation.compare_rows(getattr(self.net.module_, "encoder", None))
 

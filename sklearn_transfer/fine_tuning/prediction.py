@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +14,7 @@ from .._utils.state import State
 from ..explanation.explainer import Explainer, LinearExplainer
 from ..text.design import Design
 from ..text.linear_model import LinearModel
+from ..text.rows import ComparedRows
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .checks import INPUT_KINDS, check_input
 from .targets import Labels, Task, Values
@@ -57,9 +57,7 @@ class Predictor(Protocol):
     def used_words(self, vectors: PretrainedVectors) -> list[str]:
         """The words of the training texts, as vectors have them."""
 
-    def compare_rows(
-        self,
-    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+    def compare_rows(self) -> ComparedRows | None:
         """Words, and their vectors before and after training; None without a trained table."""
 
     def resume(self) -> Any:
@@ -197,8 +195,7 @@ class LinearPredictor:
         return fine_tuning.explain_encoded(self.design, self.model)
 
     def compare_rows(self) -> None:
-        """None: the vectors are fixed."""
-        return None
+        """Return None: the pretrained vectors of a linear model are fixed."""
 
     def resume(self) -> Any:
         """Refuse: the net is not there."""

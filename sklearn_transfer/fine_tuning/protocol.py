@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..explanation.explainer import Explainer
 from ..models.network import Network
 from ..text.linear_model import LinearModel
+from ..text.rows import ComparedRows
 from ..training.batches import Inputs
 from ..training.inference_net import InferenceNet
 from ..training.names import Loss
@@ -71,9 +72,7 @@ class Representation:
         """Learn words that occur for the first time; initial rows of the table for them, if any."""
         return None
 
-    def compare_rows(
-        self, encoder: Any
-    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]] | None:
+    def compare_rows(self, encoder: Any) -> ComparedRows | None:
         """Words, and their vectors before and after training; None without a trained table."""
         return None
 

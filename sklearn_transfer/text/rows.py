@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,14 @@ class Bags:
             "offsets": positions.offsets,
             "weights": self.weights[self.token_ids.ids],
         }
+
+
+class ComparedRows(NamedTuple):
+    """Words, and their vectors before and after training, float32 of shape (n_words, dim)."""
+
+    words: Sequence[str]
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
 
 
 class WordRows:

@@ -12,6 +12,7 @@ from sklearn_transfer import (
     MissingDependencyError,
     PretrainedVectors,
     TokenMapDisplay,
+    load,
 )
 
 
@@ -109,6 +110,17 @@ def test_models_without_trained_vectors_are_refused(pyplot, vectors, reviews, nu
     for model in (linear, frozen.fit(*reviews), features):
         with pytest.raises(ValueError, match=r"are fixed, or there are none.*set optimizer='adam'"):
             TokenMapDisplay.from_estimator(model)
+
+
+def test_models_from_files(pyplot, model, vectors, reviews, tmp_path):
+    model.save(tmp_path / "network")
+    loaded = TokenMapDisplay.from_estimator(load(tmp_path / "network"), n_words=5)
+    expected = TokenMapDisplay.from_estimator(model, n_words=5)
+    assert loaded.words == expected.words
+    np.testing.assert_array_equal(loaded.after, expected.after)
+    FineTunedClassifier(vectors).fit(*reviews).save(tmp_path / "linear")
+    with pytest.raises(ValueError, match="are fixed, or there are none"):
+        TokenMapDisplay.from_estimator(load(tmp_path / "linear"))
 
 
 def test_vectors_that_have_not_moved_are_refused(pyplot, vectors, reviews):

@@ -10,7 +10,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch.callbacks import EpochScoring
 from torch import nn
 
-from sklearn_transfer import FineTunedClassifier, MissingDependencyError, TrainingCurveDisplay
+from sklearn_transfer import (
+    FineTunedClassifier,
+    MissingDependencyError,
+    TrainingCurveDisplay,
+    load,
+)
 
 LOSSES = {"training": [0.9, 0.5, 0.3], "validation": [0.8, 0.6, 0.7]}
 RATES = {"vectors": [0.0, 0.1, 0.1], "encoder": [0.0, 0.1, 0.1], "head": [0.2, 0.2, 0.1]}
@@ -159,7 +164,26 @@ def test_the_history_of_a_fit_is_drawn(pyplot, numbers):
     assert len(TrainingCurveDisplay.from_estimator(pipeline).losses["training"]) == 1
 
 
-def test_early_stopping_ends_before_the_last_score(pyplot, numbers):
+def test_models_from_files_have_their_history(pyplot, vectors, reviews, tmp_path):
+    network = FineTunedClassifier(vectors, encoder="cnn", max_epochs=3, random_state=0)
+    network.fit(*reviews).save(tmp_path / "network")
+    loaded = load(tmp_path / "network")
+    drawn, expected = (TrainingCurveDisplay.from_estimator(m) for m in (loaded, network))
+    np.testing.assert_array_equal(drawn.losses["training"], expected.losses["training"])
+    assert list(drawn.rates) == list(expected.rates)
+    FineTunedClassifier(vectors).fit(*reviews).save(tmp_path / "linear")
+    with pytest.raises(ValueError, match=r"convex solver has fitted"):
+        TrainingCurveDisplay.from_estimator(load(tmp_path / "linear"))
+
+
+def test_scores_may_be_missing_in_some_epochs(pyplot, numbers):
+    model = FineTunedClassifier(hidden_layer_sizes=(4,), max_epochs=3).fit(*numbers)
+    model.history_[1]["valid_accuracy"] = 0.5
+    (score,) = TrainingCurveDisplay.from_estimator(model).lines_["score"]
+    np.testing.assert_array_equal(score.get_ydata(), [np.nan, 0.5, np.nan])
+
+
+def test_early_stopping_keeps_the_last_score(pyplot, numbers):
     scoring = EpochScoring("accuracy", name="valid_accuracy", lower_is_better=False)
     model = FineTunedClassifier(
         hidden_layer_sizes=(4,),
@@ -172,6 +196,7 @@ def test_early_stopping_ends_before_the_last_score(pyplot, numbers):
     assert model.n_iter_ < 20
     display = TrainingCurveDisplay.from_estimator(model)
     assert list(display.scores) == ["valid_accuracy"]
+    assert display.scores["valid_accuracy"].tolist() == model.history_[:, "valid_accuracy"]
     assert len(display.scores["valid_accuracy"]) == model.n_iter_
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...explanation.explainer import Explainer
 from ...explanation.word_paths import SequenceExplainer
 from ...models.text_encoder import TextEncoder, make_text_encoder
-from ...text.rows import WordRows
+from ...text.rows import ComparedRows, WordRows
 from ...training.batches import Inputs
 from ...training.inference_net import InferenceNet
 from ...training.optimizers import is_row_wise
@@ -31,13 +29,11 @@ class WordSequences(Representation):
         """Rows for the words that occur for the first time, shape (n_new, dim)."""
         return torch.from_numpy(self.features.extend(X))
 
-    def compare_rows(
-        self, encoder: TextEncoder
-    ) -> tuple[Sequence[str], NDArray[np.float32], NDArray[np.float32]]:
+    def compare_rows(self, encoder: TextEncoder) -> ComparedRows:
         """The words of the training texts, and their rows before and after training."""
         after = encoder.rows.detach().cpu().numpy()
         words = list(self.features.vocabulary)
-        return words, self.features.initial_rows(words), after
+        return ComparedRows(words, self.features.initial_rows(words), after)
 
     def continue_encoder(self, encoder: TextEncoder, config: Configuration) -> None:
         """Give gradients of the rows that the optimizer can take."""

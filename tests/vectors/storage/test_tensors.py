@@ -15,6 +15,7 @@ ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(3, 2),
     "c": np.arange(5, dtype=np.float16),
     "d": np.arange(3, dtype=np.int64),
+    "number": np.array(1.5),
 }
 
 
@@ -29,7 +30,7 @@ def test_written_tensors_are_read(file: Path) -> None:
     assert set(tensors) == set(ARRAYS)
     for name, array in ARRAYS.items():
         loaded = tensors[name].to_numpy()
-        assert loaded.dtype == array.dtype
+        assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(loaded, array)
 
 
