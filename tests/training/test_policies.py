@@ -130,11 +130,12 @@ def test_all_layers_and_whole_texts_of_the_contrastive_stage() -> None:
     [
         ({"lr": 0.0}, r"a positive lr, got 0\.0"),
         ({"lr": float("nan")}, "a positive lr, got nan"),
-        ({"pretrained_share": 1.0}, r"from 0 to below 1, .* got 1\.0"),
-        ({"pretrained_share": -0.1}, r"from 0 to below 1, .* got -0\.1"),
+        ({"temperature": 0.0}, r"a positive temperature, got 0\.0"),
+        ({"tuned_share": 0.0}, r"above 0, .* up to 1; got 0\.0"),
+        ({"tuned_share": 1.1}, r"above 0, .* up to 1; got 1\.1"),
     ],
 )
 def test_a_contrastive_stage_that_learns_nothing_is_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Contrastive(**settings)
-    Contrastive(pretrained_share=0)
+    Contrastive(tuned_share=1)
