@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Translucent colours, so that dark and light pages keep the colour of their text. Blue and orange
 # differ for readers who cannot tell red from green.
 _POSITIVE, _NEGATIVE = (38, 132, 255), (255, 122, 0)
-_LEAST, _MOST = 0.08, 0.6
+_LEAST, _MOST = 0.01, 0.6
 _TABLE = 'style="border-collapse:collapse;margin:.3em 0"'
 _TEXT = (
     'dir="auto" style="line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere;'
@@ -41,7 +41,7 @@ def render_html(explanation: Explanation) -> str:
     if len(shown) < len(explanation):
         parts.append(f"<p>… and {len(explanation) - len(shown):,} more texts.</p>")
     legend = (
-        f"<p>{_mark(' lowers the output ', -1, 1)} {_mark(' raises the output ', 1, 1)} "
+        f"<p>{_mark('lowers the output', -1, 1)} {_mark('raises the output', 1, 1)} "
         f"<small>method: {_clean(explanation.method.replace('_', ' '))}; the numbers are "
         f"contributions</small></p>"
     )
@@ -75,7 +75,7 @@ def _render_others(others: list[Segment], largest: float) -> str:
     """A table of tokens without a place, or of features."""
     rows = "".join(
         f"<tr><td style='text-align:left'>{_render_segment(segment, largest)}</td>"
-        f"<td style='text-align:right'>{segment.contribution:+.3f}</td></tr>"
+        f"<td style='text-align:right;padding-left:1em'>{segment.contribution:+.3f}</td></tr>"
         for segment in others[:_N_OTHERS]
     )
     more = len(others) - _N_OTHERS
@@ -93,11 +93,10 @@ def _render_segment(segment: Segment, largest: float) -> str:
 
 def _mark(characters: str, contribution: float, largest: float, title: str = "") -> str:
     """Characters on the colour of a contribution, relative to the largest one."""
-    share = abs(contribution) / largest if largest else 0.0
-    if share == 0:
+    alpha = _MOST * abs(contribution) / largest if largest else 0.0
+    if alpha < _LEAST:
         return f'<span title="{_clean(title)}">{_clean(characters)}</span>'
     red, green, blue = _POSITIVE if contribution > 0 else _NEGATIVE
-    alpha = _LEAST + (_MOST - _LEAST) * share
     style = f"background:rgba({red},{green},{blue},{alpha:.2f});border-radius:.2em"
     return f'<span style="{style}" title="{_clean(title)}">{_clean(characters)}</span>'
 

@@ -77,7 +77,7 @@ def test_colours_are_those_of_contributions() -> None:
         if tag == "span" and attributes["title"]
     }
     assert styles["good: +2.0000"] == "background:rgba(38,132,255,0.60);border-radius:.2em"
-    assert styles["bad: -1.0000"] == "background:rgba(255,122,0,0.34);border-radius:.2em"
+    assert styles["bad: -1.0000"] == "background:rgba(255,122,0,0.30);border-radius:.2em"
     assert styles["x: +0.0000"] is None
     assert "lowers the output" in page.text
     assert "raises the output" in page.text
