@@ -21,6 +21,7 @@ from . import (
     encoded,
     encoders,
     epochs,
+    explanations,
     few_labels,
     few_sentences,
     fuzz,
@@ -75,6 +76,7 @@ SCRIPTS = {
     "epochs": epochs,
     "resume": resume,
     "adaptation": adaptation,
+    "explanations": explanations,
     "fuzz": fuzz,
     "upstream": upstream,
 }
