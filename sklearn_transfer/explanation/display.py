@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from .._utils.characters import make_line
 from .._utils.optional import import_optional
 from .explanation import Explanation
-from .segments import make_safe
 
 _POSITIVE, _NEGATIVE = "#2684ff", "#ff7a00"
 _LONGEST = 30
@@ -79,6 +79,12 @@ class ExplanationDisplay:
         -------
         ExplanationDisplay
         """
+        if not hasattr(estimator, "explain"):
+            raise TypeError(
+                f"{cls.__name__} expected a fitted FineTunedClassifier or FineTunedRegressor, got "
+                f"{type(estimator).__name__}. Of a pipeline, give its last step, pipeline[-1], and "
+                f"the samples that this step reads, pipeline[:-1].transform(X)."
+            )
         samples = [X] if isinstance(X, str) else X[:1]
         explanation = estimator.explain(samples, target=target, method=method)
         return cls(explanation).plot(n_tokens=n_tokens, ax=ax)
@@ -137,7 +143,7 @@ class ExplanationDisplay:
         ax.set_yticks(place, names, parse_math=False)
         ax.invert_yaxis()
         ax.axvline(0, color="0.5", linewidth=0.8)
-        label = make_safe(str(self.explanation.targets[0, self.target]))
+        label = make_line(str(self.explanation.targets[0, self.target]), _LONGEST)
         ax.set_xlabel(f"Contribution to {label}", parse_math=False)
         output = self.explanation.logits[0, self.target]
         baseline = self.explanation.baseline[0, self.target]
@@ -151,14 +157,9 @@ class ExplanationDisplay:
         totals = np.bincount(number, self.explanation.contributions[:, self.target], len(distinct))
         order = np.argsort(-np.abs(totals), kind="stable")
         order = order[totals[order] != 0]
-        names = [_shorten(make_safe(str(distinct[i]))) for i in order[:n_tokens]]
+        names = [make_line(str(distinct[i]), _LONGEST) for i in order[:n_tokens]]
         values = totals[order[:n_tokens]].tolist()
         if len(order) > n_tokens:
             names.append(f"({len(order) - n_tokens} others)")
             values.append(float(totals[order[n_tokens:]].sum()))
         return names, values
-
-
-def _shorten(token: str) -> str:
-    token = " ".join(token.split())
-    return token if len(token) <= _LONGEST else token[: _LONGEST - 1] + "…"

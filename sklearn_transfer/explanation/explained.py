@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .explain import explain
 from .explanation import Explanation
+from .moved_words import MovedWord, find_moved_words
 from .top_tokens import rank_tokens
 
 
@@ -102,6 +103,43 @@ class ExplainsOutputs:
         """
         fitted = self._explained()
         return rank_tokens(fitted.make_explainer(), fitted.task, target, n)
+
+    def moved_words(self, n: int = 10, n_neighbours: int = 5) -> list[MovedWord]:
+        """The words whose vectors fine-tuning moved most, and their neighbours before and after.
+
+        Used by: mini-batch training of word vectors.
+
+        Parameters
+        ----------
+        n : int, default=10
+            The number of words.
+        n_neighbours : int, default=5
+            The number of neighbours of each, among the words of the training texts.
+
+        Returns
+        -------
+        list of MovedWord
+            With the attributes `word`, `distance`, `before` and `after`, the largest distance
+            first. Words without a pretrained vector are left out.
+
+        Raises
+        ------
+        ValueError
+            If no word vectors were trained.
+
+        See Also
+        --------
+        TokenMapDisplay : A map of these words.
+        """
+        compared = self._explained().compare_rows()
+        if compared is None:
+            raise ValueError(
+                f"moved_words needs word vectors that were trained in mini-batches; those of this "
+                f"{type(self).__name__} are fixed. Set optimizer='adam', or give an encoder such "
+                f"as 'cnn'. top_tokens names the words that a linear model has learned."
+            )
+        words, before, after = compared
+        return find_moved_words(words, before, after, n, n_neighbours)
 
     @property
     def coef_(self) -> NDArray[np.floating]:

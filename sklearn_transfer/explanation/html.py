@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from .segments import SHOWN_TEXTS, Segment, make_safe, split_segments
+from .._utils.characters import make_safe
+from .segments import SHOWN_TEXTS, Segment, split_segments
 
 if TYPE_CHECKING:
     from .explanation import Explanation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 SHOWN_CHARACTERS, _AROUND, _LONGEST = 2000, 12, 200
 # Texts that a view shows.
 SHOWN_TEXTS = 20
-# Characters that a terminal or a page acts on: all controls but line feed and tab, surrogates
-# without a partner, and those that change the direction of what follows.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 class Segment(NamedTuple):
@@ -29,11 +25,6 @@ class Segment(NamedTuple):
 
 
 ELLIPSIS = Segment(" … ")
-
-
-def make_safe(characters: str) -> str:
-    """Replace characters that a terminal or a page would act on."""
-    return _UNSAFE.sub("\ufffd", characters)
 
 
 def split_segments(explanation: Explanation, target: int) -> tuple[list[Segment], list[Segment]]:

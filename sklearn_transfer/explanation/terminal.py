@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .segments import SHOWN_TEXTS, Segment, make_safe, split_segments
+from .._utils.characters import make_line, make_safe
+from .segments import SHOWN_TEXTS, Segment, split_segments
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -51,7 +52,7 @@ def _render_target(one: Explanation, number: int, target: int, *, colour: bool) 
     shown, others = split_segments(one, target)
     largest = float(abs(one.contributions[:, target]).max(initial=0))
     lines = [
-        f"text {number}, target {make_safe(str(one.targets[0, target]))}: output "
+        f"text {number}, target {make_line(str(one.targets[0, target]), _WIDTH)}: output "
         f"{one.logits[0, target]:.3f} = baseline {one.baseline[0, target]:.3f} + contributions "
         f"{one.sums[0, target]:.3f} ({one.method})"
     ]
@@ -61,7 +62,7 @@ def _render_target(one: Explanation, number: int, target: int, *, colour: bool) 
     tokens = [segment for segment in [*shown, *others] if segment.contribution]
     tokens.sort(key=lambda segment: -abs(segment.contribution or 0))
     lines += [
-        f"  {segment.contribution:+9.3f}  {_shorten(make_safe(segment.token or ''))}"
+        f"  {segment.contribution:+9.3f}  {make_line(segment.token or '', _WIDTH)}"
         for segment in tokens[:_N_LISTED]
     ]
     if len(tokens) > _N_LISTED:
@@ -77,8 +78,3 @@ def _render_segment(segment: Segment, largest: float, *, colour: bool) -> str:
     share = abs(segment.contribution) / largest
     shade = shades[min(int(share * len(shades)), len(shades) - 1)]
     return f"\x1b[30;48;5;{shade}m{characters}{_RESET}"
-
-
-def _shorten(token: str) -> str:
-    token = token.replace("\n", " ")
-    return token if len(token) <= _WIDTH else token[: _WIDTH - 3] + "..."

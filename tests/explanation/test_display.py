@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from sklearn_transfer import (
     Explanation,
@@ -85,6 +86,12 @@ def test_from_estimator_draws_on_given_axes(vectors: PretrainedVectors, reviews:
     several = ExplanationDisplay.from_estimator(model, ["a good film", "bad"], target="yes")
     assert labels(several)[0] == "good"
     assert several.ax_ is not axes
+
+
+def test_other_estimators_are_refused(vectors: PretrainedVectors) -> None:
+    pipeline = make_pipeline(FineTunedClassifier(vectors))
+    with pytest.raises(TypeError, match=r"got Pipeline\. Of a pipeline, give its last step"):
+        ExplanationDisplay.from_estimator(pipeline, "a good film")
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

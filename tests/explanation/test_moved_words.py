@@ -26,7 +26,7 @@ def test_words_of_a_model(vectors: PretrainedVectors, reviews: Any) -> None:
     model = FineTunedClassifier(vectors, encoder="cnn", max_epochs=3, random_state=0).fit(*reviews)
     moved = model.moved_words(n=4, n_neighbours=3)
     assert [word.distance for word in moved] == sorted((w.distance for w in moved), reverse=True)
-    assert {word.word for word in moved} <= {*reviews[0][0].split(), *reviews[0][1].split(), "a"}
+    assert {word.word for word in moved} <= set(vectors.words)
     before = vectors.matrix[vectors.words.find([moved[0].word])[0]]
     row = model._fitted.representation.features.vocabulary.index(moved[0].word)
     after = model.module_.encoder.rows[row].detach().numpy()
