@@ -212,9 +212,8 @@ def _shap(model: FineTunedClassifier) -> Method:
     import shap
 
     def split(text: str, return_offsets_mapping: bool = True) -> dict[str, Any]:
-        matches = list(TOKEN.finditer(text))
-        tokens = {"input_ids": [match.group() for match in matches]}
-        return tokens | {"offset_mapping": [match.span() for match in matches]}
+        spans = [match.span() for match in TOKEN.finditer(text)] or [(0, len(text))]
+        return {"input_ids": [text[a:b] for a, b in spans], "offset_mapping": spans}
 
     def predict(texts: Any) -> NDArray[np.float64]:
         return model.predict_proba([str(text) for text in texts])

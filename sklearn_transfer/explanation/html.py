@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from .._utils.characters import make_safe
-from .segments import SHOWN_TEXTS, Segment, split_segments
+from .segments import Segment, choose_shown, split_segments
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -37,10 +37,10 @@ def render_html(explanation: Explanation) -> str:
     -------
     str
     """
-    shown = [explanation[i] for i in range(min(len(explanation), SHOWN_TEXTS))]
-    parts = [_render_text(one, i) for i, one in enumerate(shown)]
-    if len(shown) < len(explanation):
-        parts.append(f"<p>… and {len(explanation) - len(shown):,} more texts.</p>")
+    shown, rest = choose_shown(explanation)
+    parts = [_render_target(*part) for part in shown]
+    if rest:
+        parts.append(f"<p>{rest}</p>")
     legend = (
         f"<p>{_mark('lowers the output', -1, 1)} {_mark('raises the output', 1, 1)} "
         f"<small>method: {_clean(explanation.method.replace('_', ' '))}; the numbers are "
@@ -49,27 +49,24 @@ def render_html(explanation: Explanation) -> str:
     return f'<div class="sklearn-transfer-explanation">{legend}{"".join(parts)}</div>'
 
 
-def _render_text(one: Explanation, number: int) -> str:
-    """One text, once for each target."""
-    parts = []
-    for target in range(one.n_targets):
-        shown, others = split_segments(one, target)
-        largest = float(abs(one.contributions[:, target]).max(initial=0))
-        body = "".join(_render_segment(segment, largest) for segment in shown)
-        heading = (
-            f"<b>{number}</b> · target <b>{_clean(str(one.targets[0, target]))}</b> · output "
-            f"{one.logits[0, target]:.3f} = baseline {one.baseline[0, target]:.3f} + contributions "
-            f"{one.sums[0, target]:.3f}"
-        )
-        parts.append(f"<div style='margin:.6em 0'><div>{heading}</div>")
-        if body:
-            parts.append(f"<div {_TEXT}>{body}</div>")
-        if others:
-            parts.append(_render_others(others, largest))
-        if not (body or others):
-            parts.append("<div><i>no tokens</i></div>")
-        parts.append("</div>")
-    return "".join(parts)
+def _render_target(number: int, one: Explanation, target: int) -> str:
+    """One text and one target."""
+    shown, others = split_segments(one, target)
+    largest = float(abs(one.contributions[:, target]).max(initial=0))
+    body = "".join(_render_segment(segment, largest) for segment in shown)
+    heading = (
+        f"<b>{number}</b> · target <b>{_clean(str(one.targets[0, target]))}</b> · output "
+        f"{one.logits[0, target]:.3f} = baseline {one.baseline[0, target]:.3f} + contributions "
+        f"{one.sums[0, target]:.3f}"
+    )
+    parts = [f"<div style='margin:.6em 0'><div>{heading}</div>"]
+    if body:
+        parts.append(f"<div {_TEXT}>{body}</div>")
+    if others:
+        parts.append(_render_others(others, largest))
+    if not (body or others):
+        parts.append("<div><i>no tokens</i></div>")
+    return "".join([*parts, "</div>"])
 
 
 def _render_others(others: list[Segment], largest: float) -> str:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 # Characters of a text that a view shows; of a longer text, the segments on both sides of a token,
 # and the characters of one segment.
 SHOWN_CHARACTERS, _AROUND, _LONGEST = 2000, 12, 200
-# Texts that a view shows.
-SHOWN_TEXTS = 20
+# Pairs of a text and a target that a view shows.
+_SHOWN = 20
 
 
 class Segment(NamedTuple):
@@ -25,6 +25,31 @@ class Segment(NamedTuple):
 
 
 ELLIPSIS = Segment(" … ")
+
+
+def choose_shown(explanation: Explanation) -> tuple[list[tuple[int, Explanation, int]], str]:
+    """Choose what a view shows: the first texts, with all targets of each where there are few.
+
+    Parameters
+    ----------
+    explanation : Explanation
+
+    Returns
+    -------
+    shown : list of tuple (position of the text, its explanation, column of the target)
+    rest : str
+        A line that counts the others; empty if there are none.
+    """
+    n_targets = min(explanation.n_targets, _SHOWN)
+    n_texts = min(len(explanation), _SHOWN // n_targets)
+    shown = [
+        (i, one, j) for i in range(n_texts) for one in [explanation[i]] for j in range(n_targets)
+    ]
+    counts = len(explanation) - n_texts, explanation.n_targets - n_targets
+    names = [
+        f"{n:,} more {kind}" for n, kind in zip(counts, ("texts", "targets"), strict=True) if n
+    ]
+    return shown, f"... and {' and '.join(names)}" if names else ""
 
 
 def split_segments(explanation: Explanation, target: int) -> tuple[list[Segment], list[Segment]]:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .._utils.characters import make_line, make_safe
-from .segments import SHOWN_TEXTS, Segment, split_segments
+from .segments import Segment, choose_shown, split_segments
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -37,18 +37,12 @@ def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
     """
     if colour is None:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    shown = [explanation[i] for i in range(min(len(explanation), SHOWN_TEXTS))]
-    parts = [
-        _render_target(one, number, target, colour=colour)
-        for number, one in enumerate(shown)
-        for target in range(one.n_targets)
-    ]
-    if len(shown) < len(explanation):
-        parts.append(f"... and {len(explanation) - len(shown):,} more texts")
-    return "\n\n".join(parts)
+    shown, rest = choose_shown(explanation)
+    parts = [_render_target(*part, colour=colour) for part in shown]
+    return "\n\n".join([*parts, rest] if rest else parts)
 
 
-def _render_target(one: Explanation, number: int, target: int, *, colour: bool) -> str:
+def _render_target(number: int, one: Explanation, target: int, *, colour: bool) -> str:
     shown, others = split_segments(one, target)
     largest = float(abs(one.contributions[:, target]).max(initial=0))
     lines = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -128,8 +129,16 @@ def test_many_texts_are_not_all_shown() -> None:
         one.baseline.repeat(50, axis=0),
         "exact",
     )
-    assert "and 30 more texts" in many._repr_html_()
+    assert "<p>... and 30 more texts</p>" in many._repr_html_()
     assert str(many).endswith("... and 30 more texts")
+    contributions = np.zeros((50, 30))
+    columns = np.tile(np.arange(30), (50, 1))
+    wide = replace(
+        many, contributions=contributions, targets=columns, logits=columns, baseline=columns
+    )
+    assert str(wide).count("text 0, target") == 20
+    assert str(wide).endswith("... and 49 more texts and 10 more targets")
+    assert str(wide[0]).endswith("... and 10 more targets")
 
 
 def test_controls_have_no_effect_on_a_terminal() -> None:
