@@ -212,13 +212,14 @@ def _shap(model: FineTunedClassifier) -> Method:
     import shap
 
     def split(text: str, return_offsets_mapping: bool = True) -> dict[str, Any]:
-        spans = [match.span() for match in TOKEN.finditer(text)] or [(0, len(text))]
+        spans = [match.span() for match in TOKEN.finditer(text)]
         return {"input_ids": [text[a:b] for a, b in spans], "offset_mapping": spans}
 
     def predict(texts: Any) -> NDArray[np.float64]:
         return model.predict_proba([str(text) for text in texts])
 
-    masker = shap.maskers.Text(split, mask_token="", collapse_mask_token=True)
+    masker = shap.maskers.Text(split, mask_token="...", collapse_mask_token=True)
+    masker.mask_token = ""  # which its constructor does not accept
     explainer = shap.Explainer(predict, masker)
 
     def weigh(text: str, code: int) -> NDArray[np.float64]:
