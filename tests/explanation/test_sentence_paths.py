@@ -122,6 +122,14 @@ def test_a_word_that_only_the_encoder_reads_is_a_token(
     assert explanation.gaps.max() < 0.01
 
 
+def test_texts_of_equal_length_are_read_together(tmp_path: Path) -> None:
+    toys = pytest.importorskip("contextual_toys")
+    encoder = ContextualModel(toys.make_library(tmp_path, "fnet", num_hidden_layers=1))
+    assert encoder.batching == "equal lengths"
+    explanation = fit(encoder, adaptation="frozen").explain(NEW[:3])
+    assert explanation.gaps.max() < 0.01
+
+
 def test_a_prompt_is_no_token(tiny_model: Path) -> None:
     model = fit(ContextualModel(tiny_model, prompt="it was: "), adaptation="frozen")
     explanation = model.explain(["good film"])
