@@ -34,6 +34,7 @@ from . import (
     scaling,
     shared_memory,
     sharing,
+    shipping,
     smaller,
     solvers,
     sounds,
@@ -77,6 +78,7 @@ SCRIPTS = {
     "adaptation": adaptation,
     "fuzz": fuzz,
     "upstream": upstream,
+    "shipping": shipping,
 }
 ON_CUDA = (contrastive, few_sentences)
 RESULTS = Path(__file__).parent / "results"
