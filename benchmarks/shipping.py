@@ -2,11 +2,11 @@
 
 The default model as model files (`vectors="all"`, `"used"`, `"reference"`) and as a pickle; TF-IDF
 of words + LinearSVC as a pickle and by skops; model2vec's own pipeline, with the same GloVe vectors
-and a logistic regression, by skops. Each row is served in a process of its own, which reads files
-that are in the system's page cache. Start: import, load and first prediction, in addition to
-`import sklearn`. One text: the median over 500 test texts, each given alone. Many: test texts,
-repeated to 10,000, in one call. Difference: the largest one between the decisions or probabilities
-of the served model and of the model before it was saved.
+and a logistic regression. Each row is served in a process of its own, which reads files that are in
+the system's page cache. Start: import, load and first prediction, in addition to `import sklearn`.
+One text: the median over 500 test texts, each given alone. Many: test texts, repeated to 10,000, in
+one call. Difference: the largest one between the decisions or probabilities of the served model and
+of the model before it was saved.
 """
 
 from __future__ import annotations
@@ -83,12 +83,11 @@ def _write(data: Labelled, folder: Path) -> Iterator[tuple[str, str, Path, Any]]
     rival = make_rival("words").fit(data.train, data.train_labels)
     joblib.dump(rival, folder / "rival.joblib")
     yield "TF-IDF + LinearSVC, pickle", "joblib", folder / "rival.joblib", rival
-    if importlib.util.find_spec("skops") is None:
-        return
-    import skops.io
+    if importlib.util.find_spec("skops") is not None:
+        import skops.io
 
-    skops.io.dump(rival, folder / "rival.skops")
-    yield "TF-IDF + LinearSVC, skops", "skops", folder / "rival.skops", rival
+        skops.io.dump(rival, folder / "rival.skops")
+        yield "TF-IDF + LinearSVC, skops", "skops", folder / "rival.skops", rival
     if importlib.util.find_spec("model2vec") is not None:
         yield _write_model2vec(data, folder)
 
@@ -96,12 +95,16 @@ def _write(data: Labelled, folder: Path) -> Iterator[tuple[str, str, Path, Any]]
 def _write_model2vec(data: Labelled, folder: Path) -> tuple[str, str, Path, Any]:
     from model2vec import StaticModel
     from model2vec.inference import StaticModelPipeline
-    from sklearn.pipeline import make_pipeline
+    from model2vec.inference.mlp import Activation, Layer, MLPHead
 
     load_pretrained(GLOVE).write(folder / "static", format="model2vec")
     static = StaticModel.from_pretrained(str(folder / "static"))
-    head = make_pipeline(LogisticRegression(max_iter=1000))
-    head.fit(static.encode(data.train), data.train_labels)
+    linear = LogisticRegression(max_iter=1000).fit(static.encode(data.train), data.train_labels)
+    weight, bias = linear.coef_, linear.intercept_
+    if len(linear.classes_) == 2:  # its softmax has an output for each class
+        weight, bias = np.vstack([np.zeros_like(weight), weight]), np.append(0.0, bias)
+    layer = Layer(weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+    head = MLPHead(layers=[layer], activation=Activation.SOFTMAX, classes=linear.classes_)
     made = StaticModelPipeline(static, head)
     made.save_pretrained(str(folder / "model2vec"))
     return "model2vec's pipeline, GloVe", "model2vec", folder / "model2vec", made
