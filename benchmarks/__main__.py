@@ -35,6 +35,7 @@ from . import (
     scaling,
     shared_memory,
     sharing,
+    shipping,
     smaller,
     solvers,
     sounds,
@@ -79,6 +80,7 @@ SCRIPTS = {
     "explanations": explanations,
     "fuzz": fuzz,
     "upstream": upstream,
+    "shipping": shipping,
 }
 ON_CUDA = (contrastive, few_sentences)
 RESULTS = Path(__file__).parent / "results"
