@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from tqdm import tqdm
 
 _DELAY = 2.0  # seconds without a bar
+_INTERVAL = 0.5  # seconds between two refreshes
 
 
 def progress_bar(total: int, name: str, *, verbose: int = 0) -> Any:
@@ -25,3 +29,28 @@ def progress_bar(total: int, name: str, *, verbose: int = 0) -> Any:
     """
     hidden = False if verbose else None
     return tqdm(total=total, desc=name, delay=_DELAY, leave=False, disable=hidden)
+
+
+@contextmanager
+def show_elapsed(name: str) -> Iterator[None]:
+    """Show the seconds of work without parts, on a terminal, once they are more than two."""
+    line = "{desc}: {elapsed}"
+    with tqdm(desc=name, delay=_DELAY, leave=False, disable=None, bar_format=line) as bar:
+        if bar.disable:
+            yield
+            return
+        finished = Event()
+        ticking = Thread(target=_tick, args=(bar, finished), daemon=True)
+        ticking.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            ticking.join()
+
+
+def _tick(bar: Any, finished: Event) -> None:
+    wait = _DELAY
+    while not finished.wait(wait):
+        bar.refresh()
+        wait = _INTERVAL

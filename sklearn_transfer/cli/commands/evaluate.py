@@ -1,0 +1,52 @@
+"""``evaluate``: scores of a model on a data file."""
+
+from __future__ import annotations
+
+import click
+
+from .. import options
+from ..console import Console
+from ..data import Reading, read_columns
+from ..metrics import measure, write_scores
+from ..models import find_labels, load_model
+from ..samples import Target, make_samples
+
+
+@click.command(
+    "evaluate",
+    cls=options.Command,
+    short_help="measure a model on labelled texts",
+    examples=["evaluate model.zip test.csv", "evaluate model.zip test.jsonl --label topic --json"],
+)
+@click.argument("model")
+@click.argument("data")
+@options.text_option
+@options.label_option
+@options.separator_option
+@options.skip_option
+@options.reading_options
+@options.json_option
+@click.pass_obj
+def command(
+    console: Console,
+    *,
+    model: str,
+    data: str,
+    text: str,
+    label: str,
+    separator: str | None,
+    skip_bad: bool,
+    reading: Reading,
+    as_json: bool,
+) -> None:
+    """Measure a model file on the labelled texts of DATA."""
+    opened = load_model(model, console)
+    target = Target(label, find_labels(opened) is None, separator)
+    with console.working(f"reading {data}"):
+        columns = read_columns(data, [text, label], reading)
+    samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
+    scores = measure(opened, samples, target, console)
+    if as_json:
+        console.write_json({"model": model, "n_skipped": samples.n_skipped, "scores": scores})
+    else:
+        write_scores(scores, console)
