@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 from .._utils.optional import import_optional
 from .._utils.suggestions import suggest
@@ -25,7 +25,7 @@ _COMPRESSED = (".gz", ".bz2", ".zip")
 
 # The limit of the module is 131,072 characters of a cell. It is a C long.
 _MAX_CELL = min(sys.maxsize, 2**31 - 1)
-_N_NAMED = 20  # columns, and rows, that a message names
+_N_NAMED = 10  # columns, or rows, that a message names
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,18 @@ class Columns:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def place(self, position: int) -> str:
-        """The number of a row, and its line."""
-        line = self.lines[position]
-        return f"{position + 1}" if line is None else f"{position + 1} (line {line})"
+    def name_rows(self, positions: Sequence[int]) -> str:
+        """Name the first of some rows, with their lines."""
+        shown = positions[:_N_NAMED]
+        rows = list_rows([position + 1 for position in shown], "row")
+        lines = [line for position in shown if (line := self.lines[position]) is not None]
+        more = f" and {len(positions) - _N_NAMED:,} more" if len(positions) > _N_NAMED else ""
+        return rows + (f" ({list_rows(lines, 'line')})" if lines else "") + more
+
+
+def list_rows(numbers: Sequence[int], name: str) -> str:
+    """Write numbers after their name: ``rows 3, 5``."""
+    return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def read_columns(source: str, names: Sequence[str], reading: Reading) -> Columns:
@@ -173,7 +181,7 @@ def _split_rows(
     text: TextIO, name: str, delimiter: str, *, has_quotes: bool
 ) -> Iterator[tuple[int, list[str]]]:
     """First line and cells of the rows that are not blank."""
-    quoting = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
     reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
     while True:
         line = reader.line_num + 1

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from .console import CommandError, Console
+from .console import CommandError, Console, format_rows
 from .models import Predictions, find_labels, predict_all
 from .samples import Samples, Target
 
@@ -124,9 +124,7 @@ def _mean_f1(by_label: dict[str, dict[str, float]]) -> float:
 def _note_unknown(unknown: list[str], console: Console) -> None:
     if unknown:
         shown = ", ".join(map(repr, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
-        console.note(
-            f"the model does not know the labels {shown}; their rows count as errors. "
-        )
+        console.note(f"the model does not know the labels {shown}; their rows count as errors. ")
 
 
 def write_scores(scores: dict[str, Any], console: Console) -> None:
@@ -141,12 +139,3 @@ def write_scores(scores: dict[str, Any], console: Console) -> None:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def format_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Align cells: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip()
-        for first, *cells in rows
-    )

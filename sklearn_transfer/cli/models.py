@@ -12,9 +12,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from .._classifier import FineTunedClassifier
 from .._model_files import load
 from .._regressor import FineTunedRegressor
-from .._classifier import FineTunedClassifier
 from .._utils.suggestions import suggest
 from ..sources import find_input_kind
 from .console import CommandError, Console

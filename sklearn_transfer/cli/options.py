@@ -22,7 +22,10 @@ class Command(click.Command):
         self.examples = examples
         self.params.append(
             click.Option(
-                ["--traceback"], is_flag=True, expose_value=False, help="Show the place of an error."
+                ["--traceback"],
+                is_flag=True,
+                expose_value=False,
+                help="Show the place of an error.",
             )
         )
 

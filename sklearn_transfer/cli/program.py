@@ -72,7 +72,7 @@ class Program(click.Group):
     ) -> Any:
         """Run a command and exit with its code."""
         if os.environ.get(_COMPLETION):
-            return super().main(args, prog_name, *others, **options)
+            return super().main(args, prog_name, *others, **options)  # type: ignore[operator]
         given = sys.argv[1:] if args is None else list(args)
 
         def call() -> None:
@@ -151,6 +151,12 @@ def _one_line_warnings() -> Iterator[None]:
         yield
 
 
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        click.echo(f"sklearn-transfer {__version__}")
+        context.exit()
+
+
 program = Program(
     "sklearn-transfer",
     help="Transfer learning for texts: train, predict and explain from files.",
@@ -164,12 +170,7 @@ program = Program(
             expose_value=False,
             is_eager=True,
             help="Show the version and exit.",
-            callback=lambda context, _, value: value and _show_version(context),
+            callback=_show_version,
         )
     ],
 )
-
-
-def _show_version(context: click.Context) -> None:
-    click.echo(f"sklearn-transfer {__version__}")
-    context.exit()

@@ -123,9 +123,9 @@ def make_samples(
     made = Samples(cells, list(range(1, len(cells) + 1)), targets).take(kept)
     if not len(made):
         raise CommandError(f"{columns.name}: none of the {len(columns):,} rows can be used.")
-    empty = [i for i, cell in enumerate(made.texts) if not cell.strip()]
+    empty = [row - 1 for row, cell in zip(made.rows, made.texts, strict=True) if not cell.strip()]
     if empty:
-        console.note(f"{len(empty):,} empty texts ({_list_rows([made.rows[i] for i in empty])}).")
+        console.note(f"{columns.name}: no text: {columns.name_rows(empty)}.")
     return Samples(made.texts, made.rows, made.targets, len(faults))
 
 
@@ -137,25 +137,19 @@ def _report_faults(
     for position in sorted(faults):
         by_reason.setdefault(faults[position], []).append(position)
     reasons = "; ".join(
-        f"{reason} ({_list_rows([columns.place(position) for position in positions])})"
+        f"{reason}: {columns.name_rows(positions)}"
         for reason, positions in list(by_reason.items())[:_N_NAMED]
     )
     if len(by_reason) > _N_NAMED:
         reasons += f"; and {len(by_reason) - _N_NAMED:,} other reasons"
     count = f"{len(faults):,} of {len(columns):,} rows"
     if skip_bad:
-        console.note(f"{columns.name}: left out {count}: {reasons}.")
+        console.note(f"{columns.name}: left out {count}. {reasons}.")
         return
     remedy = "Mend them, or leave them out: --skip-bad"
     if "bytes that" in reasons:
         remedy = "Name the encoding (such as --encoding cp1252), or leave them out: --skip-bad"
-    raise CommandError(f"{columns.name}: {count} cannot be used: {reasons}. {remedy}")
-
-
-def _list_rows(rows: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, rows[:_N_NAMED]))
-    more = f" and {len(rows) - _N_NAMED:,} more" if len(rows) > _N_NAMED else ""
-    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"
+    raise CommandError(f"{columns.name}: {count} cannot be used. {reasons}. {remedy}")
 
 
 def note_duplicates(samples: Samples, console: Console) -> int:
@@ -167,8 +161,8 @@ def note_duplicates(samples: Samples, console: Console) -> int:
     for text, target in zip(samples.texts, samples.targets, strict=True):
         by_text.setdefault(text, set()).add(str(target))
     n_conflicts = sum(len(targets) > 1 for targets in by_text.values())
-    conflicts = f"; {n_conflicts:,} texts have several targets" if n_conflicts else ""
-    console.note(f"{n_repeated:,} rows repeat the text of an earlier row{conflicts}.")
+    conflicts = f"; texts with several targets: {n_conflicts:,}" if n_conflicts else ""
+    console.note(f"rows that repeat an earlier text: {n_repeated:,}{conflicts}.")
     return n_repeated
 
 
@@ -177,8 +171,7 @@ def note_overlap(train: Samples, test: Samples, console: Console) -> None:
     n_common = len(set(test.texts).intersection(train.texts))
     if n_common:
         console.note(
-            f"{n_common:,} texts of the test data are also in the training data, so the scores are "
-            f"too high."
+            f"test texts that are also training texts: {n_common:,}. The scores are too high."
         )
 
 
@@ -233,5 +226,3 @@ class IndicatorFrame:
 
     def __len__(self) -> int:
         return len(self.matrix)
-
-

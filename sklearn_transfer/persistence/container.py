@@ -87,7 +87,9 @@ def check_replaced(path: Path) -> None:
     if not path.is_dir() or is_zip(path):
         _check_replaced_zip(path)
     elif not _is_model(path) and any(path.iterdir()):
-        raise FileExistsError(f"{path} was not written by this package and is not overwritten. {_OTHER_PLACE}")
+        raise FileExistsError(
+            f"{path} was not written by this package and is not overwritten. {_OTHER_PLACE}"
+        )
 
 
 def _check_replaced_zip(path: Path) -> None:

@@ -16,7 +16,7 @@ from ..._utils.suggestions import suggest
 from ...explanation.explanation import Explanation
 from ...explanation.terminal import render_text
 from .. import options
-from ..console import CommandError, Console, check_output, make_writer, table_suffix
+from ..console import CommandError, Console, check_output, table_suffix
 from ..data import Columns, Reading, find_undecoded, read_columns
 from ..models import find_labels, load_model
 from ..samples import Samples, make_samples
@@ -25,9 +25,18 @@ _PART = 50  # texts that are explained at a time
 _Write = Callable[[Sequence[int], Explanation], None]
 
 
+_HELP = """\
+Show how much each word of the texts of DATA contributes to the predictions of a model.
+
+Contributions and the baseline add up to the output of the model: the logit of a label, or a
+value. With --json the explanations are JSON lines.
+"""
+
+
 @click.command(
     "explain",
     cls=options.Command,
+    help=_HELP,
     short_help="show the words that a prediction comes from",
     examples=[
         'explain model.zip --string "dull and far too long"',
@@ -76,11 +85,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show how much each word of the texts of DATA contributes to the predictions of a model.
-
-    Contributions and the baseline add up to the output of the model: the logit of a label, or a
-    value. With --json the explanations are JSON lines.
-    """
+    """Explain predictions."""
     if (data is None) == (string is None):
         raise click.UsageError("Give DATA or --string, one of them.")
     if output is not None and as_json:

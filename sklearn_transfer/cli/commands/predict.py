@@ -12,10 +12,18 @@ from ..data import Reading, read_columns
 from ..models import Predictions, find_labels, load_model, predict_parts
 from ..samples import make_samples
 
+_HELP = """\
+Predict the labels or values of the texts of DATA with a model file.
+
+Each prediction has the number of its row in DATA, from 1, without the header. With --json the
+predictions are JSON lines.
+"""
+
 
 @click.command(
     "predict",
     cls=options.Command,
+    help=_HELP,
     short_help="predict labels or values of texts",
     examples=[
         "predict model.zip new.csv --proba --output predictions.csv",
@@ -48,11 +56,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Predict the labels or values of the texts of DATA with a model file.
-
-    Each prediction has the number of its row in DATA, from 1, without the header. With --json the
-    predictions are JSON lines.
-    """
+    """Predict."""
     if output is not None and as_json:
         raise click.UsageError("--json is for stdout; give an --output that ends in .jsonl.")
     with console.records(output, force=force, as_json=as_json) as write:

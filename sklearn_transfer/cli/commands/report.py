@@ -1,4 +1,4 @@
-"""``report``: does transfer help on this data?"""
+"""``report``: a model next to models without pretrained vectors."""
 
 from __future__ import annotations
 
@@ -31,9 +31,17 @@ def _parse_sizes(
         ) from error
 
 
+_HELP = """\
+Compare a model on DATA with one that is frozen, one with random weights, and TF-IDF.
+
+All are fitted on the same splits and on growing numbers of labels.
+"""
+
+
 @click.command(
     "report",
     cls=options.Command,
+    help=_HELP,
     short_help="compare a model with others that do not use pretrained vectors",
     examples=[
         "report reviews.csv",
@@ -80,10 +88,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare a model on DATA with one that is frozen, one with random weights, and TF-IDF.
-
-    All are fitted on the same splits and on growing numbers of labels.
-    """
+    """Compare models."""
     if recipe.is_regression and separator is not None:
         raise click.UsageError("Give --regression or --separator, not both.")
     target = Target(label, recipe.is_regression, separator)

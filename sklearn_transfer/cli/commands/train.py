@@ -24,10 +24,18 @@ from ..samples import (
     to_array,
 )
 
+_HELP = """\
+Fine-tune a model on the labelled texts of DATA (CSV, TSV, JSON lines or Parquet).
+
+Labels are strings, without the spaces around them. With --test or --holdout the model is
+measured on rows that it was not trained on; the file holds the model that was measured.
+"""
+
 
 @click.command(
     "train",
     cls=options.Command,
+    help=_HELP,
     short_help="fine-tune a model on labelled texts, and measure it",
     examples=[
         "train reviews.csv --output model.zip --holdout 0.2",
@@ -78,11 +86,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Fine-tune a model on the labelled texts of DATA (CSV, TSV, JSON lines or Parquet).
-
-    Labels are strings, without the spaces around them. With --test or --holdout the model is
-    measured on rows that it was not trained on; the file holds the model that was measured.
-    """
+    """Train a model."""
     if test is not None and holdout is not None:
         raise click.UsageError("Give --test or --holdout, not both.")
     if recipe.is_regression and separator is not None:

@@ -29,10 +29,7 @@ def command() -> None:
 @options.json_option
 @click.pass_obj
 def show_names(console: Console, *, as_json: bool) -> None:
-    """List the names of vectors, and whether they are on this machine.
-
-    Names org/name of the Hugging Face hub and paths are possible, too.
-    """
+    """List the names of vectors; org/name of the Hugging Face hub and paths are others."""
     names = list_names()
     if as_json:
         console.write_json([{"name": name, "path": path} for name, path in names.items()])
@@ -57,9 +54,15 @@ def _open(source: str, console: Console, *, allow_pickle: bool) -> PretrainedVec
     return opened
 
 
+_HELP = """\
+Show size, type and first words of SOURCE: a name or a path.
+"""
+
+
 @command.command(
     "inspect",
     cls=options.Command,
+    help=_HELP,
     examples=["vectors inspect glove-wiki-gigaword-50 --word film", "vectors inspect vectors.txt"],
 )
 @click.argument("source")
@@ -70,7 +73,7 @@ def _open(source: str, console: Console, *, allow_pickle: bool) -> PretrainedVec
 def inspect(
     console: Console, *, source: str, words: Sequence[str], allow_pickle: bool, as_json: bool
 ) -> None:
-    """Show size, type and first words of SOURCE: a name or a path."""
+    """Describe vectors."""
     vectors = _open(source, console, allow_pickle=allow_pickle)
     about = _describe(vectors)
     neighbours = {word: _find_neighbours(vectors, word) for word in words}
@@ -87,7 +90,6 @@ def inspect(
 
 def _describe(vectors: PretrainedVectors) -> dict[str, Any]:
     path = vectors.path
-    first = [vectors.words[i] for i in range(min(_N_FIRST, len(vectors)))]
     return {
         "name": vectors.name,
         "path": path,
@@ -98,8 +100,12 @@ def _describe(vectors: PretrainedVectors) -> dict[str, Any]:
         "cased": vectors.cased,
         "tokenizer": vectors.tokenizer is not None,
         "subwords": vectors.subwords is not None,
-        "first_words": first,
+        "first_words": _first_words(vectors, _N_FIRST),
     }
+
+
+def _first_words(vectors: PretrainedVectors, n: int) -> list[str]:
+    return [vectors.words[i] for i in range(min(n, len(vectors)))]
 
 
 def _find_neighbours(vectors: PretrainedVectors, word: str) -> dict[str, float]:
@@ -164,7 +170,9 @@ def convert(
     vectors = _open(source, console, allow_pickle=allow_pickle)
     with console.working(f"writing {output}"):
         if limit is not None:
-            vectors = vectors.subset(words=[vectors.words[i] for i in range(min(limit, len(vectors)))])
+            vectors = vectors.subset(
+                words=[vectors.words[i] for i in range(min(limit, len(vectors)))]
+            )
         if dim is not None:
             vectors = vectors.reduce(dim)
         if dtype is not None:
@@ -178,6 +186,5 @@ def _guess_format(output: str) -> str:
     if suffix in ("", *_SUFFIXES):
         return _SUFFIXES.get(suffix, "folder")
     raise click.UsageError(
-        f"The name {output!r} does not tell the format; give --format "
-        f"{', '.join(formats.WRITERS)}."
+        f"The name {output!r} does not tell the format; give --format {', '.join(formats.WRITERS)}."
     )
