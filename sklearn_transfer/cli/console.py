@@ -143,11 +143,11 @@ def check_output(path: str, *, force: bool) -> None:
     place = Path(path)
     if place.exists() and not force:
         raise CommandError(f"{path} exists. Give --force to replace it, or another --output.")
+    if not place.parent.is_dir():
+        raise CommandError(f"Cannot write {path}: there is no folder {place.parent}.")
     try:
         with temporary_folder(place):
             pass
-    except FileNotFoundError as error:
-        raise CommandError(f"Cannot write {path}: there is no folder {place.parent}.") from error
     except OSError as error:
         raise CommandError(
             f"Cannot write {path}: {error.strerror or error}. Give --output in another folder."

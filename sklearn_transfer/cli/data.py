@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -135,12 +136,12 @@ def _detect_format(source: str) -> str:
 @contextmanager
 def _open(source: str) -> Iterator[Any]:
     if source == "-":
-        yield io.BufferedReader(sys.stdin.buffer)
+        yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))  # type: ignore[arg-type]
         return
     path = expand_user(source)
     try:
         with open_decompressed(path) as file:
-            yield io.BufferedReader(file)
+            yield file
     except FileNotFoundError as error:
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise CommandError(
@@ -149,11 +150,12 @@ def _open(source: str) -> Iterator[Any]:
 
 
 def _open_text(file: io.BufferedReader, name: str, encoding: str) -> TextIO:
-    """Decode; bytes that cannot be decoded become surrogates, which are found later."""
+    """Decode after the byte-order mark; other bytes become surrogates, which are found later."""
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
     if is_utf8 and file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise CommandError(f"{name}: expected UTF-8, found UTF-16. Give --encoding utf-16.")
-    encoding = "utf-8-sig" if is_utf8 else encoding
+    if file.peek(3)[:3] == codecs.BOM_UTF8:
+        file.read(3)
     return io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="")
 
 
@@ -161,8 +163,7 @@ def _read_table(
     file: io.BufferedReader, name: str, names: Sequence[str], reading: Reading
 ) -> Iterator[Row]:
     delimiter = reading.delimiter or ("\t" if reading.format == "tsv" else ",")
-    with _large_cells():
-        text = _open_text(file, name, reading.encoding)
+    with _large_cells(), _open_text(file, name, reading.encoding) as text:
         rows = _split_rows(text, name, delimiter, has_quotes=reading.has_quotes)
         first = next(rows, None)
         if first is None:
@@ -252,9 +253,14 @@ def _large_cells() -> Iterator[None]:
 def _read_json_lines(
     file: io.BufferedReader, name: str, names: Sequence[str], reading: Reading
 ) -> Iterator[Row]:
+    with _open_text(file, name, reading.encoding) as text:
+        yield from _read_records(text, name, names)
+
+
+def _read_records(text: TextIO, name: str, names: Sequence[str]) -> Iterator[Row]:
     missing = set(names)
     seen: dict[str, None] = {}
-    for number, line in enumerate(_open_text(file, name, reading.encoding), 1):
+    for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         record, fault = _parse_record(line)

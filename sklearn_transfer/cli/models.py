@@ -46,10 +46,8 @@ class Recipe:
             settings["adaptation"] = self.adaptation
         for name in settings:
             if name not in known:
-                raise click.UsageError(
-                    f"{kind.__name__} has no parameter {name!r}.{suggest(name, known)} Parameters "
-                    f"are {', '.join(known)}."
-                )
+                hint = suggest(name, known) or f" Parameters are {', '.join(known)}."
+                raise click.UsageError(f"{kind.__name__} has no parameter {name!r}.{hint}")
         return model.set_params(**settings)
 
 

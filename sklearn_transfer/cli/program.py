@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -72,16 +73,17 @@ class Program(click.Group):
     ) -> Any:
         """Run a command and exit with its code."""
         if os.environ.get(_COMPLETION):
-            return super().main(args, prog_name, *others, **options)  # type: ignore[operator]
+            return super().main(args, prog_name, *others, **options)
         given = sys.argv[1:] if args is None else list(args)
 
         def call() -> None:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # as JSON is
             with self.make_context(prog_name or "sklearn-transfer", list(given)) as context:
-                console = Console(click.get_text_stream("stdout", encoding="utf-8"))
-                context.obj = console
+                context.obj = Console(sys.stdout)
                 with redirect_stdout(sys.stderr):  # libraries print; the output is ours alone
                     self.invoke(context)
-                console.out.flush()
+            sys.stdout.flush()
 
         with _one_line_warnings():
             sys.exit(_run(call, shows_traceback="--traceback" in given))

@@ -46,5 +46,7 @@ def clear(console: Console, *, as_json: bool) -> None:
     n_bytes = before.n_bytes - cache_info().n_bytes
     if as_json:
         console.write_json({"folder": before.folder, "n_bytes_removed": n_bytes})
+    elif before.folder is None:
+        console.write("Nothing to remove: the cache is switched off.")
     else:
         console.write(f"Removed {n_bytes:,} bytes from {before.folder}.")

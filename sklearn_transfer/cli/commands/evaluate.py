@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .. import options
-from ..console import Console
+from ..console import CommandError, Console
 from ..data import Reading, read_columns
 from ..metrics import measure, write_scores
 from ..models import find_labels, load_model
@@ -41,7 +43,7 @@ def command(
 ) -> None:
     """Measure a model file on the labelled texts of DATA."""
     opened = load_model(model, console)
-    target = Target(label, find_labels(opened) is None, separator)
+    target = _make_target(opened, label, separator)
     with console.working(f"reading {data}"):
         columns = read_columns(data, [text, label], reading)
     samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
@@ -50,3 +52,15 @@ def command(
         console.write_json({"model": model, "n_skipped": samples.n_skipped, "scores": scores})
     else:
         write_scores(scores, console)
+
+
+def _make_target(model: Any, label: str, separator: str | None) -> Target:
+    """The kind of targets that the model has learned."""
+    is_number, has_columns = find_labels(model) is None, model.predict([""]).ndim == 2
+    if is_number and has_columns:
+        raise CommandError("The model predicts several values per text, and --label has one.")
+    if has_columns and separator is None:
+        raise CommandError("The model predicts several labels per text; give their --separator.")
+    if separator is not None and not has_columns:
+        raise CommandError("The model predicts one label per text; leave out --separator.")
+    return Target(label, is_number, separator)
