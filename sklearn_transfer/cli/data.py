@@ -136,7 +136,7 @@ def _detect_format(source: str) -> str:
 @contextmanager
 def _open(source: str) -> Iterator[Any]:
     if source == "-":
-        yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))  # type: ignore[arg-type]
+        yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
         return
     path = expand_user(source)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from functools import wraps
 from typing import Any
 
@@ -28,6 +30,11 @@ class Command(click.Command):
                 help="Show the place of an error.",
             )
         )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; libraries that print do so on stderr."""
+        with redirect_stdout(sys.stderr):
+            return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""

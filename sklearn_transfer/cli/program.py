@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -81,8 +81,7 @@ class Program(click.Group):
                 sys.stdout.reconfigure(encoding="utf-8")  # as JSON is
             with self.make_context(prog_name or "sklearn-transfer", list(given)) as context:
                 context.obj = Console(sys.stdout)
-                with redirect_stdout(sys.stderr):  # libraries print; the output is ours alone
-                    self.invoke(context)
+                self.invoke(context)
             sys.stdout.flush()
 
         with _one_line_warnings():

@@ -72,7 +72,7 @@ def test_files_are_compressed_and_complete_or_absent(tmp_path):
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path):
-    with pytest.raises(CommandError, match="Cannot write .*: there is no folder"):
+    with pytest.raises(CommandError, match=r"Cannot write .*: there is no folder"):
         check_output(str(tmp_path / "none" / "out.csv"), force=False)
     with (
         pytest.raises(click.UsageError, match=r"ending in .csv, .tsv or .jsonl"),

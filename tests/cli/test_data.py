@@ -55,7 +55,7 @@ def test_parquet(tmp_path):
     pq.write_table(pa.table(table), path)
     columns = read_columns(str(path), ["text", "label", "share"], Reading())
     assert columns.values == {"text": ["x", ""], "label": ["1", "2"], "share": ["0.5", ""]}
-    with pytest.raises(CommandError, match="no column 'lable'.* Did you mean 'label'"):
+    with pytest.raises(CommandError, match=r"no column 'lable'.* Did you mean 'label'"):
         read_columns(str(path), ["lable"], Reading())
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
+
+from sklearn_transfer.vectors.storage.cache import TABLES, find_entry
 
 
-def test_the_cache_is_shown_and_cleared(run, vectors_file, cache_folder):
-    shutil.copy(vectors_file, "copied.txt")
-    run("vectors", "inspect", "copied.txt")
+def test_the_cache_is_shown_and_cleared(run, vectors, cache_folder):
+    entry = find_entry(cache_folder, TABLES, "0" * 32)
+    entry.parent.mkdir(parents=True)
+    vectors.write(entry, format="folder")
     about = json.loads(run("cache", "info", "--json").stdout)
     assert about["folder"] == str(cache_folder)
     assert about["n_tables"] == 1

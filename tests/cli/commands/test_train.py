@@ -79,7 +79,7 @@ def test_several_labels_per_text(train, run):
     differ = run("evaluate", "model.zip", "labels.csv", code=1).stderr
     assert "several labels per text; give their --separator" in differ
     evaluated = run("evaluate", "model.zip", "labels.csv", "--separator", ";").stdout
-    assert evaluated.startswith("n                    8\nexact_match")
+    assert evaluated.startswith("n                     8\nexact_match")
 
 
 def test_numbers(train, run):
