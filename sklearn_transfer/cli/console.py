@@ -152,12 +152,3 @@ def check_output(path: str, *, force: bool) -> None:
         raise CommandError(
             f"Cannot write {path}: {error.strerror or error}. Give --output in another folder."
         ) from error
-
-
-def format_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Align cells: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip()
-        for first, *cells in rows
-    )

@@ -15,7 +15,8 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from .console import Console, format_rows
+from .._utils.tables import format_table
+from .console import Console
 from .models import Predictions, find_labels, predict_all
 from .samples import Samples, Target
 
@@ -38,9 +39,8 @@ def measure(model: Any, samples: Samples, target: Target, console: Console) -> d
         Scores by name, and under ``"labels"`` those of each label.
     """
     labels = find_labels(model)
-    predicted = predict_all(
-        model, samples.texts, console, probabilities=labels is not None and not target.separator
-    )
+    is_single = target.separator is None and hasattr(model, "predict_proba")
+    predicted = predict_all(model, samples.texts, console, probabilities=is_single)
     if labels is None:
         return _measure_values(predicted.values, samples.targets)
     if target.separator is not None:
@@ -125,11 +125,11 @@ def _note_unknown(unknown: list[str], console: Console) -> None:
 def write_scores(scores: dict[str, Any], console: Console) -> None:
     """Write scores as tables."""
     overall = {name: value for name, value in scores.items() if name != "labels"}
-    console.write(format_rows([[name, _number(value)] for name, value in overall.items()]))
+    console.write(format_table([[name, _number(value)] for name, value in overall.items()]))
     if by_label := scores.get("labels"):
         rows = [["label", *next(iter(by_label.values()))]]
         rows += [[label, *map(_number, entry.values())] for label, entry in by_label.items()]
-        console.write("\n" + format_rows(rows))
+        console.write("\n" + format_table(rows))
 
 
 def _number(value: float) -> str:

@@ -117,7 +117,8 @@ def load_model(path: str, console: Console) -> Any:
         model = load(path)
     if not hasattr(model, "predict"):
         raise CommandError(f"{path}: a {type(model).__name__} does not predict.")
-    if find_input_kind(model.pretrained) != "texts":
+    first = model.steps[0][1] if hasattr(model, "steps") else model  # a pipeline
+    if find_input_kind(getattr(first, "pretrained", None)) != "texts":
         raise CommandError(f"{path}: the model does not read texts.")
     return model
 

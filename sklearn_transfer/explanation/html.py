@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _TEXT = (
 _N_OTHERS = 30
 
 
-def render_html(explanation: Explanation) -> str:
+def render_html(explanation: Explanation, *, numbers: Sequence[int] | None = None) -> str:
     """Render texts with the contributions of their tokens as background colours.
 
     Everything that comes from texts and labels is escaped.
@@ -31,13 +32,18 @@ def render_html(explanation: Explanation) -> str:
     Parameters
     ----------
     explanation : Explanation
+    numbers : sequence of int, default=None
+        Numbers of the texts; None counts from 0.
 
     Returns
     -------
     str
     """
     shown = [explanation[i] for i in range(min(len(explanation), SHOWN_TEXTS))]
-    parts = [_render_text(one, i) for i, one in enumerate(shown)]
+    parts = [
+        _render_text(one, number)
+        for number, one in zip(numbers or range(len(shown)), shown, strict=False)
+    ]
     if len(shown) < len(explanation):
         parts.append(f"<p>… and {len(explanation) - len(shown):,} more texts.</p>")
     legend = (

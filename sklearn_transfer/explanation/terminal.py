@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .segments import SHOWN_TEXTS, Segment, make_safe, split_segments
@@ -18,7 +19,9 @@ _RESET = "\x1b[0m"
 _N_LISTED, _WIDTH = 10, 40
 
 
-def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
+def render_text(
+    explanation: Explanation, *, colour: bool | None = None, numbers: Sequence[int] | None = None
+) -> str:
     """Render texts and their largest contributions.
 
     Control characters in texts are replaced, so that they have no effect on a terminal.
@@ -29,6 +32,8 @@ def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
     colour : bool or None, default=None
         Show contributions as background colours. None is True where the standard output is a
         terminal and the environment variable NO_COLOR is not set.
+    numbers : sequence of int, default=None
+        Numbers of the texts; None counts from 0.
 
     Returns
     -------
@@ -39,7 +44,7 @@ def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
     shown = [explanation[i] for i in range(min(len(explanation), SHOWN_TEXTS))]
     parts = [
         _render_target(one, number, target, colour=colour)
-        for number, one in enumerate(shown)
+        for number, one in zip(numbers or range(len(shown)), shown, strict=False)
         for target in range(one.n_targets)
     ]
     if len(shown) < len(explanation):

@@ -15,7 +15,6 @@ from sklearn_transfer.cli.console import (
     CommandError,
     Console,
     check_output,
-    format_rows,
     make_writer,
     one_line,
     to_json,
@@ -83,7 +82,3 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path):
 
 def test_messages_are_one_line_without_control_characters():
     assert one_line("a\n  b\x1b[31m") == "a b�[31m"
-
-
-def test_cells_are_aligned():
-    assert format_rows([["a", "n"], ["bcd", "10"]]) == "a     n\nbcd  10"

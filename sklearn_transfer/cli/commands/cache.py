@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import click
 
+from ..._utils.tables import format_table
 from ...vectors.storage.cache import cache_info, clear_cache
 from .. import options
-from ..console import Console, format_rows
+from ..console import Console
 
 
 @click.group("cache", short_help="show or clear the cache of converted vectors")
@@ -33,7 +34,7 @@ def info(console: Console, *, as_json: bool) -> None:
     names = {"n_tables": "tables", "n_models": "n-gram models", "n_encoders": "encoders"}
     rows = [["folder", str(about["folder"])], ["bytes", f"{about['n_bytes']:,}"]]
     rows += [[title, f"{about[name]:,}"] for name, title in names.items()]
-    console.write(format_rows(rows))
+    console.write(format_table(rows))
 
 
 @command.command("clear", cls=options.Command, examples=["cache clear"])

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from ..._utils.atomic import write_atomically
 from ..._utils.suggestions import suggest
 from ...explanation.explanation import Explanation
+from ...explanation.html import render_html
+from ...explanation.segments import SHOWN_TEXTS
 from ...explanation.terminal import render_text
 from .. import options
 from ..console import CommandError, Console, check_output, table_suffix
@@ -21,7 +22,7 @@ from ..data import Columns, Reading, find_undecoded, read_columns
 from ..models import find_labels, load_model
 from ..samples import Samples, make_samples
 
-_PART = 50  # texts that are explained at a time
+_PART = 100  # texts that are explained at a time
 _Write = Callable[[Sequence[int], Explanation], None]
 
 
@@ -92,6 +93,8 @@ def command(
         raise click.UsageError("--json is for stdout; give an --output that ends in .jsonl.")
     with _open_output(output, console, force=force, as_json=as_json) as write:
         opened = load_model(model, console)
+        if not hasattr(opened, "explain"):
+            raise CommandError(f"{model}: a {type(opened).__name__} has no explanations.")
         chosen = _find_targets(target, opened)
         if string is None:
             with console.working(f"reading {data}"):
@@ -146,7 +149,7 @@ def _open_output(
         with write_atomically(Path(path)) as raw:
             file = io.TextIOWrapper(raw, encoding="utf-8")
             file.write(_HEAD)
-            yield lambda rows, explanation: file.writelines(_make_sections(rows, explanation))
+            yield lambda rows, explanation: _write_html(rows, explanation, file)
             file.write("</body>\n</html>\n")
             file.flush()
             file.detach()
@@ -164,14 +167,15 @@ _HEAD = """<!DOCTYPE html>
 """
 
 
-def _make_sections(rows: Sequence[int], explanation: Explanation) -> Iterator[str]:
-    for row, one in zip(rows, explanation, strict=True):
-        yield f"<section><h2>row {escape(str(row))}</h2>{one._repr_html_()}</section>\n"
+def _write_html(rows: Sequence[int], explanation: Explanation, file: TextIO) -> None:
+    for start in range(0, len(rows), SHOWN_TEXTS):
+        part = slice(start, start + SHOWN_TEXTS)
+        file.write(render_html(explanation[part], numbers=rows[part]) + "\n")
 
 
 def _write_text(rows: Sequence[int], explanation: Explanation, console: Console) -> None:
     for row, one in zip(rows, explanation, strict=True):
-        console.write(f"row {row}\n{render_text(one, colour=console.has_colour)}\n")
+        console.write(f"{render_text(one, colour=console.has_colour, numbers=[row])}\n")
 
 
 def _list_texts(rows: Sequence[int], explanation: Explanation) -> Iterator[dict[str, Any]]:

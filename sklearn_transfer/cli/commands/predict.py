@@ -62,8 +62,8 @@ def command(
     with console.records(output, force=force, as_json=as_json) as write:
         opened = load_model(model, console)
         labels = find_labels(opened)
-        if proba and labels is None:
-            raise CommandError(f"{model}: a regressor has no probabilities; leave out --proba.")
+        if proba and not hasattr(opened, "predict_proba"):
+            raise CommandError(f"{model}: the model has no probabilities; leave out --proba.")
         with console.working(f"reading {data}"):
             columns = read_columns(data, [text], reading)
         samples = make_samples(columns, text, None, console, skip_bad=skip_bad)

@@ -17,6 +17,8 @@ from ..data import Reading, read_columns
 from ..models import Recipe, recipe_options
 from ..samples import Target, make_samples, note_duplicates, to_array
 
+_PICTURES = (".png", ".svg", ".pdf")
+
 
 def _parse_sizes(
     context: click.Context, parameter: click.Parameter, value: str
@@ -36,6 +38,16 @@ Compare a model on DATA with one that is frozen, one with random weights, and TF
 
 All are fitted on the same splits and on growing numbers of labels.
 """
+
+
+def _check_picture(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None and Path(value).suffix.lower() not in _PICTURES:
+        raise click.BadParameter(
+            f"expected a name ending in .png, .svg or .pdf, got {value!r}.", context, parameter
+        )
+    return value
 
 
 @click.command(
@@ -64,7 +76,12 @@ All are fitted on the same splits and on growing numbers of labels.
 )
 @click.option("--scoring", metavar="NAME", help="A score of scikit-learn, such as f1_macro.")
 @click.option("--n-jobs", type=int, help="Fits at a time, in processes.")
-@click.option("--plot", metavar="FILE", help="Picture: .png, .svg or .pdf (extra plot).")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    callback=_check_picture,
+    help="Picture: .png, .svg or .pdf (extra plot).",
+)
 @options.skip_option
 @options.reading_options
 @options.force_option
@@ -135,6 +152,5 @@ def _to_document(made: TransferReport) -> dict[str, Any]:
 
 
 def _draw(made: TransferReport, path: str) -> None:
-    suffix = Path(path).suffix.removeprefix(".") or "png"
     with write_atomically(Path(path)) as file:
-        made.plot().figure_.savefig(file, format=suffix)
+        made.plot().figure_.savefig(file, format=Path(path).suffix[1:].lower(), bbox_inches="tight")

@@ -9,12 +9,13 @@ from typing import Any
 import click
 import numpy as np
 
+from ..._utils.tables import format_table
 from ...sources import load_pretrained
 from ...vectors.catalog import list_names
 from ...vectors.formats import formats
 from ...vectors.pretrained_vectors import PretrainedVectors
 from .. import options
-from ..console import CommandError, Console, check_output, format_rows
+from ..console import CommandError, Console, check_output
 
 _SUFFIXES = {".parquet": "parquet", ".bin": "word2vec-binary", ".kv": "gensim"}
 _N_FIRST = 10  # words that are shown
@@ -85,7 +86,7 @@ def inspect(
         console.write(f"{name.replace('_', ' '):12}  {shown}")
     for word, near in neighbours.items():
         rows = [[word, "cosine"], *([other, f"{cosine:.3f}"] for other, cosine in near.items())]
-        console.write("\n" + format_rows(rows))
+        console.write("\n" + format_table(rows))
 
 
 def _describe(vectors: PretrainedVectors) -> dict[str, Any]:
