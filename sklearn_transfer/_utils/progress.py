@@ -13,7 +13,7 @@ _DELAY = 2.0  # seconds without a bar
 _INTERVAL = 0.5  # seconds between two refreshes
 
 
-def progress_bar(total: int, name: str, *, verbose: int = 0) -> Any:
+def progress_bar(total: int, name: str, *, verbose: int = 0, hidden: bool = False) -> Any:
     """Make a bar on stderr, to be updated in a `with` block and removed at its end.
 
     Parameters
@@ -22,13 +22,15 @@ def progress_bar(total: int, name: str, *, verbose: int = 0) -> Any:
         Number and name of the parts of the work.
     verbose : int, default=0
         0 shows the bar on a terminal only.
+    hidden : bool, default=False
+        True shows no bar.
 
     Returns
     -------
     tqdm.tqdm
     """
-    hidden = False if verbose else None
-    return tqdm(total=total, desc=name, delay=_DELAY, leave=False, disable=hidden)
+    disable = True if hidden else False if verbose else None
+    return tqdm(total=total, desc=name, delay=_DELAY, leave=False, disable=disable)
 
 
 @contextmanager

@@ -59,9 +59,10 @@ class Console:
         """Show the seconds of a step without parts."""
         return show_elapsed(name)
 
-    def progress(self, total: int, name: str) -> Any:
-        """Make a progress bar of a step with parts."""
-        return progress_bar(total, name)
+    def progress(self, total: int, name: str, *, shows_results: bool = False) -> Any:
+        """Make a progress bar of a step with parts, unless its results appear on the terminal."""
+        hidden = shows_results and self.out.isatty()
+        return progress_bar(total, name, hidden=hidden)
 
     @contextmanager
     def records(self, path: str | None, *, force: bool, as_json: bool) -> Iterator[WriteRecords]:

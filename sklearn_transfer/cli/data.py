@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
+import click
+
 from .._utils.optional import import_optional
 from .._utils.suggestions import suggest
 from ..vectors.storage.files import expand_user, open_decompressed
@@ -105,6 +107,7 @@ def read_columns(source: str, names: Sequence[str], reading: Reading) -> Columns
         If there is no such file, format or column, or no row.
     """
     format = reading.format or _detect_format(source)
+    _check_used(reading, format)
     reading = replace(reading, format=format)
     name = "standard input" if source == "-" else source
     columns = Columns(name, {wanted: [] for wanted in names})
@@ -118,6 +121,15 @@ def read_columns(source: str, names: Sequence[str], reading: Reading) -> Columns
     if not len(columns):
         raise CommandError(f"{name}: expected rows of data, found none.")
     return columns
+
+
+def _check_used(reading: Reading, format: str) -> None:
+    """Refuse options that the format does not use."""
+    is_default = reading == replace(Reading(), format=reading.format, encoding=reading.encoding)
+    if format not in ("csv", "tsv") and not is_default:
+        raise click.UsageError(
+            f"--delimiter, --no-quotes and --no-header are for CSV and TSV; the data are {format}."
+        )
 
 
 def _detect_format(source: str) -> str:
@@ -204,7 +216,7 @@ def _split_rows(
 def _make_row(row: tuple[int, list[str]], header: list[str], places: list[int]) -> Row:
     line, cells = row
     if len(cells) != len(header):
-        return Row(line, [""] * len(places), f"{len(cells)} cells in place of {len(header)}")
+        return Row(line, [""] * len(places), f"expected {len(header)} cells, found {len(cells)}")
     values = [cells[place] for place in places]
     return Row(line, values, next(filter(None, map(find_undecoded, values)), ""))
 

@@ -145,10 +145,15 @@ class Predictions:
 
 
 def predict_parts(
-    model: Any, texts: Sequence[str], console: Console, *, probabilities: bool
+    model: Any,
+    texts: Sequence[str],
+    console: Console,
+    *,
+    probabilities: bool,
+    shows_results: bool = False,
 ) -> Iterator[Predictions]:
     """Predict part by part, with a progress bar."""
-    with console.progress(len(texts), "texts") as bar:
+    with console.progress(len(texts), "texts", shows_results=shows_results) as bar:
         for start in range(0, len(texts), _PART):
             part = list(texts[start : start + _PART])
             found = model.predict_proba(part) if probabilities else None

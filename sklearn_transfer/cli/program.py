@@ -128,7 +128,7 @@ def _message(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {os.fspath(error.filename)}"
-    return str(error) or type(error).__name__
+    return str(error) or ("not enough memory" if isinstance(error, MemoryError) else "")
 
 
 def _show_error(message: str) -> None:

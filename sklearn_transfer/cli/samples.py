@@ -14,7 +14,8 @@ from ..fine_tuning.splits import hold_out
 from .console import CommandError, Console
 from .data import Columns
 
-_N_NAMED = 10  # rows that a message names
+_N_NAMED = 10  # reasons that a message names
+_MANY = 20  # classes
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,18 @@ def note_duplicates(samples: Samples, console: Console) -> int:
     conflicts = f"; texts with several targets: {n_conflicts:,}" if n_conflicts else ""
     console.note(f"rows that repeat an earlier text: {n_repeated:,}{conflicts}.")
     return n_repeated
+
+
+def note_numbers(samples: Samples, target: Target, console: Console) -> None:
+    """Tell labels that look like values."""
+    if target.is_number or target.separator is not None:
+        return
+    labels = set(samples.targets)
+    if len(labels) > _MANY and not any(_parse_number(label)[1] for label in labels):
+        console.note(
+            f"the labels are {len(labels):,} different numbers, and each is a class; to predict "
+            f"values, give --regression."
+        )
 
 
 def note_overlap(train: Samples, test: Samples, console: Console) -> None:

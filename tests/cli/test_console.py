@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import click
@@ -82,3 +83,17 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path):
 
 def test_messages_are_one_line_without_control_characters():
     assert one_line("a\n  b\x1b[31m") == "a b�[31m"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of POSIX")
+def test_a_read_only_folder_is_named(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        if os.geteuid():  # the superuser may write anywhere
+            with pytest.raises(CommandError, match=r"Cannot write .*: Permission denied"):
+                check_output(str(tmp_path / "out.csv"), force=False)
+        if Path("/proc/self").exists():  # nobody may
+            with pytest.raises(CommandError, match=r"Cannot write /proc/out.csv: .* another"):
+                check_output("/proc/out.csv", force=False)
+    finally:
+        tmp_path.chmod(0o755)

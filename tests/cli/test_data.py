@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -71,8 +72,8 @@ def test_faults_of_rows_are_found_and_other_columns_are_ignored(tmp_path):
     columns = read(tmp_path / "a.csv", content)
     assert columns.faults == {
         0: "bytes that are not in the encoding (first 0xe9)",
-        3: "4 cells in place of 3",
-        4: "1 cells in place of 3",
+        3: "expected 3 cells, found 4",
+        4: "expected 3 cells, found 1",
     }
     assert read(tmp_path / "a.csv", content, encoding="cp1252").values["text"][0] == "café"
 
@@ -131,3 +132,8 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "reviews.csv").touch()
     with pytest.raises(CommandError, match=r"No file at .*Did you mean 'reviews.csv'"):
         read_columns(str(tmp_path / "review.csv"), ["text"], Reading())
+
+
+def test_options_that_have_no_effect_are_refused(tmp_path):
+    with pytest.raises(click.UsageError, match="are for CSV and TSV; the data are jsonl"):
+        read(tmp_path / "a.jsonl", "{}", delimiter=";")

@@ -14,6 +14,7 @@ from sklearn_transfer.cli.samples import (
     Target,
     make_samples,
     note_duplicates,
+    note_numbers,
     note_overlap,
     split_samples,
     to_array,
@@ -89,6 +90,15 @@ def test_duplicates_and_conflicts_are_counted(capsys):
     assert note_duplicates(samples(["x", "x", "y", "y"], ["a", "a", "a", "b"]), CONSOLE) == 2
     assert "earlier text: 2; texts with several targets: 1." in capsys.readouterr().err
     assert note_duplicates(samples(["x", "y"], ["a", "a"]), CONSOLE) == 0
+
+
+def test_labels_that_look_like_values_are_noticed(capsys):
+    numbers = samples(["x"] * 30, [str(i / 2) for i in range(30)])
+    note_numbers(numbers, Target("y"), CONSOLE)
+    assert "30 different numbers, and each is a class; to predict values" in capsys.readouterr().err
+    note_numbers(samples(["x"] * 30, [f"c{i}" for i in range(30)]), Target("y"), CONSOLE)
+    note_numbers(samples(["x"] * 30, [str(i % 5) for i in range(30)]), Target("y"), CONSOLE)
+    assert not capsys.readouterr().err
 
 
 def test_common_texts_of_training_and_test_are_counted(capsys):

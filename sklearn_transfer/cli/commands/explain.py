@@ -104,18 +104,18 @@ def command(
             if fault := find_undecoded(string):
                 raise CommandError(f"--string: {fault}.")
         samples = make_samples(columns, text, None, console, skip_bad=skip_bad)
-        for rows, explanation in _explain(opened, samples, chosen, method, console):
-            write(rows, explanation)
+        with console.progress(len(samples), "texts", shows_results=output is None) as bar:
+            for rows, explanation in _explain(opened, samples, chosen, method):
+                write(rows, explanation)
+                bar.update(len(rows))
 
 
 def _explain(
-    model: Any, samples: Samples, target: Any, method: str, console: Console
+    model: Any, samples: Samples, target: Any, method: str
 ) -> Iterator[tuple[Sequence[int], Explanation]]:
-    with console.progress(len(samples), "texts") as bar:
-        for start in range(0, len(samples), _PART):
-            part = slice(start, start + _PART)
-            yield samples.rows[part], model.explain(samples.texts[part], target, method)
-            bar.update(len(samples.rows[part]))
+    for start in range(0, len(samples), _PART):
+        part = slice(start, start + _PART)
+        yield samples.rows[part], model.explain(samples.texts[part], target, method)
 
 
 def _find_targets(names: Sequence[str], model: Any) -> Any:

@@ -68,7 +68,10 @@ def command(
             columns = read_columns(data, [text], reading)
         samples = make_samples(columns, text, None, console, skip_bad=skip_bad)
         rows = iter(samples.rows)
-        for part in predict_parts(opened, samples.texts, console, probabilities=proba):
+        parts = predict_parts(
+            opened, samples.texts, console, probabilities=proba, shows_results=output is None
+        )
+        for part in parts:
             write([{"row": next(rows), **record} for record in _make_records(part, labels)])
 
 

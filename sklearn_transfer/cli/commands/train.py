@@ -19,6 +19,7 @@ from ..samples import (
     Target,
     make_samples,
     note_duplicates,
+    note_numbers,
     note_overlap,
     split_samples,
     to_array,
@@ -103,6 +104,7 @@ def command(
 
     train = read(data)
     n_skipped, n_duplicates = train.n_skipped, note_duplicates(train, console)
+    note_numbers(train, target, console)
     held_out = None if test is None else read(test)
     if held_out is not None:
         note_overlap(train, held_out, console)
@@ -121,6 +123,7 @@ def command(
         "n_train": len(train),
         "n_skipped": n_skipped,
         "n_duplicates": n_duplicates,
+        "n_skipped_test": 0 if held_out is None else held_out.n_skipped,
         "fit_seconds": round(seconds, 3),
         "scores": scores,
     }

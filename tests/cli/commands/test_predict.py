@@ -7,8 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
-from sklearn_transfer import ContinuedVectors, FineTunedClassifier, load, save
+from sklearn_transfer import (
+    ContinuedVectors,
+    FineTunedClassifier,
+    PretrainedEmbeddingTransformer,
+    load,
+    save,
+)
 
 
 def test_predictions_are_those_of_the_model(run, saved_model):
@@ -66,6 +74,19 @@ def test_models_that_do_not_predict_texts(run, vectors):
     assert "does not read texts" in run("predict", "numbers.zip", "new.csv", code=1).stderr
     save(ContinuedVectors(vectors, epochs=1).fit(["a film", "a plot"]), "vectors.zip")
     assert "does not predict" in run("predict", "vectors.zip", "new.csv", code=1).stderr
+
+
+def test_classes_of_other_types_and_pipelines(run, vectors, folder):
+    texts = ["a good film", "a bad film", "a great plot", "a poor plot"]
+    pipeline = make_pipeline(PretrainedEmbeddingTransformer(vectors), LinearSVC())
+    save(pipeline.fit(texts, [1, 0, 1, 0]), "pipeline.zip")
+    assert run("predict", "pipeline.zip", "new.csv").stdout.splitlines()[1::2] == ["1,1", "3,0"]
+    refused = run("predict", "pipeline.zip", "new.csv", "--proba", code=1).stderr
+    assert "has no probabilities" in refused
+    assert "no explanations" in run("explain", "pipeline.zip", "new.csv", code=1).stderr
+    (folder / "codes.csv").write_text("text,label\nsuperb,1\nawful,0\n")
+    scores = json.loads(run("evaluate", "pipeline.zip", "codes.csv", "--json").stdout)["scores"]
+    assert scores["accuracy"] == 1
 
 
 @pytest.mark.parametrize(
