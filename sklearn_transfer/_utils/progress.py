@@ -34,15 +34,15 @@ def progress_bar(total: int, name: str, *, verbose: int = 0, hidden: bool = Fals
 
 
 @contextmanager
-def show_elapsed(name: str) -> Iterator[None]:
-    """Show the seconds of work without parts, on a terminal, once they are more than two."""
-    line = "{desc}: {elapsed}"
-    with tqdm(desc=name, delay=_DELAY, leave=False, disable=None, bar_format=line) as bar:
+def show_elapsed(name: str, *, delay: float = _DELAY) -> Iterator[None]:
+    """Show the seconds of work without parts, on a terminal, once it lasts `delay` seconds."""
+    options = {"bar_format": "{desc}: {elapsed}", "mininterval": 0, "leave": False}
+    with tqdm(desc=name, delay=delay, disable=None, **options) as bar:
         if bar.disable:
             yield
             return
         finished = Event()
-        ticking = Thread(target=_tick, args=(bar, finished), daemon=True)
+        ticking = Thread(target=_tick, args=(bar, finished, delay), daemon=True)
         ticking.start()
         try:
             yield
@@ -51,8 +51,7 @@ def show_elapsed(name: str) -> Iterator[None]:
             ticking.join()
 
 
-def _tick(bar: Any, finished: Event) -> None:
-    wait = _DELAY
+def _tick(bar: Any, finished: Event, wait: float) -> None:
     while not finished.wait(wait):
-        bar.refresh()
+        bar.update(0)
         wait = _INTERVAL

@@ -18,7 +18,8 @@ import click
 
 from .._utils.optional import import_optional
 from .._utils.suggestions import suggest
-from ..vectors.storage.files import expand_user, open_decompressed
+from ..vectors.formats.parquet import open_parquet
+from ..vectors.storage.files import check_not_compressed, exists, expand_user, open_decompressed
 from .console import CommandError
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
@@ -111,13 +112,12 @@ def read_columns(source: str, names: Sequence[str], reading: Reading) -> Columns
     reading = replace(reading, format=format)
     name = "standard input" if source == "-" else source
     columns = Columns(name, {wanted: [] for wanted in names})
-    with _open(source) as file:
-        for row in _READERS[format](file, name, names, reading):
-            if row.fault:
-                columns.faults[len(columns)] = row.fault
-            for wanted, value in zip(names, row.values, strict=True):
-                columns.values[wanted].append(value)
-            columns.lines.append(row.line)
+    for row in _READERS[format](source, name, names, reading):
+        if row.fault:
+            columns.faults[len(columns)] = row.fault
+        for wanted, value in zip(names, row.values, strict=True):
+            columns.values[wanted].append(value)
+        columns.lines.append(row.line)
     if not len(columns):
         raise CommandError(f"{name}: expected rows of data, found none.")
     return columns
@@ -145,23 +145,28 @@ def _detect_format(source: str) -> str:
     return format
 
 
-@contextmanager
-def _open(source: str) -> Iterator[Any]:
-    if source == "-":
-        yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
-        return
+def _find_file(source: str) -> Path:
     path = expand_user(source)
-    try:
-        with open_decompressed(path) as file:
-            yield file
-    except FileNotFoundError as error:
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise CommandError(
-            f"No file at {source!r} (looked from {Path.cwd()}).{suggest(path.name, siblings)}"
-        ) from error
+    if exists(path):
+        return path
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise CommandError(
+        f"No file at {source!r} (looked from {Path.cwd()}).{suggest(path.name, siblings)}"
+    )
 
 
-def _open_text(file: io.BufferedReader, name: str, encoding: str) -> TextIO:
+@contextmanager
+def _open(source: str, name: str, encoding: str) -> Iterator[TextIO]:
+    if source == "-":
+        content = io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
+        with _decode(content, name, encoding) as text:
+            yield text
+        return
+    with open_decompressed(_find_file(source)) as file, _decode(file, name, encoding) as text:
+        yield text
+
+
+def _decode(file: Any, name: str, encoding: str) -> TextIO:
     """Decode after the byte-order mark; other bytes become surrogates, which are found later."""
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
     if is_utf8 and file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -171,11 +176,9 @@ def _open_text(file: io.BufferedReader, name: str, encoding: str) -> TextIO:
     return io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="")
 
 
-def _read_table(
-    file: io.BufferedReader, name: str, names: Sequence[str], reading: Reading
-) -> Iterator[Row]:
+def _read_table(source: str, name: str, names: Sequence[str], reading: Reading) -> Iterator[Row]:
     delimiter = reading.delimiter or ("\t" if reading.format == "tsv" else ",")
-    with _large_cells(), _open_text(file, name, reading.encoding) as text:
+    with _large_cells(), _open(source, name, reading.encoding) as text:
         rows = _split_rows(text, name, delimiter, has_quotes=reading.has_quotes)
         first = next(rows, None)
         if first is None:
@@ -263,9 +266,9 @@ def _large_cells() -> Iterator[None]:
 
 
 def _read_json_lines(
-    file: io.BufferedReader, name: str, names: Sequence[str], reading: Reading
+    source: str, name: str, names: Sequence[str], reading: Reading
 ) -> Iterator[Row]:
-    with _open_text(file, name, reading.encoding) as text:
+    with _open(source, name, reading.encoding) as text:
         yield from _read_records(text, name, names)
 
 
@@ -311,21 +314,27 @@ def _to_text(value: Any) -> tuple[Any, str]:
 
 
 def _read_parquet(
-    file: io.BufferedReader,
+    source: str,
     name: str,
     names: Sequence[str],
     reading: Reading,  # noqa: ARG001 (as the other readers)
 ) -> Iterator[Row]:
-    parquet = import_optional("pyarrow.parquet", extra="parquet", purpose="Reading Parquet files")
-    content = file if file.seekable() else io.BytesIO(file.read())
-    opened = parquet.ParquetFile(content)
-    for wanted in names:
-        _find_column(wanted, opened.schema_arrow.names, name)
-    for batch in opened.iter_batches(columns=list(dict.fromkeys(names))):
-        columns = [batch.column(wanted).to_pylist() for wanted in names]
-        for values in zip(*columns, strict=True):
-            cells = [_to_text(value) for value in values]
-            yield Row(None, [cell for cell, _ in cells], next((f for _, f in cells if f), ""))
+    if source == "-":
+        raise CommandError("Parquet is read from its end, not from the standard input: give a path")
+    path = _find_file(source)
+    check_not_compressed(path, "Parquet file")
+    arrow, _ = (
+        import_optional(module, extra="parquet", purpose="Reading Parquet files")
+        for module in ("pyarrow", "pyarrow.parquet")
+    )
+    with open_parquet(path, arrow) as opened:
+        for wanted in names:
+            _find_column(wanted, opened.schema_arrow.names, name)
+        for batch in opened.iter_batches(columns=list(dict.fromkeys(names))):
+            columns = [batch.column(wanted).to_pylist() for wanted in names]
+            for values in zip(*columns, strict=True):
+                cells = [_to_text(value) for value in values]
+                yield Row(None, [cell for cell, _ in cells], next((f for _, f in cells if f), ""))
 
 
 _READERS: dict[str, Callable[..., Iterator[Row]]] = {

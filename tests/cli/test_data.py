@@ -56,6 +56,9 @@ def test_parquet(tmp_path):
     pq.write_table(pa.table(table), path)
     columns = read_columns(str(path), ["text", "label", "share"], Reading())
     assert columns.values == {"text": ["x", ""], "label": ["1", "2"], "share": ["0.5", ""]}
+    pq.write_table(pa.table({"label": [["a", "b"], []]}), tmp_path / "b.parquet")
+    columns = read_columns(str(tmp_path / "b.parquet"), ["label"], Reading())
+    assert columns.values == {"label": [["a", "b"], []]}
     with pytest.raises(CommandError, match=r"no column 'lable'.* Did you mean 'label'"):
         read_columns(str(path), ["lable"], Reading())
 
@@ -118,6 +121,8 @@ def test_quotes_may_be_part_of_the_text(tmp_path):
         ("a.csv", 'text,label\n"x"y,z\n', "line 2: the quotes"),
         ("a.csv", "text,label\n".encode("utf-16"), "found UTF-16. Give --encoding utf-16"),
         ("a.jsonl", '{"txt": 1}\n', "no column 'label'; the columns are 'txt'"),
+        ("a.parquet", "text,label\nx,y\n", "a.parquet: cannot be read: "),
+        ("a.parquet", gzip.compress(b"PAR1"), "found gzip data, expected a Parquet file"),
         ("a.xlsx", "", "Name the format: --format csv, tsv, jsonl or parquet"),
         ("a.csv.gz", gzip.compress(HEADER.encode() * 99)[:-20], "gzip data are damaged or cut off"),
     ],

@@ -13,7 +13,7 @@ from .. import options
 from ..console import Console, check_output
 from ..data import Reading, read_columns
 from ..metrics import measure, write_scores
-from ..models import Recipe, recipe_options
+from ..models import Recipe, load_model, recipe_options
 from ..samples import (
     Samples,
     Target,
@@ -115,9 +115,11 @@ def command(
     with console.working("training"):
         model.fit(train.texts, to_array(train.targets, target))
     seconds = perf_counter() - started
-    scores = None if held_out is None else measure(model, held_out, target, console)
     with console.working(f"writing {output}"):
         model.save(output, vectors=vectors)
+    if vectors == "used":  # without the vectors of other words it predicts otherwise
+        model = load_model(output, console)
+    scores = None if held_out is None else measure(model, held_out, target, console)
     about = {
         "model": output,
         "n_train": len(train),

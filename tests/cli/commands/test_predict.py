@@ -77,6 +77,7 @@ def test_models_that_do_not_predict_texts(run, vectors):
 
 
 def test_classes_of_other_types_and_pipelines(run, vectors, folder):
+    pytest.importorskip("skops")
     texts = ["a good film", "a bad film", "a great plot", "a poor plot"]
     pipeline = make_pipeline(PretrainedEmbeddingTransformer(vectors), LinearSVC())
     save(pipeline.fit(texts, [1, 0, 1, 0]), "pipeline.zip")

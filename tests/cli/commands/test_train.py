@@ -35,6 +35,16 @@ def test_from_a_csv_as_it_is_to_predictions(train, run):
     assert predicted.stdout.splitlines()[3] == "3,neg"
 
 
+def test_the_file_is_measured_if_it_lacks_vectors(train, run):
+    Path("other.csv").write_text("text,label\nsuperb,pos\nawful,neg\n")
+    Path("few.csv").write_text("text,label\na good film,pos\na bad film,neg\nthe plot,neg\n")
+    for vectors in ("all", "used"):
+        options = ("--test", "other.csv", "--json", "--vectors", vectors, "--force")
+        scores = json.loads(train("few.csv", *OUTPUT, *options).stdout)["scores"]
+        found = run("evaluate", "model.zip", "other.csv", "--json").stdout
+        assert json.loads(found)["scores"] == scores
+
+
 def test_encodings(train):
     trained = train("reviews.csv", *OUTPUT, "--encoding", "cp1252", "--skip-bad", "--json")
     assert json.loads(trained.stdout)["n_skipped"] == 2
