@@ -109,7 +109,7 @@ def read_columns(source: str, names: Sequence[str], reading: Reading) -> Columns
     """
     format = reading.format or _detect_format(source)
     _check_used(reading, format)
-    reading = replace(reading, format=format)
+    reading, names = replace(reading, format=format), list(dict.fromkeys(names))
     name = "standard input" if source == "-" else source
     columns = Columns(name, {wanted: [] for wanted in names})
     for row in _READERS[format](source, name, names, reading):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +58,12 @@ class Target:
     column: str
     is_number: bool = False
     separator: str | None = None
+
+    def columns(self, text: str) -> list[str]:
+        """The columns of texts and targets; an error if they are one."""
+        if text == self.column:
+            raise click.UsageError(f"--text and --label are the same column, {text!r}.")
+        return [text, self.column]
 
     def parse(self, cell: Any) -> tuple[Any, str]:
         """The target of a cell, and the reason that there is none."""

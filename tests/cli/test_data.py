@@ -97,6 +97,10 @@ def test_ten_million_characters_in_a_cell(tmp_path):
     assert csv.field_size_limit() == limit
 
 
+def test_a_column_may_be_wanted_twice(tmp_path):
+    assert read(tmp_path / "a.csv", "text\nx\n", "text", "text").values == {"text": ["x"]}
+
+
 def test_columns_without_header_are_numbered(tmp_path):
     columns = read(tmp_path / "a.csv", "x,y\nz,w\n", "2", has_header=False)
     assert columns.values == {"2": ["y", "w"]}

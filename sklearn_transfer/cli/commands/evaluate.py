@@ -45,7 +45,7 @@ def command(
     opened = load_model(model, console)
     target = _make_target(opened, label, separator)
     with console.working(f"reading {data}"):
-        columns = read_columns(data, [text, label], reading)
+        columns = read_columns(data, target.columns(text), reading)
     samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
     scores = measure(opened, samples, target, console)
     if as_json:

@@ -113,7 +113,7 @@ def command(
     if plot is not None:
         check_output(plot, force=force)
     with console.working(f"reading {data}"):
-        columns = read_columns(data, [text, label], reading)
+        columns = read_columns(data, target.columns(text), reading)
     samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
     note_duplicates(samples, console)
     made = transfer_report(

@@ -99,7 +99,7 @@ def command(
 
     def read(source: str) -> Samples:
         with console.working(f"reading {source}"):
-            columns = read_columns(source, [text, label], reading)
+            columns = read_columns(source, target.columns(text), reading)
             return make_samples(columns, text, target, console, skip_bad=skip_bad)
 
     train = read(data)

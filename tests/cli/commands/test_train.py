@@ -159,6 +159,7 @@ def test_other_files_are_not_replaced(train):
         (("clean.csv", "--delimiter", "::"), 2, "expected one character, or tab"),
         (("clean.csv", "--holdout", "0.1", "--test", "clean.csv"), 2, "not both"),
         (("clean.csv", "--regression", "--separator", ";"), 2, "not both"),
+        (("clean.csv", "--label", "text"), 2, "--text and --label are the same column, 'text'"),
         (("clean.csv", "--lable", "x"), 2, "No such option '--lable'"),
     ],
 )
