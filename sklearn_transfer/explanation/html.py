@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _TEXT = (
 _N_OTHERS = 30
 
 
-def render_html(explanation: Explanation) -> str:
+def render_html(explanation: Explanation, *, numbers: Sequence[int] | None = None) -> str:
     """Render texts with the contributions of their tokens as background colours.
 
     Everything that comes from texts and labels is escaped.
@@ -32,12 +33,14 @@ def render_html(explanation: Explanation) -> str:
     Parameters
     ----------
     explanation : Explanation
+    numbers : sequence of int, default=None
+        Numbers of the texts; None counts from 0.
 
     Returns
     -------
     str
     """
-    shown, rest = choose_shown(explanation)
+    shown, rest = choose_shown(explanation, numbers)
     parts = [_render_target(*part) for part in shown]
     if rest:
         parts.append(f"<p>{rest}</p>")

@@ -27,23 +27,31 @@ class Segment(NamedTuple):
 ELLIPSIS = Segment(" … ")
 
 
-def choose_shown(explanation: Explanation) -> tuple[list[tuple[int, Explanation, int]], str]:
+def choose_shown(
+    explanation: Explanation, numbers: Sequence[int] | None = None
+) -> tuple[list[tuple[int, Explanation, int]], str]:
     """Choose what a view shows: the first texts, with all targets of each where there are few.
 
     Parameters
     ----------
     explanation : Explanation
+    numbers : sequence of int, default=None
+        Numbers of the texts; None counts from 0.
 
     Returns
     -------
-    shown : list of tuple (position of the text, its explanation, column of the target)
+    shown : list of tuple (number of the text, its explanation, column of the target)
     rest : str
         A line that counts the others; empty if there are none.
     """
     n_targets = min(explanation.n_targets, _SHOWN)
     n_texts = min(len(explanation), _SHOWN // n_targets)
+    numbers = range(n_texts) if numbers is None else numbers
     shown = [
-        (i, one, j) for i in range(n_texts) for one in [explanation[i]] for j in range(n_targets)
+        (numbers[i], one, j)
+        for i in range(n_texts)
+        for one in [explanation[i]]
+        for j in range(n_targets)
     ]
     counts = len(explanation) - n_texts, explanation.n_targets - n_targets
     names = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._utils.characters import make_line, make_safe
@@ -19,7 +20,9 @@ _RESET = "\x1b[0m"
 _N_LISTED, _WIDTH = 10, 40
 
 
-def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
+def render_text(
+    explanation: Explanation, *, colour: bool | None = None, numbers: Sequence[int] | None = None
+) -> str:
     """Render texts and their largest contributions.
 
     Control characters in texts are replaced, so that they have no effect on a terminal.
@@ -30,6 +33,8 @@ def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
     colour : bool or None, default=None
         Show contributions as background colours. None is True where the standard output is a
         terminal and the environment variable NO_COLOR is not set.
+    numbers : sequence of int, default=None
+        Numbers of the texts; None counts from 0.
 
     Returns
     -------
@@ -37,7 +42,7 @@ def render_text(explanation: Explanation, *, colour: bool | None = None) -> str:
     """
     if colour is None:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    shown, rest = choose_shown(explanation)
+    shown, rest = choose_shown(explanation, numbers)
     parts = [_render_target(*part, colour=colour) for part in shown]
     return "\n\n".join([*parts, rest] if rest else parts)
 

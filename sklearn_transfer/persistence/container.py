@@ -32,6 +32,7 @@ _SAFE_NAME = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*){0,8}")
 _MAX_EXPANSION, _SMALL = 20, 4 << 20
 _MAX_CONFIG = 64 << 20  # bytes; labels and parameters
 _BLOCK = 1 << 20
+_OTHER_PLACE = "Choose a new name, or remove it first."
 
 
 def is_zip(path: Path) -> bool:
@@ -81,6 +82,16 @@ def _is_model(path: Path) -> bool:
     return set(_list_files(path)) <= set(listed)
 
 
+def check_replaced(path: Path) -> None:
+    """Raise `FileExistsError` if a path holds anything but a model file or an empty folder."""
+    if not path.is_dir() or is_zip(path):
+        _check_replaced_zip(path)
+    elif not _is_model(path) and any(path.iterdir()):
+        raise FileExistsError(
+            f"{path} was not written by this package and is not overwritten. {_OTHER_PLACE}"
+        )
+
+
 def _check_replaced_zip(path: Path) -> None:
     if not path.exists():
         return
@@ -92,8 +103,7 @@ def _check_replaced_zip(path: Path) -> None:
         is_ours = False
     if not is_ours:
         raise FileExistsError(
-            f"{path} was not written by this package and is not overwritten. Choose a new name, or "
-            f"remove it first."
+            f"{path} was not written by this package and is not overwritten. {_OTHER_PLACE}"
         )
 
 

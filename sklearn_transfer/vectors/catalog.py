@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 from .._utils.errors import MissingDependencyError
 from .._utils.optional import name_command
+from .._utils.suggestions import suggest
 from . import hub
 from .storage.files import exists, expand_user
 
@@ -69,12 +68,21 @@ def locate(source: str | os.PathLike[str]) -> Path:
     if not isinstance(source, str) or "/" in name or os.sep in name or path.suffix:
         raise FileNotFoundError(
             f"No pretrained vectors at {name!r}: expected a file or a folder "
-            f"(looked from {Path.cwd()}).{_suggest(path.name, _list_siblings(path))}"
+            f"(looked from {Path.cwd()}).{suggest(path.name, _list_siblings(path))}"
         )
     downloaded = _gensim_folder() / name / f"{name}.gz"
     if exists(downloaded):
         return _find_in_package(name) or downloaded
     return _find_in_package(name) or _find_encoder(name, asks_hub=False) or _download(name)
+
+
+def list_names() -> dict[str, Path | None]:
+    """Names of packages and of gensim-data, and their places if they are on this machine."""
+    found: dict[str, Path | None] = {}
+    for name in sorted({*PACKAGED, *_OF_GENSIM}):
+        downloaded = _gensim_folder() / name / f"{name}.gz"
+        found[name] = _find_in_package(name) or (downloaded if exists(downloaded) else None)
+    return found
 
 
 def find_hub_name(source: str | os.PathLike[str]) -> str | None:
@@ -132,7 +140,7 @@ def _download(name: str) -> Path:
             ) from error
         names = sorted({*PACKAGED, *_OF_GENSIM})
         raise FileNotFoundError(
-            f"No pretrained vectors called {name!r}: {places}.{_suggest(name, names)} Names are "
+            f"No pretrained vectors called {name!r}: {places}.{suggest(name, names)} Names are "
             f"{', '.join(names)}; org/name on the Hugging Face hub; and paths."
         ) from error
 
@@ -143,10 +151,3 @@ def _list_siblings(path: Path) -> list[str]:
         return os.listdir(path.parent)
     except (OSError, ValueError):
         return []
-
-
-def _suggest(name: str, names: Iterable[str]) -> str:
-    """Return a question for the most similar name, in any case of letters; "" if there is none."""
-    spelled = {known.lower(): known for known in names}
-    close = get_close_matches(name.lower(), spelled, n=1, cutoff=0.8)
-    return f" Did you mean {spelled[close[0]]!r}?" if close else ""

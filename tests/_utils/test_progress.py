@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 from toys import MINIBATCH, body
@@ -9,7 +11,7 @@ from tqdm import tqdm
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier, rank_pretrained
 from sklearn_transfer._utils import progress
-from sklearn_transfer._utils.progress import progress_bar
+from sklearn_transfer._utils.progress import progress_bar, show_elapsed
 from sklearn_transfer.training.policies import Contrastive
 
 
@@ -84,3 +86,15 @@ def test_work_without_verbosity_has_a_bar_on_a_terminal(
     assert "candidates" in capsys.readouterr().err
     ContextualModel(tiny_model).distill(["good", "bad"], n_components=2)
     assert "texts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_work_without_parts_shows_its_seconds_on_a_terminal(
+    is_terminal: bool, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
+    with show_elapsed("fitting", delay=0.01):
+        Event().wait(0.2)
+    shown = capsys.readouterr().err
+    assert ("fitting: 00:00" in shown) is is_terminal
+    assert not shown or shown.endswith("\r")  # it is removed

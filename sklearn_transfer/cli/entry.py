@@ -1,0 +1,19 @@
+"""The entry point, which also works where the extra ``cli`` is not installed."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from .._utils.errors import MissingDependencyError
+from .._utils.optional import import_optional
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        import_optional("click", extra="cli", purpose="The command sklearn-transfer")
+    except MissingDependencyError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    import_module("sklearn_transfer.cli.program").program(prog_name="sklearn-transfer")
