@@ -46,8 +46,7 @@ def test_a_class_without_samples(model: ContextualModel, policy: Any):
     texts = ["good great", "This text is about good great."]
     texts += ["bad awful", "This text is about bad awful.", "the and"]
     labels = ["praise", "praise", "blame", "blame", "other"]
-    by_hand = classifier(model, adaptation=policy, calibrate=False)
-    by_hand.fit(TEXTS + texts, LABELS + labels)
+    by_hand = classifier(model, adaptation=policy).fit(TEXTS + texts, LABELS + labels)
     assert named.classes_.tolist() == ["blame", "other", "praise"]
     logits = named.decision_function(TEXTS)
     np.testing.assert_allclose(logits, by_hand.decision_function(TEXTS), atol=1e-4)
