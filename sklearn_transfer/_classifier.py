@@ -158,6 +158,13 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         mini-batch training.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
+    class_names : dict, list, "auto" or None, default=None
+        Names of the classes, which become labelled texts next to the samples: the name, and "This
+        text is about NAME.". With few labels they gain accuracy. A dict maps each label to its
+        name, or to a list of texts that stand for the class; labels without a sample become classes
+        too (zero-shot). A list is in the order of the sorted labels. "auto" takes labels that are
+        words, such as "card_arrival", and leaves others out. Used by: frozen contextual models, and
+        the contrastive stage.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
         turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
@@ -314,6 +321,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         criterion: Any = "auto",
         label_smoothing: float = 0.0,
         class_weight: Any = None,
+        class_names: Any = None,
         calibrate: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -359,6 +367,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         self.criterion = criterion
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+        self.class_names = class_names
         self.calibrate = calibrate
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

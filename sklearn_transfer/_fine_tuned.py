@@ -95,7 +95,11 @@ class FineTuned(
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
         fine_tuning.warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
-        task = self._task_type.learn(y, weight) if previous is None else previous.task
+        task = (
+            self._task_type.learn(y, weight, parameters.class_names)
+            if previous is None
+            else previous.task
+        )
         task = task.named(given)
         samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)

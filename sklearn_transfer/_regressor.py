@@ -21,7 +21,7 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
 
     The model of `FineTunedClassifier` for continuous targets, one or several. Targets are
     standardised for training. The parameters are those of `FineTunedClassifier`, except for
-    `label_smoothing`, `class_weight` and `calibrate`.
+    `label_smoothing`, `class_weight`, `class_names` and `calibrate`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     _task_type = Values
 
     __init__ = share_constructor(
-        FineTunedClassifier, without=("label_smoothing", "class_weight", "calibrate")
+        FineTunedClassifier, without=("label_smoothing", "class_weight", "class_names", "calibrate")
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

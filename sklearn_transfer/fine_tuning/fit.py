@@ -182,6 +182,7 @@ class Fit:
         """Train on samples; those that are held out are only evaluated."""
         if self.previous is not None:
             self.previous = self.previous.copy()
+        train, n_names = self._add_names(train)
         kind, representation, inputs = self._learn_inputs(train)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
@@ -192,9 +193,18 @@ class Fit:
         net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
-        temperature = self._calibrate(representation, net, train, samples, valid)
+        temperature = self._calibrate(representation, net, (train, n_names), samples, valid)
         net.forget_data()
         return Fitted(self.task, kind, representation, net, self._shaping(module), temperature)
+
+    def _add_names(self, train: LabelledSamples) -> tuple[LabelledSamples, int]:
+        """Add the names of classes to the samples; the number of texts that were added."""
+        texts, target = self.task.name_samples()
+        if target is None or not self.config.kind.reads_names(self.config):
+            return train, 0
+        targets = np.concatenate([train.target, target])
+        weight = np.concatenate([train.weight, np.ones(len(texts))])
+        return LabelledSamples([*train.X, *texts], targets, weight), len(texts)
 
     def run_epoch(self, part: LabelledSamples) -> Fitted:
         """Train one epoch, in mini-batches, on a part of the samples."""
@@ -366,18 +376,21 @@ class Fit:
         self,
         representation: Representation,
         net: InferenceNet,
-        train: LabelledSamples,
+        train: tuple[LabelledSamples, int],
         samples: Samples,
         valid: Samples | None,
     ) -> float:
         """Temperature on validation samples, or on training samples that are left out in turn."""
+        # The last samples, which are names, are never left out.
         if valid is not None:
             return self.task.find_temperature(net.logits(valid.X), valid.y, valid.weight)
         if not (self.parameters.calibrate and isinstance(net, LinearNet)):
             return 1.0
         if representation.has_seen_labels:
             return 1.0
-        folds = assign_folds(self.task.groups(train.target), content_keys(train.X), _N_FOLDS)
+        texts, n_names = train
+        folds = assign_folds(self.task.groups(texts.target), content_keys(texts.X), _N_FOLDS)
+        folds[len(folds) - n_names :] = -1
         problem = net.state_problem(samples)
         n_threads = torch.get_num_threads()
         logits, rows = predict_left_out(

@@ -83,6 +83,7 @@ CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,
     "criterion": [StrOptions({"auto", *CLASSIFICATION_NAMES}), callable],
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    "class_names": [StrOptions({"auto"}), dict, list, tuple, None],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "calibrate": ["boolean"],
     "distill_from": [HasMethods("predict_proba"), None],
@@ -141,6 +142,7 @@ class Parameters:
     verbose: int
     label_smoothing: float = 0.0
     class_weight: Any = None
+    class_names: Any = None
     calibrate: bool = True
 
     @classmethod

@@ -167,6 +167,10 @@ class Kind(ABC):
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if the head reads features that mini-batch training does not change."""
 
+    def reads_names(self, config: Configuration) -> bool:
+        """True if names of classes are texts like the samples."""
+        return False
+
     def splits_words(self, config: Configuration) -> bool:
         """True if texts are split into words."""
         return False

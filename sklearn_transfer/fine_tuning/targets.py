@@ -18,6 +18,7 @@ from .._utils.state import State
 from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
+from .class_names import all_classes, name_texts
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
 
@@ -55,8 +56,14 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
-        """Learn the coding of validated training targets."""
+    def learn(
+        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+    ) -> Self:
+        """Learn the coding of validated training targets; `class_names` as in the classifier."""
+
+    def name_samples(self) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, and their encoded targets."""
+        return [], None
 
     def named(self, y: Any) -> Self:
         """The task with the names that the columns of y, as given by the user, may have."""
@@ -111,7 +118,7 @@ class Labels(Task):
     """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
     # `classes` are the sorted labels or, of an indicator matrix, the names (`has_names`) or numbers
-    # of its columns. Two classes have one output.
+    # of its columns. Two classes have one output. `texts` stand for classes, by label.
 
     solver_loss = "squared_hinge"
     sentence_loss = "cross_entropy"
@@ -120,6 +127,7 @@ class Labels(Task):
 
     def __init__(self, y: NDArray[Any]) -> None:
         self.multilabel, self.has_names = y.ndim == 2, False
+        self.texts: dict[Any, list[str]] = {}
         self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         if not self.multilabel and len(self.classes) < 2:
             raise ValueError(
@@ -138,6 +146,7 @@ class Labels(Task):
     def from_state(cls, state: State) -> Labels:
         """The labels of these entries."""
         made = cls.__new__(cls)
+        made.texts = {}
         made.multilabel, made.has_names = (
             state.of(name, bool) for name in ("multilabel", "has_names")
         )
@@ -154,9 +163,37 @@ class Labels(Task):
         return (LabelOutputs if self.multilabel else ClassOutputs)(self.n_outputs)
 
     @classmethod
-    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
-        """Learn the classes."""
-        return cls(y)
+    def learn(
+        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+    ) -> Self:
+        """Learn the classes, with those that have a name and no sample."""
+        if class_names is None:
+            return cls(y)
+        if y.ndim == 2:
+            made = cls(y)
+            made.texts = name_texts(class_names, made.classes)
+            all_known = set(made.classes.tolist())
+            if unknown := [label for label in made.texts if label not in all_known]:
+                raise ValueError(
+                    f"class_names must name the columns of y by their numbers, 0 to "
+                    f"{len(made.classes) - 1}, got {unknown!r}."
+                )
+            return made
+        texts = name_texts(class_names, np.unique(y))
+        made = cls(all_classes(np.unique(y), texts))
+        made.texts = texts
+        return made
+
+    def name_samples(self) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, and their encoded targets."""
+        pairs = [(text, label) for label, parts in self.texts.items() for text in parts]
+        if not pairs:
+            return [], None
+        texts, labels = zip(*pairs, strict=True)
+        if self.multilabel:
+            return list(texts), np.eye(len(self.classes), dtype=np.float32)[list(labels)]
+        codes = np.searchsorted(self.classes, np.asarray(labels, dtype=self.classes.dtype))
+        return list(texts), codes.astype(np.int64)
 
     @classmethod
     def declare(cls, classes: Any, *, multilabel: bool) -> Labels:
@@ -362,7 +399,9 @@ class Values(Task):
         return ValueOutputs(self.n_outputs)
 
     @classmethod
-    def learn(cls, y: NDArray[Any], sample_weight: NDArray[np.float64]) -> Self:
+    def learn(
+        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+    ) -> Self:
         """Learn the mean and standard deviation of each target."""
         columns = y.reshape(len(y), -1)
         mean = np.average(columns, axis=0, weights=sample_weight)

@@ -109,6 +109,11 @@ VALIDATION_FRACTION = Use(
     lambda c: _holds_out(c) and not c.has_validation,
     f"set early_stopping=True, leave X_val out, and {_TRAIN}",
 )
+NAMES = Use(
+    "frozen contextual models, and the contrastive stage",
+    lambda c: c.kind.reads_names(c),
+    "give a contextual model as pretrained, with adaptation='frozen' or 'contrastive'",
+)
 CALIBRATION = Use(
     "the convex solver, without X_val or a contrastive stage",
     lambda c: c.is_convex and not c.has_validation and not isinstance(c.policy, Contrastive),
@@ -142,6 +147,7 @@ USED_BY: dict[str, Use] = {
     "average_last": WHOLE,
     "label_smoothing": MINI_BATCH,
     "calibrate": CALIBRATION,
+    "class_names": NAMES,
     "early_stopping": WHOLE,
     "validation_fraction": VALIDATION_FRACTION,
     "n_iter_no_change": EARLY_STOPPING,

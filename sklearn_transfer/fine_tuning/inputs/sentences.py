@@ -66,6 +66,10 @@ class Sentences(Kind):
         """True if the model is not part of the net."""
         return config.is_frozen
 
+    def reads_names(self, config: Configuration) -> bool:
+        """True if the head reads features that are fixed before it is fitted."""
+        return config.is_frozen
+
     def truncates(self, config: Configuration) -> bool:
         """True: a contextual model has a maximum sequence length."""
         return True
