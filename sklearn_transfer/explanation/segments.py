@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 # and the characters of one segment.
 SHOWN_CHARACTERS, _AROUND, _LONGEST = 2000, 12, 200
 # Pairs of a text and a target that a view shows.
-_SHOWN = 20
+SHOWN_PAIRS = 20
 
 
 class Segment(NamedTuple):
@@ -44,8 +45,8 @@ def choose_shown(
     rest : str
         A line that counts the others; empty if there are none.
     """
-    n_targets = min(explanation.n_targets, _SHOWN)
-    n_texts = min(len(explanation), _SHOWN // n_targets)
+    n_targets = min(explanation.n_targets, SHOWN_PAIRS)
+    n_texts = min(len(explanation), SHOWN_PAIRS // n_targets)
     numbers = range(n_texts) if numbers is None else numbers
     shown = [
         (numbers[i], one, j)

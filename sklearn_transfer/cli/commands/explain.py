@@ -14,7 +14,7 @@ from ..._utils.atomic import write_atomically
 from ..._utils.suggestions import suggest
 from ...explanation.explanation import Explanation
 from ...explanation.html import render_html
-from ...explanation.segments import SHOWN_TEXTS
+from ...explanation.segments import SHOWN_PAIRS
 from ...explanation.terminal import render_text
 from .. import options
 from ..console import CommandError, Console, check_output, table_suffix
@@ -168,8 +168,9 @@ _HEAD = """<!DOCTYPE html>
 
 
 def _write_html(rows: Sequence[int], explanation: Explanation, file: TextIO) -> None:
-    for start in range(0, len(rows), SHOWN_TEXTS):
-        part = slice(start, start + SHOWN_TEXTS)
+    size = max(SHOWN_PAIRS // explanation.n_targets, 1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
         file.write(render_html(explanation[part], numbers=rows[part]) + "\n")
 
 
