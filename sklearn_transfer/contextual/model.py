@@ -343,7 +343,7 @@ class ContextualModel:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        source, expected, device, code = self.source, None, None, None
+        source, expected, device, code = self.source, self._expected, None, None
         is_library = not isinstance(source, str | os.PathLike)
         if is_library or self.settings.pickle_weights:
             source = source if is_library else self.library_model
