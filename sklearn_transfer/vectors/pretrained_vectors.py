@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._utils.errors import levels_to_caller
 from .._utils.memo import ObjectCache
+from .._utils.pickling import PickledOnly
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
@@ -34,7 +35,7 @@ from .table.vocabulary import Vocabulary, as_list_of_words
 _opened: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=4)
 
 
-class PretrainedVectors:
+class PretrainedVectors(PickledOnly):
     """A table of pretrained word vectors.
 
     It is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
@@ -570,7 +571,10 @@ class PretrainedVectors:
 
     __sklearn_clone__ = __copy__
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _how_to_save(self) -> str:
+        return "vectors.save(folder), and open it by load_pretrained(folder)"
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if self._base is not None:
             change = self._change or Difference.between(self._base.table, self.table)
             return self.continued, (self._base, self._name, None, change)
