@@ -170,13 +170,14 @@ def _decode(
     if settings["coding"] == "fixed":
         # Exact: the integers have no more digits than the numbers.
         wide = integers.astype(np.result_type(dtype, np.float32))
-        floats: NDArray[Any] = np.ldexp(wide, int(settings["exponent"]))
+        with np.errstate(over="ignore", under="ignore"):  # of a crafted file
+            floats: NDArray[Any] = np.ldexp(wide, int(settings["exponent"]))
         return floats
     if settings["coding"] == "sorted":
         return integers.cumsum(dtype=np.int64)
     if settings["coding"] == "palette":
         palette = arrays["palette"]
-        if palette.dtype != dtype or integers.min() < 0:
+        if palette.dtype != dtype or palette.ndim != 1 or integers.min() < 0:
             raise ValueError("a palette of another dtype, or a negative position")
         numbers: NDArray[Any] = palette[integers]
         return numbers

@@ -199,8 +199,7 @@ class Vocabulary(Sequence[str]):
 
     def to_state(self) -> dict[str, Any]:
         """Return the entries of a model file, without the index."""
-        text, offsets = self.__getstate__()
-        return {"text": text, "offsets": offsets}
+        return {"text": np.asarray(self._text), "offsets": np.asarray(self._offsets)}
 
     @classmethod
     def from_state(cls, state: State) -> Vocabulary:
