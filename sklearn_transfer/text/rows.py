@@ -189,6 +189,13 @@ class WordRows:
         del self.rows
         return rows
 
+    def word_weights(self) -> NDArray[np.float32]:
+        """The weight of each word of the vocabulary, shape (n_rows,)."""
+        if self.weighting is None:
+            return np.ones(len(self.vocabulary), dtype=np.float32)
+        token = self._weighted_tokens.find(list(self.vocabulary), fold_case=self._folds_case)
+        return np.asarray(self._term_weights[token], dtype=np.float32)
+
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""
         tokens, _ = self.tokenization.split(texts, self.sources)
