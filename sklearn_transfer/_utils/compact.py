@@ -59,10 +59,7 @@ class Packed:
 
 
 class Compact:
-    """An array inside the state of an object, which a pickle holds packed.
-
-    An opened pickle has the array itself; `opened` takes both.
-    """
+    """An array in the state of an object, which pickles hold packed, and open as the array."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array

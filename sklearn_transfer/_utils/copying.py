@@ -16,10 +16,8 @@ def copy_attributes(original: _Object) -> _Object:
 
 
 def deepcopy_attributes(original: _Object, memo: dict[int, Any]) -> _Object:
-    """Copy all attributes: a method `__deepcopy__` for classes with `__getstate__`.
-
-    Objects that occur twice, such as a parameter that an optimizer refers to, stay one object.
-    """
+    """Copy all attributes: a method `__deepcopy__` for classes with `__getstate__`."""
+    # Objects that occur twice, such as a parameter that an optimizer refers to, stay one object.
     copied = object.__new__(type(original))
     memo[id(original)] = copied
     copied.__dict__.update(deepcopy(original.__dict__, memo))

@@ -119,10 +119,8 @@ def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:
 def make_word_tokenizer(
     words: Sequence[str], *, cased: bool, punctuation: bool = False
 ) -> TableTokenizer:
-    """Make a tokenizer of whole words or, with `punctuation`, as that of the fine-tuned estimators.
-
-    Its last id is unknown text.
-    """
+    """Make a tokenizer of words or, as fine-tuned estimators have it, of punctuation as well."""
+    # Its last id is unknown text.
     library = import_optional("tokenizers", extra="static", purpose="Writing tokenizer.json")
     unknown = _UNKNOWN
     while unknown in words:
