@@ -80,9 +80,10 @@ class ContinuedVectors(SavesModel, VectorsEstimator):
     Vectors with n-gram rows (fastText ``.bin``) keep them [2]_: the n-gram rows of the words in the
     texts are trained and moved back as well, and give vectors to words outside the texts.
 
-    `vectors_` is a copy as large as `pretrained`, and is pickled whole; reduce a large table by
-    `subset` first. Every fit trains again, even on the same texts: if a search varies other
-    parameters, fit once on separate texts and use `vectors_`.
+    `vectors_` is a copy as large as `pretrained`; reduce a large table by `subset` first. A pickle
+    holds the trained rows, and refers to the others as the pickle of `pretrained` does. Every fit
+    trains again, even on the same texts: if a search varies other parameters, fit once on separate
+    texts and use `vectors_`.
 
     There is no history of the loss: gensim sums it in float32, which loses precision on long texts.
 

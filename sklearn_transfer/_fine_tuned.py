@@ -21,6 +21,7 @@ from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
 from ._utils.state import State
 from .explanation.explained import ExplainsOutputs
+from .exports.exportable import Exports
 from .fine_tuning.parameters import Parameters
 from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 class FineTuned(
     ExplainsOutputs,
+    Exports,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     RelocatesPretrained,

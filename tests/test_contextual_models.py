@@ -373,17 +373,65 @@ def test_a_fitted_classifier_survives_the_move_of_its_folder(
 
 
 @pytest.mark.parametrize("adaptation", ["top-1", CONTRASTIVE])
-def test_a_trained_encoder_needs_no_folder(
-    tiny_model: Path, tmp_path: Path, labelled, adaptation: Any
+def test_a_pickle_holds_only_the_trained_layers(model: ContextualModel, labelled, adaptation: Any):
+    classifier = fit(model, labelled, adaptation=adaptation)
+    content = pickle.dumps(classifier)
+    embeddings = model.library_model[0].auto_model.get_input_embeddings().weight
+    assert embeddings.detach().numpy().tobytes() not in content
+    again = pickle.loads(content)
+    np.testing.assert_array_equal(
+        again.predict_proba(labelled[0]), classifier.predict_proba(labelled[0])
+    )
+    assert len(pickle.dumps(again)) < 1.1 * len(content)
+
+
+@pytest.mark.parametrize("adaptation", ["top-1", CONTRASTIVE])
+@pytest.mark.parametrize("way", ["back", "load", "set_params"])
+def test_the_folder_of_a_trained_encoder_is_found_later(
+    tiny_model: Path, tmp_path: Path, labelled, adaptation: Any, way: str
 ):
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     classifier = fit(ContextualModel(folder), labelled, adaptation=adaptation)
     expected, content = classifier.predict_proba(labelled[0]), pickle.dumps(classifier)
-    shutil.rmtree(folder)
+    moved = folder.rename(tmp_path / "moved")
     clear_cache()  # forgets other copies of the folder
-    again = pickle.loads(content)
-    np.testing.assert_allclose(again.predict_proba(labelled[0]), expected, atol=1e-6)
+    with pytest.warns(UserWarning, match=r"not there\. Put it back; .*pickle_weights=True"):
+        again = pickle.loads(content)
     assert again.pretrained_.is_missing
+    with pytest.raises(FileNotFoundError, match=r"not there\. Put it back"):
+        again.predict_proba(labelled[0])
+    with pytest.warns(UserWarning, match=r"not there\. Put it back"):
+        again = pickle.loads(pickle.dumps(again))
+    if way == "back":
+        moved.rename(folder)
+    elif way == "load":
+        load_pretrained(moved)
+    else:
+        again.set_params(pretrained=str(moved))
+    np.testing.assert_array_equal(again.predict_proba(labelled[0]), expected)
+
+
+@pytest.mark.parametrize("adaptation", ["top-1", CONTRASTIVE])
+def test_a_pickle_with_weights_needs_no_folder(
+    tiny_model: Path, tmp_path: Path, labelled, adaptation: Any
+):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    classifier = fit(ContextualModel(folder, pickle_weights=True), labelled, adaptation=adaptation)
+    expected, content = classifier.predict_proba(labelled[0]), pickle.dumps(classifier)
+    shutil.rmtree(folder)
+    clear_cache()
+    np.testing.assert_array_equal(pickle.loads(content).predict_proba(labelled[0]), expected)
+
+
+def test_l2_sp_goes_on_after_a_pickle(model: ContextualModel, labelled):
+    parameters = {"adaptation": "top-1", "l2_sp": 0.1, "dropout": 0.1}
+    one = FineTunedClassifier(model, random_state=0, **parameters)
+    one.partial_fit(*labelled, classes=np.unique(labelled[1]))
+    other = pickle.loads(pickle.dumps(one))
+    for classifier in (one, other):
+        classifier.partial_fit(*labelled)
+    expected = one.predict_proba(labelled[0])
+    np.testing.assert_array_equal(other.predict_proba(labelled[0]), expected)
 
 
 @pytest.mark.parametrize("way", ["load", "set_params"])

@@ -6,6 +6,7 @@ import pickle
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,11 @@ from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
+    clear_cache,
     load_pretrained,
 )
+from sklearn_transfer.vectors.table.oov import Subwords
+from sklearn_transfer.vectors.table.table import Table
 
 # In conftest, "zork" is a word of the reviews that the vectors do not have.
 
@@ -160,6 +164,51 @@ def test_pickle_gives_the_same_vectors(continued, reviews) -> None:
     again = pickle.loads(pickle.dumps(continued.fit(reviews[0])))
     np.testing.assert_array_equal(again.vectors_.matrix, continued.vectors_.matrix)
     assert list(again.vectors_.words) == list(continued.vectors_.words)
+
+
+@pytest.mark.parametrize("form", ["table", "fasttext", "float16", "shared rows", "chain"])
+def test_a_pickle_holds_the_difference(form: str, tmp_path: Path, reviews) -> None:
+    rng = np.random.default_rng(0)
+    words = ["good", "bad", "film", *(f"word{i}" for i in range(5000))]
+    source = PretrainedVectors(words, rng.normal(size=(len(words), 8)).astype(np.float32))
+    if form == "float16":
+        source = source.astype("float16")
+    elif form == "shared rows":
+        source = source.astype("int8")
+    source = source.save(tmp_path / "vectors")
+    if form == "fasttext":
+        table = Table(
+            source.words, source.matrix, Subwords(rng.normal(size=(999, 8)).astype("f4"), 3, 4)
+        )
+        source = PretrainedVectors.from_table(table).save(tmp_path / "ngrams")
+    fitted = ContinuedVectors(source, min_count=1, random_state=0).fit(reviews[0])
+    if form == "chain":
+        fitted = ContinuedVectors(fitted.vectors_, min_count=1, random_state=1).fit(reviews[0])
+    content = pickle.dumps(fitted)
+    assert len(content) < 0.3 * fitted.vectors_.matrix.nbytes
+    for again in (pickle.loads(content), pickle.loads(pickle.dumps(pickle.loads(content)))):
+        assert again.vectors_.matrix.tobytes() == fitted.vectors_.matrix.tobytes()
+        assert list(again.vectors_.words) == list(fitted.vectors_.words)
+        unknown = again.vectors_.look_up(["goodness"], oov="subword")[1]
+        np.testing.assert_array_equal(
+            unknown, fitted.vectors_.look_up(["goodness"], oov="subword")[1]
+        )
+
+
+def test_the_source_of_a_pickle_is_found_later(tmp_path: Path, vectors, reviews) -> None:
+    source = vectors.save(tmp_path / "vectors")
+    model = FineTunedClassifier(ContinuedVectors(source, random_state=0)).fit(*reviews)
+    expected, content = model.predict_proba(reviews[0]), pickle.dumps(model)
+    moved = (tmp_path / "vectors").rename(tmp_path / "moved")
+    clear_cache()
+    with pytest.warns(UserWarning, match=r"not there\. Put it back"):
+        again = pickle.loads(content)
+    assert again.pretrained_.is_missing
+    with pytest.raises(FileNotFoundError, match=r"not there\. Put it back"):
+        again.predict_proba(reviews[0])
+    load_pretrained(moved)
+    np.testing.assert_array_equal(again.predict_proba(reviews[0]), expected)
+    assert not again.pretrained_.is_missing
 
 
 @every_door

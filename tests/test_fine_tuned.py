@@ -169,6 +169,38 @@ def test_an_opened_pickle_goes_on_without_a_warning(vectors, reviews):
     assert model.n_iter_ == 2
 
 
+@pytest.mark.parametrize("kind", ["mean", "cnn", "l2_sp", "scheduler", "after convex"])
+def test_parts_after_a_pickle_give_the_same(vectors, reviews, kind: str):
+    params: dict[str, Any] = {
+        "cnn": {"encoder": "cnn", "encoder_params": {"widths": (1, 2), "multichannel": True}},
+        "l2_sp": {"l2_sp": 1.0},
+        "scheduler": {"callbacks": [LRScheduler("StepLR", step_size=1, gamma=0.5)]},
+    }.get(kind, {})
+    if kind == "after convex":
+        one = FineTunedClassifier(vectors, random_state=0).fit(*reviews)
+        one.set_params(optimizer="adam").partial_fit(*reviews)
+    else:
+        one = stream(vectors, reviews, **params)
+    for other in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        more = [f"{text} unheard" for text in reviews[0]]
+        expected = copy.deepcopy(one).partial_fit(more, reviews[1]).partial_fit(*reviews)
+        other.partial_fit(more, reviews[1]).partial_fit(*reviews)
+        for a, b in zip(weights_of(expected), weights_of(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_pickle_has_the_moments_only_of_a_stream(vectors, reviews):
+    fitted = FineTunedClassifier(vectors, **MINIBATCH).fit(*reviews)
+    assert fitted.net_.optimizer_.state_dict()["state"]
+    copied = copy.deepcopy(fitted).partial_fit(*reviews)
+    opened = pickle.loads(pickle.dumps(fitted))
+    assert not opened.net_.optimizer_.state_dict()["state"]
+    with pytest.warns(UserWarning, match=r"no moments of the optimizer.*Train by partial_fit"):
+        opened.partial_fit(*reviews)
+    opened.partial_fit(*reviews)  # warns once
+    assert copied.net_.optimizer_.state_dict()["state"]
+
+
 @pytest.mark.parametrize("change", [{"early_stopping": True}, {"average_last": 2}])
 def test_what_needs_a_whole_fit_warns_in_parts(vectors, reviews, change):
     with pytest.warns(UserWarning, match=rf"{next(iter(change))}.*mini-batch training by `fit`"):

@@ -9,9 +9,10 @@ from sklearn.base import BaseEstimator, clone
 
 from .documentation import find_documentation
 from .named import by_name
+from .pickling import PickledOnly
 
 
-class CloneSharesPretrained(BaseEstimator):
+class CloneSharesPretrained(PickledOnly, BaseEstimator):
     """An estimator whose clones share the objects given as ``pretrained`` and ``tokenizer``.
 
     :func:`sklearn.base.clone` deep-copies parameters that are not estimators. For a gensim object
@@ -41,6 +42,9 @@ class CloneSharesPretrained(BaseEstimator):
             if hasattr(self, attribute):
                 setattr(copy, attribute, deepcopy(getattr(self, attribute)))
         return copy
+
+    def _is_for_pickle_only(self) -> bool:
+        return any(name.endswith("_") and name[0] != "_" for name in vars(self))
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
 from .._utils.locks import ThreadLock
+from .._utils.pickling import PickledOnly
 from .._utils.state import State
 from .._utils.tables import html_properties
 from .._utils.texts import check_texts
@@ -35,7 +36,7 @@ _MEMORY = 256 << 20  # bytes
 _opening = ThreadLock()
 
 
-class ContextualModel:
+class ContextualModel(PickledOnly):
     """A pretrained sentence encoder: the features of a text depend on all of its words.
 
     Any model of sentence-transformers. It never changes and is opened on first use, once per
@@ -342,8 +343,14 @@ class ContextualModel:
     def __deepcopy__(self, memo: dict[int, Any]) -> ContextualModel:
         return self
 
+    def _is_for_pickle_only(self) -> bool:
+        return self.settings.pickle_weights or not isinstance(self.source, str | os.PathLike)
+
+    def _how_to_save(self) -> str:
+        return "model.library_model.save_pretrained(folder), and open it by load_pretrained(folder)"
+
     def __getstate__(self) -> dict[str, Any]:
-        source, expected, device, code = self.source, None, None, None
+        source, expected, device, code = self.source, self._expected, None, None
         is_library = not isinstance(source, str | os.PathLike)
         if is_library or self.settings.pickle_weights:
             source = source if is_library else self.library_model

@@ -331,6 +331,7 @@ class Fit:
             compiled=parameters.compile,
             seed=config.seed,
             device=config.device,
+            is_stream=config.is_stream,
             callbacks=list(parameters.callbacks or ()),
             verbose=parameters.verbose,
         )

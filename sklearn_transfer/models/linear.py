@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .._utils.compact import Compact, opened
+from .._utils.copying import deepcopy_attributes
 from ..text.linear_model import LinearModel
 
 
@@ -31,6 +35,19 @@ class LinearBag(nn.Module):
         self.head = nn.Parameter(torch.zeros(n_dense, n_outputs, dtype=dtype))
         self.intercept = nn.Parameter(torch.zeros(1, n_outputs, dtype=dtype))
 
+    def __getstate__(self) -> dict[str, Any]:
+        parameters = dict(self._parameters)
+        weights = parameters["token_weights"].detach().cpu().numpy()  # type: ignore[union-attr]
+        parameters["token_weights"] = None
+        return {**self.__dict__, "_parameters": parameters, "packed": Compact(weights)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weights = torch.from_numpy(opened(state.pop("packed")))
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.token_weights = nn.Parameter(weights, self.head.requires_grad)
+
+    __deepcopy__ = deepcopy_attributes
+
     @property
     def n_features(self) -> int:
         """Width of :meth:`features`."""
@@ -38,11 +55,25 @@ class LinearBag(nn.Module):
 
     @torch.no_grad()
     def set_solution(
-        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
+        self,
+        coefficients: NDArray[np.floating],
+        intercept: NDArray[np.floating],
+        step: float | None = None,
     ) -> None:
-        """Take the solution of a solver: shapes (n_sparse + n_dense, n_outputs), (n_outputs,)."""
+        """Take the solution of a solver.
+
+        Parameters
+        ----------
+        coefficients, intercept : ndarray
+            Shapes (n_sparse + n_dense, n_outputs) and (n_outputs,).
+        step : float, default=None
+            Power of two to whose multiples token weights are rounded; None keeps them. Rounded
+            weights are pickled in a quarter of the bytes, and are the same after it.
+        """
         n_sparse = len(self.token_weights)
         self.token_weights.copy_(torch.from_numpy(coefficients[:n_sparse]))
+        if step is not None:
+            self.token_weights.div_(step).round_().mul_(step).add_(0.0)  # no -0.0
         self.head.copy_(torch.from_numpy(coefficients[n_sparse:]))
         self.intercept.copy_(torch.from_numpy(intercept)[None])
 

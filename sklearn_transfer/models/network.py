@@ -66,9 +66,21 @@ class PretrainedModule(nn.Module):
         super().__init__()
         self.module = module
         self._pulled = [name for name, _ in self.module.named_parameters()] if pulled else []
+        self._anchor()
+
+    def _anchor(self) -> None:
+        """Keep the present parameters as initial ones."""
         for i, name in enumerate(self._pulled):
             start = self.module.get_parameter(name).detach().clone()
             self.register_buffer(f"start_{i}", start)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True for a module from a pickle whose pretrained model has not been found yet."""
+        return False
+
+    def restore(self) -> None:
+        """Complete a module from a pickle."""
 
     @property
     def is_anchored(self) -> bool:

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .._utils.copying import deepcopy_attributes
 from .._utils.errors import levels_to_caller
 from .._utils.progress import progress_bar
 from ..contextual.model import ContextualModel
-from ..contextual.remote_code import RemoteCode
 from ..contextual.runtime import CPU_TOKENS, PROBES, encode_padded, make_inputs
 from ..contextual.sequences import Sequences, batches_by_length
 from .network import PretrainedModule
+from .trained import Trained
 
 # Differences of rounding between two ways to compute the same features.
 _TOLERANCE = 1e-4
@@ -76,6 +77,7 @@ class SentenceEncoder(PretrainedModule):
 
     def __init__(self, model: ContextualModel, *, pulled: bool = False) -> None:
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
+        self._model = model
         if any("quantized" in type(part).__module__ for part in self.module.modules()):
             raise ValueError(
                 f"The weights of {model!r} are quantized, and cannot be trained. Set "
@@ -114,11 +116,40 @@ class SentenceEncoder(PretrainedModule):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"code": RemoteCode.of(self.module), **self.__dict__}
+        # The rest is that of the model, to which the pickle refers.
+        if self.is_incomplete:
+            return dict(self.__dict__)
+        trained = Trained.of(self.module, self._model.library_model)
+        return {**self.__dict__, "_modules": {}, "_buffers": {}, "_trained": trained}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = {name: value for name, value in state.items() if name != "code"}
         super().__setstate__(state)  # type: ignore[no-untyped-call]
+        try:
+            self.restore()
+        except (OSError, ValueError, ImportError) as error:
+            warnings.warn(str(error), UserWarning, stacklevel=levels_to_caller())
+
+    __deepcopy__ = deepcopy_attributes
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "module" and self.is_incomplete:
+            self.restore()
+        return super().__getattr__(name)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True for an encoder from a pickle whose model has not been found yet."""
+        return "_trained" in self.__dict__
+
+    def restore(self) -> None:
+        """Complete an encoder from a pickle; an error if its model is not found."""
+        if not self.is_incomplete:
+            return
+        module = copy.deepcopy(self._model.library_model).float().to("cpu")
+        trained = self.__dict__.pop("_trained")
+        self.module = module
+        self._anchor()
+        trained.apply(module)
 
     def n_frozen(self) -> int:
         """Count the frozen layers below the lowest trainable one; `n_layers` - 1 at most."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.compact import Packed, pack, unpack
 from .._utils.errors import ModelFormatError
 from .._utils.named import find_name
 from .._utils.state import State
@@ -114,6 +115,11 @@ class Encoder:
                 f"an array of {array.dtype}. Fit with other labels, or pickle the model."
             )
         name = where if where not in self.arrays else f"{where}.{len(self.arrays)}"
+        packed = pack(little)
+        if packed.settings["coding"] != "plain":
+            names = {part: f"{name}.{part}" for part in packed.arrays}
+            self.arrays.update({names[part]: values for part, values in packed.arrays.items()})
+            return {"packed": packed.settings, "parts": names, **entry}
         self.arrays[name] = np.ascontiguousarray(little).reshape(array.shape)
         return {"array": name, **entry}
 
@@ -160,6 +166,7 @@ class Decoder:
         for name, decode in (
             ("object", self._decode_object),
             ("array", self._decode_array),
+            ("packed", self._decode_packed),
             ("values", self._decode_values),
             ("tuple", lambda entry: tuple(map(self.decode, entry["tuple"]))),
             ("dict", self._decode_dict),
@@ -189,9 +196,20 @@ class Decoder:
         return {self.decode(key): self.decode(value) for key, value in entry["dict"]}
 
     def _decode_array(self, entry: dict[str, Any]) -> Any:
-        array = self._arrays.get(entry["array"])
+        return self._view_array(self._take_array(entry["array"]), entry)
+
+    def _decode_packed(self, entry: dict[str, Any]) -> Any:
+        state = State("a packed array", entry)
+        parts = {part: self._take_array(name) for part, name in state.of("parts", dict).items()}
+        return self._view_array(unpack(Packed(state.of("packed", dict), parts)), entry)
+
+    def _take_array(self, name: Any) -> NDArray[Any]:
+        array = self._arrays.get(name)
         if array is None:
-            raise ValueError(f"expected a tensor {entry['array']!r:.80}, found none")
+            raise ValueError(f"expected a tensor {name!r:.80}, found none")
+        return array
+
+    def _view_array(self, array: NDArray[Any], entry: dict[str, Any]) -> Any:
         if "dtype" in entry:
             if not isinstance(entry["dtype"], str) or not _TIMES.fullmatch(entry["dtype"]):
                 raise ValueError(f"expected a type of dates, found {entry['dtype']!r:.80}")

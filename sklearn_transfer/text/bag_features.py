@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._utils.compact import open_state, pack_state
+from .._utils.copying import copy_attributes, deepcopy_attributes
 from .._utils.state import State
 from ..contextual.model import ContextualModel
 from ..sources import Source, find_contextual, find_tables
@@ -326,6 +328,17 @@ class BagFeatures:
         """The norm of the columns of one source."""
         return float(self.pretrained_scale / np.sqrt(len(self.sources)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = pack_state(self, "_term_weights")
+        return {**state, "_number": self.vocabulary} if hasattr(self, "_number") else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_term_weights")
+        if "_number" in state:
+            self._number = {word: number for number, word in enumerate(state["_number"])}
+
+    __copy__, __deepcopy__ = copy_attributes, deepcopy_attributes
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens of the training texts, length n_words."""
@@ -426,6 +439,12 @@ class PretrainedWords:
         self.source = source
         # The number of other words is -1: they take the last entry.
         self._positions = np.append(source.words.find(words), -1).astype(np.int32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "_positions")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_positions")
 
     def look_up(
         self, tokens: Sequence[str], word: NDArray[np.int64]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.compact import open_state, pack_state
 from .._utils.state import State
 from .design import Design
 
@@ -26,6 +27,12 @@ class LinearModel:
     token_weights: NDArray[np.floating]
     head: NDArray[np.floating]
     intercept: NDArray[np.floating]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "token_weights")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "token_weights")
 
     def to_state(self) -> dict[str, Any]:
         """Entries of a model file."""

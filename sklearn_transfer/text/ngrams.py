@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 
+from .._utils.compact import open_state, pack_state
 from .._utils.state import State, check_bounds
 from .._utils.texts import LONGEST_WORD, in_parts
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
@@ -127,6 +128,12 @@ class WordNgrams:
 
     def __init__(self, n_tokens: int, max_n: int) -> None:
         self.n_tokens, self.max_n = n_tokens, max_n
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "_keys")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_keys")
 
     def fit_count(
         self, token_ids: TokenIds, sample_weight: NDArray[np.floating], min_df: float
@@ -248,6 +255,12 @@ class CharNgrams:
 
     def __init__(self, min_n: int, max_n: int) -> None:
         self.min_n, self.max_n = min_n, max_n
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "_keys")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_keys")
 
     def fit_count(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._utils.compact import open_state, pack_state
 from .._utils.state import State
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
@@ -104,7 +105,7 @@ class WordRows:
     ----------
     vocabulary : Vocabulary, length n_rows
     rows : ndarray of float32, shape (n_rows, dim)
-        Initial rows of the words of the first texts.
+        Initial rows of the words of the first texts, until :meth:`release_rows`.
     coverage : float
         Share of the tokens of the first texts that have a pretrained vector.
     dim : int
@@ -133,12 +134,12 @@ class WordRows:
     ) -> Bags:
         """Learn the words of the first texts, and set `rows`; `membership` is ignored."""
         tokens, token_ids = self.tokenization.split(texts, self.sources)
-        self._weighted_tokens = Vocabulary(tokens)
         counts = count_tokens(token_ids, len(tokens))
         self._term_weights = learn_term_weights(self.weighting, token_ids, counts, sample_weight)
         covered = has_vector(tokens, self.sources, fold_case=self._folds_case)
         self.coverage = measure_coverage(tokens, token_ids, covered, self.oov)
         self.rows = self._extend(tokens)
+        self._weighted_tokens = self.vocabulary
         return self.transform(texts)
 
     def to_state(self) -> dict[str, Any]:
@@ -175,6 +176,25 @@ class WordRows:
         """The words of the training texts, as vectors have them."""
         words = list(self.vocabulary)
         return find_used(words, vectors, self.tokenization, self.sources, self.oov)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "_term_weights")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_term_weights")
+
+    def release_rows(self) -> NDArray[np.float32]:
+        """Return the initial rows and forget them: the model has its own table."""
+        rows = self.rows
+        del self.rows
+        return rows
+
+    def word_weights(self) -> NDArray[np.float32]:
+        """The weight of each word of the vocabulary, shape (n_rows,)."""
+        if self.weighting is None:
+            return np.ones(len(self.vocabulary), dtype=np.float32)
+        token = self._weighted_tokens.find(list(self.vocabulary), fold_case=self._folds_case)
+        return np.asarray(self._term_weights[token], dtype=np.float32)
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, hstack
 
+from .._utils.compact import open_state, pack_state
 from .._utils.state import State
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .ngrams import (
@@ -65,6 +66,12 @@ class TokenColumns:
     ) -> None:
         self.ngram_range, self.char_ngram_range = ngram_range, char_ngram_range
         self.scale = scale
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "_weights")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "_weights")
 
     def fit_transform(
         self,

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.compact import open_state, pack_state
 from .._utils.hashing import hash_content
 from .._utils.locks import ThreadLock
 from .._utils.memo import register_memo
@@ -63,6 +64,12 @@ class TokenIds:
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return pack_state(self, "ids", "offsets")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        open_state(self, state, "ids", "offsets")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.exceptions import SkorchException
 from torch import Tensor
 
 from .._utils.devices import device_or_cpu
 from .._utils.progress import progress_bar
+from ..models.network import PretrainedModule
 from ..models.seeds import EvaluationSeed
 from .batches import Batch, Inputs, Samples, by_length
 from .outputs import Outputs
@@ -48,6 +49,8 @@ class TrainingSettings:
         weights. None trains all epochs.
     compiled : bool or str
         True compiles the network; a string is the backend of `torch.compile`.
+    is_stream : bool
+        True if more samples may follow: pickles hold the moments of the optimizer.
     seed, device : int, torch.device
     """
 
@@ -67,6 +70,7 @@ class TrainingSettings:
     patience: int | None = None
     mixed_precision: bool = False
     compiled: bool | str = False
+    is_stream: bool = False
     seed: int = 0
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
     callbacks: Sequence[Any] = ()
@@ -110,8 +114,17 @@ class InferenceNet(NeuralNet):
         return made
 
     def forget_data(self) -> None:
-        """Drop the samples that the net was fitted on."""
+        """Drop the samples that the net was fitted on, and what each training makes anew."""
         self.set_params(train_split=None)
+        for _, callback in self.callbacks_:
+            if isinstance(callback, LRScheduler):
+                callback.lr_scheduler_ = None  # it holds the optimizer
+
+    def restore(self) -> None:
+        """Complete a net from a pickle, where its pretrained model has been found since."""
+        encoder = getattr(self.module_, "encoder", None)
+        if isinstance(encoder, PretrainedModule):
+            encoder.restore()
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:  # noqa: ARG002 (as in skorch)
         """Train. Unlike in skorch, an interrupt propagates, unless it is early stopping."""
@@ -185,6 +198,7 @@ class InferenceNet(NeuralNet):
         self, inputs: Inputs, function: Callable[[Batch], Tensor]
     ) -> NDArray[np.float32]:
         """Apply a function to inputs by batch, in evaluation mode."""
+        self.restore()
         self.move_to(self.device)
         self.module_.eval()
         inputs, back = by_length(self.get_dataset(inputs).X)

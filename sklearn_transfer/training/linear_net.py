@@ -103,7 +103,8 @@ class LinearNet(InferenceNet):
             device=str(self.device),
             verbose=self.settings.verbose,
         )
-        self.module_.set_solution(solution.coefficients, solution.intercept)
+        step = problem.design.rounding_step(problem.weight)
+        self.module_.set_solution(solution.coefficients, solution.intercept, step)
         self.n_solver_iter_, self.converged_ = solution.n_iter, solution.converged
         return self._evaluate(batch)
 

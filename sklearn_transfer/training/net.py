@@ -13,6 +13,7 @@ import torch
 from skorch.dataset import unpack_data
 from torch import Tensor
 
+from .._utils.copying import deepcopy_attributes
 from .._utils.devices import lacks_memory
 from .._utils.errors import levels_to_caller
 from ..models.layers import has_trainable_encoder
@@ -52,15 +53,54 @@ class TransferNet(InferenceNet):
 
     def initialize_optimizer(self, **_: Any) -> TransferNet:
         """Make the optimizer, with a group of parameters for each layer."""
-        options = self.get_params_for("optimizer")
-        options.setdefault("lr", self.lr)
+        options = self._optimizer_options()
         self.rates_ = LayerRates(self.module_, options["lr"], self.settings)
         self.optimizer_ = self.optimizer(self.rates_.parameter_groups(self.module_), **options)
         self._accumulator, self._frozen_outputs = GradientAccumulator(), FrozenOutputs()
         return self
 
+    def _optimizer_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = self.get_params_for("optimizer")
+        return {"lr": self.lr, **options}
+
+    def restore(self) -> None:
+        """Complete a net from a pickle: the pretrained model, then the optimizer."""
+        super().restore()
+        state = self.__dict__.pop("optimizer_state", None)
+        if state is not None:
+            groups = self.rates_.parameter_groups(self.module_)
+            self.optimizer_ = self.optimizer(groups, **self._optimizer_options())
+            self.optimizer_.load_state_dict(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        optimizer = state.pop("optimizer_", None)
+        if optimizer is not None:
+            kept = optimizer.state_dict()
+            if not self.settings.is_stream:
+                state["lacks_moments"] = bool(kept["state"])
+                kept["state"] = {}
+            state["optimizer_state"] = kept
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not getattr(getattr(self.module_, "encoder", None), "is_incomplete", False):
+            self.restore()
+
+    __deepcopy__ = deepcopy_attributes
+
     def reconfigure(self, other: TransferNet) -> TransferNet:
         """Go on with the settings of a net over this module; weights and moments stay."""
+        self.restore()
+        if self.__dict__.pop("lacks_moments", False):
+            warnings.warn(
+                "The model was trained by fit and comes from a pickle, which has no moments of the "
+                "optimizer: partial_fit goes on with new ones. Train by partial_fit before the "
+                "pickle to keep them.",
+                UserWarning,
+                stacklevel=levels_to_caller(),
+            )
         before, optimizer = self.settings, self.optimizer
         self.__dict__.update({**other.get_params(deep=False), "_compiled": None})
         if not _same_callbacks(before, self.settings):
@@ -83,6 +123,7 @@ class TransferNet(InferenceNet):
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> TransferNet:
         """Train for a number of epochs, or until `max_epochs` of them have followed the probing."""
+        self.restore()
         self.move_to(self.device)
         checkpoint = self.checkpoint if epochs is None else None
         if checkpoint is not None:

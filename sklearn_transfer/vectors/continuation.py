@@ -92,9 +92,10 @@ def continue_training(
     matrix = np.concatenate([before, trained[~is_old]])
     matrix[position[is_old]] = trained[is_old]
     new = [words[i] for i in np.flatnonzero(~is_old).tolist()]
-    return PretrainedVectors.from_table(
+    return PretrainedVectors.continued(
+        vectors,
+        f"{vectors.name or 'vectors'}, continued",
         Table(vectors.words.extended(new), matrix, subwords, tokenizer=vectors.tokenizer),
-        name=f"{vectors.name or 'vectors'}, continued",
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._utils.errors import levels_to_caller
 from .._utils.memo import ObjectCache
+from .._utils.pickling import PickledOnly
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats
@@ -24,6 +25,7 @@ from .storage.files import exists, expand_user
 from .storage.fitted_subwords import open_subwords
 from .table import compression, lookup
 from .table.description import describe_table
+from .table.difference import Difference
 from .table.lookup import OutOfVocabulary
 from .table.oov import Subwords
 from .table.table import Matrix, Reading, Table, check_finite
@@ -33,7 +35,7 @@ from .table.vocabulary import Vocabulary, as_list_of_words
 _opened: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=4)
 
 
-class PretrainedVectors:
+class PretrainedVectors(PickledOnly):
     """A table of pretrained word vectors.
 
     It is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
@@ -87,10 +89,23 @@ class PretrainedVectors:
     (False, 2, (2, 2))
     """
 
-    __slots__ = ("__weakref__", "_files", "_fitted", "_held", "_name", "_origin")
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_change",
+        "_files",
+        "_fitted",
+        "_held",
+        "_name",
+        "_origin",
+    )
 
     _fitted: Subwords | None
+    _name: str | None
+    _origin: Origin | None
     _held: Table | None  # None: of a pickle whose file has not been found yet
+    _base: PretrainedVectors | None  # the vectors from which these were trained
+    _change: Difference | None  # from the base, which has not been found yet
 
     def __init__(self, words: Sequence[str], matrix: ArrayLike, *, name: str | None = None) -> None:
         rows = np.asarray(matrix)
@@ -111,8 +126,8 @@ class PretrainedVectors:
         vocabulary = listed if isinstance(listed, Vocabulary) else Vocabulary(listed)
         self.__setstate__((Table(vocabulary, np.ascontiguousarray(rows)), name, None))
 
-    def __setstate__(self, state: tuple[Table | None, str | None, Origin | None]) -> None:
-        table, self._name, self._origin = state
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        table, self._name, self._origin, self._base, self._change = (*state, None, None)[:5]
         self._fitted = None
         self._files: MappedFiles | None = None
         if table is not None:
@@ -130,6 +145,21 @@ class PretrainedVectors:
         """Wrap a table, which comes from a file if there is an `origin`; None: it is not found."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, origin))
+        return vectors
+
+    @classmethod
+    def continued(
+        cls,
+        base: PretrainedVectors,
+        name: str | None,
+        table: Table | None = None,
+        change: Difference | None = None,
+    ) -> PretrainedVectors:
+        """Wrap a table that was trained from `base`, or its difference; a pickle has the latter."""
+        vectors = cls.__new__(cls)
+        vectors.__setstate__((table, name, None, base, change))
+        if change is not None and not base.is_missing:
+            len(vectors)  # makes the table
         return vectors
 
     @classmethod
@@ -229,6 +259,9 @@ class PretrainedVectors:
 
     @property
     def _table(self) -> Table:
+        if self._base is not None and self._change is not None:
+            table = self._change.apply(self._base.table)
+            self.__setstate__((table, self._name, None, self._base))
         if self._held is None:
             self._origin = self._origin.find()  # type: ignore[union-attr]
             self._held = self._open(self._origin).table
@@ -538,7 +571,13 @@ class PretrainedVectors:
 
     __sklearn_clone__ = __copy__
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _how_to_save(self) -> str:
+        return "vectors.save(folder), and open it by load_pretrained(folder)"
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if self._base is not None:
+            change = self._change or Difference.between(self._base.table, self.table)
+            return self.continued, (self._base, self._name, None, change)
         if self._origin is None or self._origin.pickle_weights:
             return self.from_table, (self.table, self._name)
         return self._reopen, (tuple(self._origin), self._name)

@@ -233,6 +233,7 @@ def encode_inputs(
     encoder: PretrainedModule, inputs: Inputs, device: torch.device, *, verbose: int = 0
 ) -> NDArray[np.float32]:
     """Encode inputs in batches by an encoder in its present mode: float32, shape (n_samples, d)."""
+    encoder.restore()
     encoder = encoder.to(device)
     inputs, back = by_length(inputs)
     together = getattr(encoder, "together", _TOGETHER)

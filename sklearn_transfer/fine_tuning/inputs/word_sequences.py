@@ -46,7 +46,7 @@ class WordSequences(Representation):
     def make_encoder(self, example: Inputs, config: Configuration) -> nn.Module:
         """The table of rows and its reader."""
         return make_text_encoder(
-            torch.from_numpy(self.features.rows),
+            torch.from_numpy(self.features.release_rows()),
             config.parameters.encoder,
             config.parameters.encoder_params,
             sparse=is_row_wise(config.optimizer),

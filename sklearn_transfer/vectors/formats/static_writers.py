@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from .text_files import check_words
 
 # The characters of the default token pattern `\w+`: letters and digits of Python.
 _WORD = r"[\p{L}\p{N}_]+"
+_MARK = r"[^\p{L}\p{N}_\s]"
 _UNKNOWN = "[UNK]"
 _BLOCK = 1 << 14  # rows at a time
 
@@ -106,7 +107,8 @@ def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:
     tokenizer = table.tokenizer
     if tokenizer is None:
         check_words(table.words, b"", "static model")
-        return _word_tokenizer(table), np.append(np.arange(len(table.words)), -1)
+        tokenizer = make_word_tokenizer(table.words, cased=table.cased)
+        return tokenizer, np.append(np.arange(len(table.words)), -1)
     names = tokenizer.check(Path(TOKENIZER))
     ids = np.fromiter(names, np.int64, len(names))
     position = np.full(int(ids[-1]) + 1, -1, dtype=np.int64)
@@ -114,19 +116,22 @@ def _tokens(table: Table) -> tuple[TableTokenizer, NDArray[np.int64]]:
     return tokenizer, position
 
 
-def _word_tokenizer(table: Table) -> TableTokenizer:
-    """Make a tokenizer that splits as the estimators do by default; its last id is unknown text."""
+def make_word_tokenizer(
+    words: Sequence[str], *, cased: bool, punctuation: bool = False
+) -> TableTokenizer:
+    """Make a tokenizer of words or, as fine-tuned estimators have it, of punctuation as well."""
+    # Its last id is unknown text.
     library = import_optional("tokenizers", extra="static", purpose="Writing tokenizer.json")
     unknown = _UNKNOWN
-    while unknown in table.words:
+    while unknown in words:
         unknown = f"[{unknown}]"
-    vocabulary = {word: i for i, word in enumerate([*table.words, unknown])}
+    vocabulary = {word: i for i, word in enumerate([*words, unknown])}
     tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token=unknown))
-    if not table.cased:
+    if not cased:
         tokenizer.normalizer = library.normalizers.Lowercase()
     # Inverted, it removes everything that does not match.
     tokenizer.pre_tokenizer = library.pre_tokenizers.Split(
-        library.Regex(_WORD), "removed", invert=True
+        library.Regex(f"{_WORD}|{_MARK}" if punctuation else _WORD), "removed", invert=True
     )
     return TableTokenizer(tokenizer.to_str(), [unknown])
 

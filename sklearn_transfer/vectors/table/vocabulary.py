@@ -15,6 +15,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._utils.compact import Compact, opened
 from ..._utils.hashing import hash_content
 from ..._utils.state import State, check_offsets
 from .hashes import hash_packed, make_keys, word_blocks
@@ -198,8 +199,7 @@ class Vocabulary(Sequence[str]):
 
     def to_state(self) -> dict[str, Any]:
         """Return the entries of a model file, without the index."""
-        text, offsets = self.__getstate__()
-        return {"text": text, "offsets": offsets}
+        return {"text": np.asarray(self._text), "offsets": np.asarray(self._offsets)}
 
     @classmethod
     def from_state(cls, state: State) -> Vocabulary:
@@ -376,9 +376,10 @@ class Vocabulary(Sequence[str]):
     def __repr__(self) -> str:
         return f"<Vocabulary of {len(self)} words>"
 
-    def __getstate__(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        return np.asarray(self._text), np.asarray(self._offsets)
+    def __getstate__(self) -> tuple[Any, ...]:
+        return np.asarray(self._text), Compact(np.asarray(self._offsets))
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._text, self._offsets, self._hashes, self._order = (*state, None, None)[:4]
+        parts = (*map(opened, state), None, None)[:4]
+        self._text, self._offsets, self._hashes, self._order = parts
         self._keys = self._digests = None

@@ -1,0 +1,1 @@
+"""Fitted models in the forms of other programs; model files of our own are in persistence."""

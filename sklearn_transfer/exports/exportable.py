@@ -1,0 +1,95 @@
+"""The methods of fitted estimators that write the forms of other programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..fine_tuning.prediction import Predictor
+from .card import write_card
+from .static import StaticFormat, write_static
+
+
+class Exports(BaseEstimator):
+    """A fitted estimator that can be written in the forms of other programs."""
+
+    _fitted: Predictor
+
+    def export_static(
+        self, path: str | os.PathLike[str], *, format: StaticFormat = "model2vec"
+    ) -> None:
+        """Write the fine-tuned word vectors as a folder for other programs.
+
+        Parameters
+        ----------
+        path : str or path
+            New, empty, or written by an earlier export. It is replaced in one step.
+        format : {"model2vec", "sentence-transformers"}, default="model2vec"
+            The folder is opened by ``model2vec.StaticModel.from_pretrained`` or
+            ``SentenceTransformer``.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the model has not trained its word vectors (the default model gives each word
+            weights in the space of the logits), or splits texts by another tokenizer.
+        FileExistsError
+            If `path` holds anything that this package did not write.
+        MissingDependencyError
+            If the extra ``static`` is not installed.
+
+        Notes
+        -----
+        Words are those of the training texts. The weights of a `weighting` are part of the folder.
+        """
+        check_is_fitted(self)
+        fitted = self._fitted
+        write_static(fitted if fitted.is_convex else fitted.resume(), path, format)
+
+    def model_card(  # noqa: PLR0913 (public)
+        self,
+        path: str | os.PathLike[str],
+        *,
+        description: str | None = None,
+        data: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+        license: str | None = None,
+        vectors_license: str | None = None,
+    ) -> None:
+        """Write a model card: Markdown with a header that the Hugging Face hub reads.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, such as ``README.md``, replaced in one step.
+        description, data : str, default=None
+            Markdown about the purpose, and about the training data.
+        metrics : mapping of str to float, default=None
+            Names and values, such as ``{"accuracy on MR": 0.78}``.
+        license, vectors_license : str, default=None
+            Identifiers, such as ``"bsd-3-clause"``, of this model and of the pretrained one.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If a metric is not a number.
+        MissingDependencyError
+            If the extra ``static`` is not installed.
+        """
+        check_is_fitted(self)
+        write_card(
+            self,
+            path,
+            description=description,
+            data=data,
+            metrics=metrics,
+            license=license,
+            vectors_license=vectors_license,
+        )
