@@ -219,9 +219,15 @@ def read_json(file: Path, *, max_bytes: int | None = _MAX_JSON) -> Any:
 def map_array(file: Path) -> NDArray[Any]:
     """Memory-map an array of numbers, read-only; its header must agree with the file's size."""
     with open_regular(file) as content:
-        start = content.read(6)
-    if start != b"\x93NUMPY":
-        raise VectorFormatError(f"{file}: expected a NumPy array, found {start!r}.")
+        start = content.read(12)
+    if start[:6] != b"\x93NUMPY":
+        raise VectorFormatError(f"{file}: expected a NumPy array, found {start[:6]!r}.")
+    # NumPy takes the memory of the header before it reads it: from version 2 on up to 4 GB.
+    if start[6:7] > b"\x01" and int.from_bytes(start[8:], "little") > _MAX_ARRAY_HEADER:
+        raise VectorFormatError(
+            f"{file}: expected a NumPy array with a header of at most {_MAX_ARRAY_HEADER} bytes, "
+            f"found {int.from_bytes(start[8:], 'little')} bytes."
+        )
     try:
         with warnings.catch_warnings(action="ignore"):  # of Python on a damaged header
             array = np.load(file, "r", allow_pickle=False, max_header_size=_MAX_ARRAY_HEADER)

@@ -400,3 +400,18 @@ def test_files_of_the_system_in_an_archive_are_ignored(
     content = (data / "glove.txt").read_bytes()
     (tmp_path / "glove.zip").write_bytes(zipped(content, other))
     assert len(formats.read(tmp_path / "glove.zip").words) == 12
+
+
+def test_the_header_of_an_array_takes_no_more_memory_than_a_header(tmp_path: Path):
+    file = tmp_path / "a.npy"
+    np.save(file, np.zeros(4, dtype=np.float32))
+    content = bytearray(file.read_bytes())
+    content[6], content[8:12] = 2, (1 << 30).to_bytes(4, "little")
+    file.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(VectorFormatError, match="header of at most .* found 1073741824 bytes"):
+            map_array(file)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
