@@ -81,7 +81,8 @@ def count_cycles(trees: dict[Path, ast.Module], root: Path, *, types: bool) -> i
             if node.level:
                 absolute = [*parts[: len(parts) - node.level], *absolute]
             for alias in node.names:
-                for target in ((*absolute, alias.name), (*absolute,), (*absolute, "__init__")):
+                inside, above = (*absolute, alias.name), (*absolute,)
+                for target in (inside, (*inside, "__init__"), above, (*above, "__init__")):
                     if target in names:
                         targets.add(names[target])
                         break

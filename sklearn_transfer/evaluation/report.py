@@ -180,7 +180,7 @@ class TransferReport:
         return [self._verdict(), *notes] if RANDOM in self.scores else notes
 
     def _verdict(self) -> str:
-        """Whether transfer has helped, with the largest number of labels."""
+        """One sentence on the effect of transfer with the largest number of labels."""
         difference, low, high = self.difference_intervals(RANDOM)[-1]
         gain = f"{self.reference} minus {RANDOM} is {_number(difference)}"
         if np.isnan(low):

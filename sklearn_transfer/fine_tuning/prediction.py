@@ -1,4 +1,4 @@
-"""What an estimator needs to predict: the protocol, and a linear model without its net."""
+"""Fitted models that predict: their protocol, and a linear model without its net."""
 
 from __future__ import annotations
 

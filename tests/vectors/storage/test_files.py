@@ -410,7 +410,7 @@ def test_the_header_of_an_array_takes_no_more_memory_than_a_header(tmp_path: Pat
     file.write_bytes(content)
     tracemalloc.start()
     try:
-        with pytest.raises(VectorFormatError, match="header of at most .* found 1073741824 bytes"):
+        with pytest.raises(VectorFormatError, match=r"header of at most .* found 1073741824 bytes"):
             map_array(file)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
