@@ -52,7 +52,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
             "samples at once (fit). Use optimizer='auto' or 'adam'."
         )
     l2_sp = parameters.l2_sp
-    solver_loss = kind.solver_loss(task)
+    solver_loss = kind.solver_loss(task, policy)
     auto_loss = solver_loss if is_convex else task.net_loss
     criterion = auto_loss if parameters.criterion == "auto" else parameters.criterion
     smoothing = 0.0 if is_convex else parameters.label_smoothing

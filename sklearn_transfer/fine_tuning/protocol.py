@@ -159,7 +159,7 @@ class Kind(ABC):
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the logits of a linear head are linear in everything that is trained."""
 
-    def solver_loss(self, task: Task | type[Task]) -> Loss:
+    def solver_loss(self, task: Task | type[Task], policy: Adaptation) -> Loss:
         """The criterion "auto" of the convex solver."""
         return task.solver_loss
 

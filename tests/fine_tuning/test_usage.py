@@ -41,6 +41,7 @@ CHANGED = {
     "max_grad_norm": 1e-3,
     "average_last": 2,
     "label_smoothing": 0.3,
+    "class_names": "auto",
     "calibrate": False,
     "early_stopping": True,
     "validation_fraction": 0.4,

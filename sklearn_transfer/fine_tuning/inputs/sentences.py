@@ -58,7 +58,7 @@ class Sentences(Kind):
         """True if the model is frozen before the head is trained."""
         return isinstance(policy, Frozen)
 
-    def solver_loss(self, task: Task | type[Task]) -> Loss:
+    def solver_loss(self, task: Task | type[Task], policy: Adaptation) -> Loss:
         """The loss that separates classes from few labels."""
         return task.sentence_loss
 

@@ -10,9 +10,11 @@ from ...contextual.model import ContextualModel
 from ...models.random_weights import randomise_encoder
 from ...sources import Source, find_tables, load_sources
 from ...text.random_vectors import RandomVectors
+from ...training.names import Loss
 from ...training.policies import Adaptation, Frozen, Full
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
+from ..targets import Task
 from .word_bag import make_word_bag
 from .word_sequences import WordSequences, make_word_sequences
 
@@ -50,6 +52,11 @@ class Words(Kind):
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the model is the bag of words."""
         return parameters.encoder == "mean" and isinstance(policy, Frozen | Full)
+
+    def solver_loss(self, task: Task | type[Task], policy: Adaptation) -> Loss:
+        """That of sentence encoders, where only these give features."""
+        is_sentences = isinstance(policy, Frozen) and not self.has_tables
+        return task.sentence_loss if is_sentences else task.solver_loss
 
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if texts are read as a bag of words."""
