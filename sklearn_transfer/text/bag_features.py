@@ -475,7 +475,8 @@ def _sum_rows(
 ) -> NDArray[np.float32]:
     """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
     if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
-        product: NDArray[np.float32] = (values @ rows[indices])[None]
+        with np.errstate(invalid="ignore"):  # see Design.multiply_dense
+            product: NDArray[np.float32] = (values @ rows[indices])[None]
         return product
     product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
     return product

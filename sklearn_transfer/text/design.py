@@ -37,6 +37,14 @@ class Design:
         """Some of the samples, in the order given."""
         return Design(self.sparse[rows], self.dense[rows], self.bounds)
 
+    def multiply_dense(self, coefficients: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Multiply the dense columns with coefficients, shape (n_dense, n_outputs)."""
+        # OpenBLAS may read beyond a short row, and then sets the flag of an invalid value although
+        # the product is right.
+        with np.errstate(invalid="ignore"):
+            product: NDArray[np.floating] = self.dense @ coefficients
+        return product
+
     @property
     def lengths(self) -> None:
         """None: samples have no length."""

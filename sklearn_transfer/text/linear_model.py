@@ -55,10 +55,7 @@ class LinearModel:
 
     def logits(self, design: Design) -> NDArray[np.floating]:
         """Compute logits, shape (n_samples, n_outputs)."""
-        # OpenBLAS may read beyond a short row, and then sets the flag of an invalid value although
-        # the product is right.
-        with np.errstate(invalid="ignore"):
-            logits: NDArray[np.floating] = design.dense @ self.head + self.intercept
+        logits = design.multiply_dense(self.head) + self.intercept
         if design.sparse.shape[1]:
             logits += design.sparse @ self.token_weights
         return logits

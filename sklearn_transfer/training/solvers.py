@@ -117,7 +117,7 @@ class LinearSolution:
     def predict(self, design: Design) -> NDArray[np.floating]:
         """Logits or values, shape (n_samples, n_outputs)."""
         n_sparse = design.sparse.shape[1]
-        outputs: NDArray[np.floating] = design.dense @ self.coefficients[n_sparse:]
+        outputs = design.multiply_dense(self.coefficients[n_sparse:])
         if n_sparse:
             outputs += design.sparse @ self.coefficients[:n_sparse]
         return outputs + self.intercept
