@@ -111,8 +111,8 @@ VALIDATION_FRACTION = Use(
 )
 NAMES = Use(
     "frozen contextual models, and the contrastive stage",
-    lambda c: c.kind.reads_names(c),
-    "give a contextual model as pretrained, with adaptation='frozen' or 'contrastive'",
+    lambda c: c.kind.reads_names(c) and not c.is_stream,
+    "call fit, with a contextual model and adaptation='frozen' or 'contrastive'",
 )
 CALIBRATION = Use(
     "the convex solver, without X_val or a contrastive stage",

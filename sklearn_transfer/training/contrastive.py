@@ -61,7 +61,9 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
     parameters, still = _let_move(network, how.n_layers, layer_groups)
     if not parameters:
         return []
-    start = [parameter.detach().clone() for parameter in parameters]
+    # Running statistics of batch norms belong to the weights.
+    averaged = [*parameters, *(b for b in encoder.buffers() if b.is_floating_point())]
+    start = [tensor.detach().clone() for tensor in averaged]
     losses: list[float] = []
     bar = progress_bar(how.n_steps, "contrastive steps", verbose=verbose)
     with seeded(seed, device, seed_global=True), bar:
@@ -95,8 +97,8 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
             losses.append(loss.item())
             bar.update()
     with torch.no_grad():
-        for parameter, before in zip(parameters, start, strict=True):
-            parameter.lerp_(before, 1 - how.tuned_share)
+        for tensor, before in zip(averaged, start, strict=True):
+            tensor.lerp_(before, 1 - how.tuned_share)
     encoder.eval()
     return losses
 

@@ -160,7 +160,7 @@ class Contrastive(Frozen):
     ----------
     n_steps : int, default=40
         Number of steps; each is one batch.
-    lr : float, default=1e-4
+    lr : float, default=5e-5
         Learning rate of AdamW after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
         Samples per batch, equally many of each class; all samples if there are no more.
@@ -194,7 +194,7 @@ class Contrastive(Frozen):
     """
 
     n_steps: int = 40
-    lr: float = 1e-4
+    lr: float = 5e-5
     batch_size: int = 64
     n_layers: int | None = 6
     temperature: float = 0.1

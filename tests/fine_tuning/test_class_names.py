@@ -100,6 +100,11 @@ def test_other_models_say_that_names_have_no_effect(vectors: PretrainedVectors):
         FineTunedClassifier(vectors, class_names=NAMES).fit(TEXTS, LABELS)
 
 
+def test_parts_say_that_names_have_no_effect(model: ContextualModel):
+    with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
+        classifier(model, class_names=NAMES).partial_fit(TEXTS, LABELS, classes=list(NAMES))
+
+
 @pytest.mark.parametrize(
     ("label", "name"),
     [

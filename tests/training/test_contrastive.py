@@ -98,6 +98,17 @@ def test_weights_are_averaged_with_the_pretrained_ones():
     torch.testing.assert_close(moved[0.25], 0.25 * moved[1.0])
 
 
+def test_running_statistics_are_averaged_like_the_weights():
+    means = {}
+    for share in (0.25, 1.0):
+        torch.manual_seed(0)
+        encoder = ArrayEncoder(nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 5)))
+        run(Contrastive(n_steps=5, lr=0.02, n_layers=None, tuned_share=share), encoder)
+        means[share] = encoder.module[0].running_mean
+    assert means[1.0].abs().max() > 0.01
+    torch.testing.assert_close(means[0.25], 0.25 * means[1.0])
+
+
 class Lengths(Arrays):
     """Samples that are sorted by a length, as texts are, before they are encoded."""
 
@@ -176,6 +187,6 @@ def test_a_loss_that_is_not_finite_stops_with_advice():
     with torch.no_grad():
         encoder.module[0].weight.fill_(float("nan"))
     with pytest.raises(
-        ValueError, match=r"loss of the contrastive stage is nan in step 1.*lr=1e-05"
+        ValueError, match=r"loss of the contrastive stage is nan in step 1.*lr=5e-06"
     ):
         run(Contrastive(), encoder)
