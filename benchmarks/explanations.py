@@ -79,7 +79,7 @@ def _completeness(data: Labelled, *, n_train: int | None, n_texts: int) -> str:
     for name, (source, settings) in sources.items():
         progress(name)
         is_encoder = source is not GLOVE
-        some = texts[:: 10 if is_encoder else 1]
+        some = texts[:10] if is_encoder and n_train else texts
         train = slice(200 if is_encoder else n_train)
         model = FineTunedClassifier(source, **settings)
         model.fit(data.train[train], data.train_labels[train])
