@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="of every measurement")
     parser.add_argument(
         "--data",
-        choices=LOADERS,
+        choices=sorted({*LOADERS, *few_sentences.SETS}),
         help="of training (default: 20newsgroups) or few_sentences (default: all)",
     )
     parser.add_argument(
@@ -113,7 +113,8 @@ def main() -> None:
         "--rivals", action="store_true", help="fastText and model2vec too, in all_labels"
     )
     parser.add_argument("--jobs", type=int, help="processes of fuzz and contrastive")
-    parser.add_argument("--minutes", type=float, help="of fuzz and contrastive, at most")
+    parser.add_argument("--minutes", type=float, help="of fuzz, contrastive, few_sentences")
+    parser.add_argument("--rows", help="file in which few_sentences keeps its results")
     parser.add_argument("--prepare", help="folder that contrastive makes for another machine")
     parser.add_argument("--folder", help="such a folder, which contrastive reads")
     options = parser.parse_args()

@@ -108,15 +108,22 @@ def load_r8() -> Labelled:
 
 def load_mr() -> Labelled:
     """Sentences of movie reviews (Pang & Lee 2005), split 9 to 1: they have no official split."""
-    rows = [(row["text"], row["label"]) for row in read_jsonl(find_shared("mr"))]
-    labels = [label for _, label in rows]
-    train, test = train_test_split(rows, test_size=0.1, stratify=labels, random_state=0)
-    return _labelled(train, test, "shared MR, a stratified tenth held out")
+    return _hold_out("mr")
 
 
 def load_intents() -> Labelled:
     """Queries of bank customers with 77 intents (banking77)."""
     return _load_shared("banking77")
+
+
+def load_questions() -> Labelled:
+    """Questions with 6 types of answers (TREC)."""
+    return _load_shared("trec6")
+
+
+def load_tweets() -> Labelled:
+    """Tweets of two authors, split 9 to 1: they have no official split."""
+    return _hold_out("election_tweets2016")
 
 
 def load_vader() -> tuple[list[str], list[float]]:
@@ -136,6 +143,13 @@ def _load_shared(name: str) -> Labelled:
     rows = list(read_jsonl(find_shared(name)))
     parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
     return _labelled(*([(r["text"], r["label"]) for r in part] for part in parts), f"shared {name}")
+
+
+def _hold_out(name: str) -> Labelled:
+    rows = [(row["text"], row["label"]) for row in read_jsonl(find_shared(name))]
+    labels = [label for _, label in rows]
+    train, test = train_test_split(rows, test_size=0.1, stratify=labels, random_state=0)
+    return _labelled(train, test, f"shared {name}, a stratified tenth held out")
 
 
 LOADERS = {"20newsgroups": load_20newsgroups, "mr": load_mr, "r8": load_r8}
