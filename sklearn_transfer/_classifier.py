@@ -73,8 +73,10 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         are similar, and then the head (Tunstall et al. 2022; see
         :class:`~sklearn_transfer.training.policies.Contrastive`). "auto" compares policies on parts
         of the training samples: "frozen" and "full", for modules and encoders other than "mean"
-        also "lp-ft" and "gradual"; for a contextual model "frozen" and, below 1,000 labels,
-        "contrastive", else "top-2". An object has a method ``rates(epoch, n_layers, history)``, see
+        also "lp-ft" and "gradual"; for a contextual model "frozen" and, below 1,000 samples,
+        "contrastive", else "top-2". With fewer than 200 samples, too few to compare, and without
+        `X_val`, a contextual model has the contrastive stage. An object has a method
+        ``rates(epoch, n_layers, history)``, see
         :class:`~sklearn_transfer.training.policies.Adaptation`. Used by: pretrained models.
     layer_groups : list, default=None
         Layers that a policy tells apart, lowest first: names of modules of the pretrained module,

@@ -24,6 +24,7 @@ from sklearn_transfer import (
     ContextualModel,
     ContinuedVectors,
     FineTunedClassifier,
+    FineTunedRegressor,
     PretrainedEmbeddingTransformer,
     PretrainedVectors,
     clear_cache,
@@ -147,7 +148,7 @@ def test_max_tokens_cuts(model: ContextualModel, labelled):
 
 
 def fit(source: Any, labelled: Any, **options: Any) -> FineTunedClassifier:
-    convex = options.get("adaptation") in ("frozen", CONTRASTIVE)
+    convex = options.get("adaptation") in ("auto", "contrastive", "frozen", CONTRASTIVE)
     usual = {} if convex else {"max_epochs": 3, "batch_size": 8}
     options = {"random_state": 0, **usual, **options}
     return FineTunedClassifier(source, **options).fit(*labelled)
@@ -324,9 +325,27 @@ def test_indicators(model: ContextualModel, labelled):
 
 def test_auto_compares_and_says_why(model: ContextualModel, labelled):
     texts, labels = labelled
-    classifier = FineTunedClassifier(model, adaptation="auto", random_state=0).fit(texts, labels)
+    indicator = np.eye(2, dtype=int)[(labels == "yes").astype(int)]
+    classifier = FineTunedClassifier(model, adaptation="auto", random_state=0)
+    classifier.fit(texts, indicator)
     assert set(classifier.adaptation_.scores) == {"frozen", "contrastive"}
     assert classifier.adaptation_.reason.startswith("best on 5 folds")
+    classifier.fit(texts, labels, X_val=texts[:8], y_val=labels[:8])
+    assert set(classifier.adaptation_.scores) == {"frozen", "contrastive"}
+
+
+def test_auto_with_few_labels_is_the_contrastive_stage(model: ContextualModel, labelled):
+    chosen, given = (fit(model, labelled, adaptation=name) for name in ("auto", "contrastive"))
+    assert chosen.adaptation_.policy == "contrastive"
+    assert chosen.adaptation_.reason == "24 samples are too few to compare policies"
+    assert chosen.predict_proba(labelled[0]).tolist() == given.predict_proba(labelled[0]).tolist()
+
+
+def test_auto_compares_values(model: ContextualModel, labelled):
+    values = np.arange(24) / 4.0
+    regressor = FineTunedRegressor(model, adaptation="auto", random_state=0)
+    regressor.fit(labelled[0], values)
+    assert set(regressor.adaptation_.scores) == {"frozen", "contrastive"}
 
 
 def test_auto_epochs(model: ContextualModel, labelled):

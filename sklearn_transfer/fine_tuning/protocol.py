@@ -191,6 +191,10 @@ class Kind(ABC):
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
+    def few_labels_policy(self, task: Task) -> str | None:
+        """The policy of ``adaptation="auto"`` where there are too few samples to compare."""
+        return None
+
     @abstractmethod
     def randomise(self, config: Configuration, seed: int) -> dict[str, Any]:
         """Parameters of an estimator with random weights in place of the pretrained ones.

@@ -15,8 +15,9 @@ from .protocol import Configuration
 from .splits import assign_folds
 from .targets import Task
 
-# From so many samples on, one fold decides; with fewer, all folds in turn.
-_MANY_SAMPLES, _N_FOLDS = 2000, 5
+# Fewer than the first number: the noise of a comparison is larger than what the usual policy of the
+# kind may lose. From the second number on, one fold decides; with fewer, all folds in turn.
+_FEW_SAMPLES, _MANY_SAMPLES, _N_FOLDS = 200, 2000, 5
 
 
 def select_policy(
@@ -32,6 +33,12 @@ def select_policy(
     if len(candidates) == 1:
         given = config.parameters.adaptation == first
         return Choice(first, reason="given" if given else "the only policy for X"), config
+    usual = config.kind.few_labels_policy(task)
+    n_samples = len(samples.target)
+    for name, config_of_candidate in candidates:
+        if name == usual and validation is None and n_samples < _FEW_SAMPLES:
+            reason = f"{n_samples} samples are too few to compare policies"
+            return Choice(name, reason=reason), config_of_candidate
     splits = list(_split(task, samples, validation, config.seed))
     if not splits:
         return Choice(first, reason="too few samples to leave any out"), config

@@ -45,6 +45,11 @@ class Task(ABC):
     has_signs: bool = False  # whether low outputs mean as much as high ones
 
     @property
+    def is_single_label(self) -> bool:
+        """True if each sample belongs to one of several classes."""
+        return False
+
+    @property
     @abstractmethod
     def outputs(self) -> Outputs:
         """The columns of logits, and their predictions in the coding of the targets."""
@@ -136,6 +141,11 @@ class Labels(Task):
             )
         binary = not self.multilabel and len(self.classes) == 2
         self.n_outputs = 1 if binary else len(self.classes)
+
+    @property
+    def is_single_label(self) -> bool:
+        """True unless y is an indicator matrix."""
+        return not self.multilabel
 
     def to_state(self) -> dict[str, Any]:
         """Entries of a model file."""

@@ -78,6 +78,10 @@ class Sentences(Kind):
         """Frozen features, and the policy that suits the number of labels."""
         return ("frozen", "contrastive" if n_samples < _MANY_LABELS else "top-2")
 
+    def few_labels_policy(self, task: Task) -> str | None:
+        """The contrastive stage, which gained with few labels on each set of its sweep."""
+        return "contrastive" if task.is_single_label else None
+
     def open(self, X: Any, max_tokens: int | None) -> Self:
         """The model, with a lower maximum sequence length if there is one."""
         return self if max_tokens is None else type(self)(self.model.cut(max_tokens))
