@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..fine_tuning.prediction import Predictor
 from .card import write_card
+from .onnx import find_exported, write_onnx
+from .onnx_words import Vectors
 from .static import StaticFormat, write_static
 
 
@@ -50,6 +55,63 @@ class Exports(BaseEstimator):
         check_is_fitted(self)
         fitted = self._fitted
         write_static(fitted if fitted.is_convex else fitted.resume(), path, format)
+
+    def export_onnx(self, path: str | os.PathLike[str], *, vectors: Vectors = "all") -> None:
+        """Write an ONNX file: from token ids to probabilities, or to the values of a regressor.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, such as ``model.onnx``, replaced in one step.
+        vectors : {"all", "used"}, default="all"
+            Words with a pretrained vector in the file: all, or those of the training texts alone,
+            which makes a small file; other words then have no effect.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the model does not read texts by word vectors or by one sentence encoder, has an
+            encoder of your own, computes the vectors of unknown words, or exceeds 2 GiB.
+        MissingDependencyError
+            If the extra ``onnx`` is not installed.
+
+        See Also
+        --------
+        onnx_inputs : The inputs of the file for some texts.
+
+        Notes
+        -----
+        Models of word vectors with ``encoder="mean"`` or ``"attention"`` have the inputs `ids`, of
+        the tokens and n-grams of all texts, one text after the other, and `offsets`, shape
+        (n_texts + 1,); "cnn" and "rnn" have `ids` of shape (n_texts, length), padded with -1;
+        sentence encoders have `input_ids` and `attention_mask`. All are int64. The output,
+        `predictions`, is what `predict_proba` gives or, of a regressor, `predict`, as float32.
+        Words, n-grams, the pattern of a token, the tokenizer of a sentence encoder, and the classes
+        are in the metadata of the file, as JSON.
+        """
+        check_is_fitted(self)
+        write_onnx(self._fitted, path, vectors)
+
+    def onnx_inputs(self, X: Any, *, vectors: Vectors = "all") -> dict[str, NDArray[np.int64]]:
+        """Make the inputs of the file that `export_onnx` writes.
+
+        Parameters
+        ----------
+        X : sequence of str
+            Texts.
+        vectors : {"all", "used"}, default="all"
+            As in `export_onnx`.
+
+        Returns
+        -------
+        dict of str to ndarray of int64
+            By the names of the inputs.
+        """
+        check_is_fitted(self)
+        texts = self._fitted.check(X, self)
+        return find_exported(self._fitted, vectors).inputs(texts)
 
     def model_card(  # noqa: PLR0913 (public)
         self,

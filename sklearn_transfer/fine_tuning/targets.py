@@ -97,6 +97,14 @@ class Task(ABC):
         """Decode logits of shape (n_samples, n_outputs)."""
 
     @abstractmethod
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
+        """Add the predictions to an ONNX graph; return their name and axes."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the columns of the predictions mean."""
+        return {}
+
+    @abstractmethod
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """The outputs that an explanation of samples attributes; `target` is that of `explain`."""
 
@@ -329,6 +337,15 @@ class Labels(Task):
         codes = None if self.multilabel else self.outputs.predict(logits)
         return choose_classes(self.classes, codes, len(logits), target)
 
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
+        """Probabilities, shape (n_samples, n_classes)."""
+        scaled = graph.add("Div", logits, float(temperature))
+        return self.outputs.add_probabilities(graph, scaled), ["n_texts", "n_classes"]
+
+    def describe(self) -> dict[str, Any]:
+        """The classes."""
+        return {"classes": self.classes.tolist()}
+
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Softmax or, where columns are independent, sigmoid; shape (n_samples, n_classes)."""
         return self.outputs.probabilities(logits)
@@ -460,6 +477,13 @@ class Values(Task):
         """Values in the units of y, shape (n_samples,) or (n_samples, n_targets)."""
         values: NDArray[np.float64] = logits * self.scale + self.mean
         return values[:, 0] if self.one_dimensional else values
+
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
+        """Values in the units of y; the temperature is 1."""
+        values = graph.add("Add", graph.add("Mul", logits, self.scale * temperature), self.mean)
+        if self.one_dimensional:
+            return graph.add("Squeeze", values, [1]), ["n_texts"]
+        return values, ["n_texts", "n_targets"]
 
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """Columns of y, by their numbers, in the units of y; None is all columns."""

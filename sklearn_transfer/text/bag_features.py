@@ -180,7 +180,7 @@ class BagFeatures:
         Design, length n_texts
         """
         words = self._words(tokens)
-        word = self._find_words(words)
+        word = self.find_words(words)
         sparse = None
         if self._columns is not None:
             sparse = self._columns.transform(words, word, token_ids)
@@ -264,7 +264,7 @@ class BagFeatures:
         """
         tokens, token_ids = placed.tokens, placed.token_ids
         words = self._words(tokens)
-        word = self._find_words(words)
+        word = self.find_words(words)
         sparse = csr_array((len(token_ids.ids), 0), dtype=np.float64)
         if self._columns is not None:
             sparse = self._columns.spread(words, word, token_ids)
@@ -344,6 +344,16 @@ class BagFeatures:
         """The tokens of the training texts, length n_words."""
         return Vocabulary.from_arrays(*pack(self._number))
 
+    @property
+    def columns(self) -> TokenColumns | None:
+        """The columns of tokens; None for frozen features."""
+        return self._columns
+
+    @property
+    def term_weights(self) -> NDArray[np.float32]:
+        """The weights of the words in the dense block, and last that of any other word."""
+        return self._term_weights
+
     def _look_up_words(self, words: list[str]) -> None:
         self._looked_up = [
             PretrainedWords(source, words)
@@ -362,7 +372,7 @@ class BagFeatures:
         # Contextual models split texts themselves.
         return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
 
-    def _find_words(self, words: list[str]) -> NDArray[np.int64]:
+    def find_words(self, words: list[str]) -> NDArray[np.int64]:
         """Numbers of words in the vocabulary, or -1."""
         return np.array([self._number.get(w, -1) for w in words], dtype=int)
 

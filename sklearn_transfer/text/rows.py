@@ -196,6 +196,11 @@ class WordRows:
         token = self._weighted_tokens.find(list(self.vocabulary), fold_case=self._folds_case)
         return np.asarray(self._term_weights[token], dtype=np.float32)
 
+    @property
+    def unseen_weight(self) -> float:
+        """The weight of a word outside the training texts."""
+        return 1.0 if self.weighting is None else float(self._term_weights[-1])
+
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""
         tokens, _ = self.tokenization.split(texts, self.sources)

@@ -175,6 +175,25 @@ class TokenColumns:
         spread = coo_array((values, (row, totals.indices[entry])), shape=(n_tokens, n_columns))
         return csr_array(spread)
 
+    def list_occurrences(
+        self, words: Sequence[str], word: NDArray[np.int64], token_ids: TokenIds
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """By block: the text and the column of each occurrence; arguments as of `transform`."""
+        word_ids, spelling = self._number(words, word, token_ids)
+        text = word_ids.text_index
+        for first, column, _ in self._occurrences(word_ids, spelling):
+            yield text[first], column
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """The weight of each column."""
+        return self._weights
+
+    @property
+    def norms(self) -> NDArray[np.float64]:
+        """The norm of the rows of each block."""
+        return self._norms
+
     @property
     def n_word_columns(self) -> int:
         """The number of columns of words and word n-grams, which come first."""

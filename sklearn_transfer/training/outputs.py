@@ -58,6 +58,13 @@ class ClassOutputs(Outputs):
             return np.asarray(softmax(exact, axis=1))
         return np.asarray(expit(np.concatenate([-exact, exact], axis=1)))
 
+    def add_probabilities(self, graph: Any, logits: str) -> str:
+        """Add the same to an ONNX graph."""
+        if self.n_outputs > 1:
+            return str(graph.add("Softmax", logits, axis=1))
+        pair = graph.add("Concat", graph.add("Neg", logits), logits, axis=1)
+        return str(graph.add("Sigmoid", pair))
+
 
 class LabelOutputs(ClassOutputs):
     """Independent binary labels, one per column."""
@@ -78,6 +85,10 @@ class LabelOutputs(ClassOutputs):
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Sigmoid of each column, shape (n_samples, n_outputs)."""
         return np.asarray(expit(logits.astype(np.float64)))
+
+    def add_probabilities(self, graph: Any, logits: str) -> str:
+        """Add the same to an ONNX graph."""
+        return str(graph.add("Sigmoid", logits))
 
 
 class ValueOutputs(Outputs):
