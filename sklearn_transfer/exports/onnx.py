@@ -91,7 +91,8 @@ def _export_frozen(features: BagFeatures, head: Head) -> Exported:
     (model,), (block,) = features.sources, features.blocks
     center = partial(add_centred, mean=block.mean, scale=block.scale)
     library = copy.deepcopy(model.library_model).float().cpu()
-    return _encode_sentences()(model, library, center, head)
+    exported: Exported = _encode_sentences()(model, library, center, head)
+    return exported
 
 
 def _export_tuned(features: Any, model: ContextualModel, encoder: Any, head: Head) -> Exported:
@@ -100,7 +101,9 @@ def _export_tuned(features: Any, model: ContextualModel, encoder: Any, head: Hea
         encoder = features.encoder
         encoder.restore()
         center = partial(_add_scaled, mean=features.mean, factor=float(features.factor))
-    return _encode_sentences()(model, copy.deepcopy(encoder.module).cpu(), center, head)
+    library = copy.deepcopy(encoder.module).cpu()
+    exported: Exported = _encode_sentences()(model, library, center, head)
+    return exported
 
 
 def _encode_sentences() -> Any:

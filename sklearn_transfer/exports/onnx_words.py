@@ -203,10 +203,7 @@ def add_sums(graph: Graph, values: str, row: str, n_rows: str, width: int) -> st
 
 
 def add_ragged(graph: Graph) -> tuple[str, str, str]:
-    """Add the inputs `ids` and `offsets`; return the ids, their rows, and the number of rows.
-
-    The last id is 0, in a row of its own.
-    """
+    """Add the inputs; return ids, their rows, and the number of rows; the last id, 0, has its own."""
     ids, offsets = graph.input("ids", ["n_ids"]), graph.input("offsets", ["n_offsets"])
     n_ids, n_rows = graph.add("Shape", ids), graph.add("Shape", offsets)
     inner = graph.add("Slice", offsets, [1], [-1], [0])
