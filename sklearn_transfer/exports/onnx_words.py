@@ -203,7 +203,7 @@ def add_sums(graph: Graph, values: str, row: str, n_rows: str, width: int) -> st
 
 
 def add_ragged(graph: Graph) -> tuple[str, str, str]:
-    """Add the inputs; return ids, their rows, and the number of rows; the last id, 0, has its own."""
+    """Add the inputs; return ids, rows and the number of rows, of which the last has the id 0."""
     ids, offsets = graph.input("ids", ["n_ids"]), graph.input("offsets", ["n_offsets"])
     n_ids, n_rows = graph.add("Shape", ids), graph.add("Shape", offsets)
     inner = graph.add("Slice", offsets, [1], [-1], [0])
