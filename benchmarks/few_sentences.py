@@ -15,8 +15,9 @@ LogisticRegression), eight labels, and no fit of more than five minutes: 77 inte
 The class names are those of `contrastive.NAMES`, written down before any accuracy was seen, and the
 labels of the intents; the authors of tweets have none, and there "names" is the model without.
 
-`--rows FILE` adds the results to a file and goes on from what is there; no cell begins after
-`--minutes`. Where CUDA is there, models are on it, and the result is a file of its own.
+The picture has means, and bars from the lowest to the highest draw. `--rows FILE` adds the results
+to a file and goes on from what is there; no cell begins after `--minutes`. Where CUDA is there,
+models are on it, and the result is a file of its own.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from .sources import minilm_folder
 from .tasks import draw_split, take
 
 PACKAGES = ("setfit", "sentence-transformers", "transformers")
+PICTURE = Path(__file__).parent / "results" / "few_sentences.png"
 SIZES, N_DRAWS, MOST_DRAWS, N_TEST = (8, 2, 16, 4, 64), 3, 5, 500  # most draws: of eight labels
 TUTORIAL = {"alt.atheism", "comp.graphics", "sci.med", "soc.religion.christian"}
 LR, NAMES_ROW = "logistic regression", "auto, class names"
@@ -218,10 +220,10 @@ def main(
             done.append([*cell, row, *found])
             with file.open("a") as stream:
                 stream.write(json.dumps(done[-1]) + "\n")
-    return report([row for row in done if data in (None, row[0])])
+    return report([row for row in done if data in (None, row[0])], draw=not quick)
 
 
-def report(found: Sequence[Sequence[Any]]) -> str:
+def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     """Accuracy by size and by set, paired differences to logistic regression, seconds."""
     accuracy: dict[str, dict[Cell, float]] = defaultdict(dict)
     seconds: dict[str, dict[Cell, float]] = defaultdict(dict)
@@ -249,6 +251,9 @@ def report(found: Sequence[Sequence[Any]]) -> str:
             table.append([name, size, row, len(values), mean, gain, f"{times:.1f}"])
     header = ["set", "labels", "model", "draws", "accuracy", "minus LR", "s, fit"]
     parts.append(markdown_table(header, table))
+    if draw:
+        draw_curves({row: accuracy[row] for row in present})
+        parts.append("![Accuracy by labels of each class](few_sentences.png)")
     if accuracy.get("SetFit"):
         parts.append(_compare_setfit(accuracy, seconds))
     return "\n\n".join(parts)
@@ -276,3 +281,32 @@ def _compare_setfit(
         f'"auto" minus SetFit in {len(shared)} draws: {margin(np.array(gains), 1)} points; SetFit '
         f"takes {np.median(times):.1f} times as long (median)."
     )
+
+
+def draw_curves(accuracy: dict[str, dict[Cell, float]]) -> None:
+    """Save accuracy against labels of each class: means and ranges of the draws, by set."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
+    for axes, name in zip(panels.flat, SETS, strict=True):
+        for row, values in accuracy.items():
+            sizes = sorted({cell[1] for cell in values if cell[0] == name})
+            draws = [[v for c, v in values.items() if c[:2] == (name, size)] for size in sizes]
+            means = np.array([np.mean(each) for each in draws])
+            low, high = (np.array([end(each) for each in draws]) for end in (min, max))
+            bars = np.array([means - low, high - means])
+            axes.errorbar(sizes, means, bars, marker="o", ms=3, lw=1, capsize=2, label=row)
+        axes.set(title=name, xscale="log")
+        axes.set_xticks(sorted(SIZES), [str(size) for size in sorted(SIZES)])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy on the test part, %")
+    for axes in panels[1]:
+        axes.set_xlabel("labels of each class")
+    panels[0, 0].legend(fontsize=8)
+    figure.savefig(PICTURE, dpi=120)
+    plt.close(figure)
