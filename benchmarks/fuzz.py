@@ -8,7 +8,7 @@ exchanged with another, or replaced by a folder, a named pipe, a socket or a lin
 
 The same for bombs (compressed text, Parquet, JSON, chains of normalizers), the folder of a sentence
 encoder, checkpoints, and the cache: half of these mutants have digests that agree with their
-content. `tests/fuzz_rooms.py` says what is right.
+content. `tests/fuzz_rooms.py` and `fuzz_models.py` say what is right.
 
 Mutants are drawn with seed 0; each has two seconds, a bomb ten, and a bound on memory. A process
 that ends counts as outside. There is a process per processor (`--jobs`); their number changes

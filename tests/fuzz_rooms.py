@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import bz2
 import contextlib
-import copy
 import gzip
 import io
 import json
 import os
-import shutil
 import traceback
 import warnings
 import zipfile
@@ -21,10 +19,9 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import safetensors.numpy
 from fuzz_limits import (
     MEMORY,
     SECONDS,
@@ -39,12 +36,11 @@ from fuzz_limits import (
 from mutants import Odd, mutate, mutate_tree
 from tiny_files import fresh, load_tree, other_contents, save_tree
 
-from sklearn_transfer._utils.errors import ModelFormatError, VectorFormatError
+from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer._utils.memo import clear_memos
 from sklearn_transfer.contextual.embedding_cache import EmbeddingCache
 from sklearn_transfer.vectors.formats import formats
-from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.storage import folder as our_folder
 from sklearn_transfer.vectors.table.table import Table
 from sklearn_transfer.vectors.table.tokenizer import TableTokenizer
@@ -401,187 +397,10 @@ class Features(Room):
         return True
 
 
-class ModelFiles(Room):
-    """A model file, as a folder."""
-
-    refusals = (ModelFormatError, FileNotFoundError)
-    parameters: ClassVar[dict[str, Any]] = {}
-
-    def make(self, folder: Path) -> None:
-        from sklearn_transfer import FineTunedClassifier
-
-        texts = ["good film", "a bad film", "good good plot", "the bad plot"]
-        vectors = PretrainedVectors(["good", "bad", "film"], np.eye(3, dtype=np.float32))
-        model = FineTunedClassifier(vectors, **self.parameters).fit(texts, list("abab"))
-        model.save(folder / "model")
-        self.expected = model.predict_proba(TEXTS)
-
-    def mutant(self, i: int) -> tuple[Files, list[str], bool]:
-        tree, done, signed = super().mutant(i)
-        rng = np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), i, 1])
-        if i % 4 == 3:  # valid JSON with other entries
-            about = json.loads(self.tree["model/config.json"])
-            for _ in range(int(rng.integers(1, 4))):
-                _exchange({name: about[name] for name in ("models", "sources")}, rng)
-            content = json.dumps(about).encode()
-            tree, done = self.sign({**self.tree, "model/config.json": content}), ["exchanged"]
-        elif i % 8 == 1:  # valid tensors with other values
-            name = "model/tensors.safetensors"
-            tree = self.sign({**self.tree, name: _alter_tensors(self.tree[name], rng)})
-            done = ["altered"]
-        return tree, done, signed
-
-    def sign(self, tree: Files) -> Files:
-        signed = dict(tree)
-        with contextlib.suppress(Exception):
-            about = json.loads(signed["model/config.json"])
-            for source in about["sources"]:
-                folder = f"model/{source['folder']}/"
-                _sign_vectors(signed, folder)
-                source["fingerprint"] = _fingerprint(signed, folder)
-            for name in about["files"]:
-                content = signed[f"model/{name}"]
-                if isinstance(content, bytes) and not name.endswith(".npy"):
-                    about["files"][name] = hash_content(content)
-            about.pop("digest", None)
-            about["digest"] = hash_content(json.dumps(about, sort_keys=True))
-            signed["model/config.json"] = json.dumps(about).encode()
-        return signed
-
-    def open(self, work: Path, *, signed: bool) -> bool:
-        from sklearn_transfer import load
-
-        clear_memos()
-        model = load(work / "model")
-        with np.errstate(all="ignore"):
-            found = getattr(model, self.method)(TEXTS)
-        if not signed and not np.array_equal(found, self.expected):
-            raise Wrong("other predictions")
-        return True
-
-    method = "predict_proba"
-
-
-class ModelArchives(ModelFiles):
-    """The same as a zip; none is signed."""
-
-    def make(self, folder: Path) -> None:
-        super().make(folder)
-        from sklearn_transfer import load
-
-        load(folder / "model").save(folder / "model.zip")
-        shutil.rmtree(folder / "model")
-
-    def mutant(self, i: int) -> tuple[Files, list[str], bool]:
-        tree, done, _ = Room.mutant(self, i)
-        return tree, done, False
-
-    def sign(self, tree: Files) -> Files:
-        return tree
-
-    def open(self, work: Path, *, signed: bool) -> bool:
-        (work / "model.zip").rename(work / "model") if (work / "model.zip").exists() else None
-        return super().open(work, signed=signed)
-
-
-class Networks(ModelFiles):
-    """A network with a reader."""
-
-    parameters: ClassVar[dict[str, Any]] = {
-        **{"encoder": "cnn", "encoder_params": {"filters": 2, "widths": (1, 2)}},
-        **{"hidden_layer_sizes": (3,), "max_epochs": 1, "random_state": 0, "device": "cpu"},
-    }
-
-
-class StaticFeatures(ModelFiles):
-    """Frozen static features."""
-
-    method = "transform"
-
-    def make(self, folder: Path) -> None:
-        from sklearn_transfer import PretrainedEmbeddingTransformer
-
-        vectors = PretrainedVectors(["good", "bad", "film"], np.eye(3, dtype=np.float32))
-        model = PretrainedEmbeddingTransformer(
-            vectors, weighting="sif", pooling=("mean", "max"), remove_components=1
-        ).fit([*TEXTS, "good bad"])
-        model.save(folder / "model")
-        self.expected = model.transform(TEXTS)
-
-
-_VALUES: list[Any] = [
-    *(None, True, 0, -1, 3, 2**31, 2**63, 1e300, "", "a", "frozen", "cnn", [], {}, [0], ["a"]),
-    *({"tuple": [1, 2]}, {"float": "nan"}, {"source": 0}, {"array": "pretrained"}, {"dict": []}),
-    *({"object": "Vocabulary", "state": {}}, {"tuple": [2**40]}, {"path": "x"}),
-]
-
-
-def _exchange(about: Any, rng: np.random.Generator) -> None:
-    """Replace, remove or swap an entry of JSON at a random place."""
-    places: list[tuple[Any, Any]] = []
-
-    def visit(node: Any) -> None:
-        for key in list(node) if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
-            if isinstance(node[key], dict | list):
-                visit(node[key])
-
-    visit(about)
-    (node, key), (other, name) = (places[int(rng.integers(len(places)))] for _ in range(2))
-    how = rng.random()
-    if how < 0.2:
-        del node[key]
-    elif how < 0.6:
-        node[key] = copy.deepcopy(other[name])
-    else:
-        node[key] = copy.deepcopy(_VALUES[int(rng.integers(len(_VALUES)))])
-
-
-def _alter_tensors(content: Any, rng: np.random.Generator) -> bytes:
-    """Replace values of a tensor, cut it, or give it another type."""
-    arrays = safetensors.numpy.load(content)
-    name = sorted(arrays)[int(rng.integers(len(arrays)))]
-    array, how = arrays[name], rng.random()
-    if how < 0.6 and array.size:
-        values = np.array([0, 1, -1, 2, 7, 2**31 - 1, 2**62, -(2**62)])
-        with np.errstate(all="ignore"):
-            array.ravel()[int(rng.integers(array.size))] = rng.choice(values).astype(array.dtype)
-    elif how < 0.8:
-        arrays[name] = array[: max(len(array) - 1, 0)] if array.ndim else array.reshape(1)
-    else:
-        other = ["int64", "int32", "float32", "uint8", "bool"][int(rng.integers(5))]
-        with np.errstate(all="ignore"):
-            arrays[name] = array.astype(other)
-    return bytes(safetensors.numpy.save(arrays))
-
-
-def _sign_vectors(tree: Files, folder: str) -> None:
-    about = json.loads(tree[f"{folder}vectors.json"])  # type: ignore[arg-type]
-    for part in about["digests"]:
-        content = tree.get(f"{folder}{part}.npy")
-        if isinstance(content, bytes):
-            with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-                about["digests"][part] = hash_content(np.load(io.BytesIO(content)))
-    about.pop("digest", None)
-    about["digest"] = hash_content(json.dumps(about, sort_keys=True))
-    tree[f"{folder}vectors.json"] = json.dumps(about).encode()
-
-
-def _fingerprint(tree: Files, folder: str) -> str:
-    """The fingerprint of small vectors, as `fingerprint_files` computes it."""
-    contents = [tree[name] for name in sorted(tree) if name.startswith(folder)]
-    parts = [part for c in contents if isinstance(c, bytes) for part in (b"%d" % len(c), c)]
-    return hash_content(*(part for part in parts if part))
-
-
 ROOMS: dict[str, Callable[[str, Path, int], Room]] = {
     "bombs": Bombs,
     "model folders": ModelFolders,
     "checkpoints": Checkpoints,
     "cache notes": CacheNotes,
     "cached features": Features,
-    "linear models": ModelFiles,
-    "zipped models": ModelArchives,
-    "networks": Networks,
-    "static features": StaticFeatures,
 }

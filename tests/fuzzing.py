@@ -8,7 +8,7 @@ folder of ours, read into memory, equals the original. All else is outside: othe
 warnings, another table, more than two seconds, memory beyond ``MEMORY``, a process that ends. An
 error for want of memory is outside, too, where a reader has turned it into a refusal.
 
-`fuzz_rooms.py` has bombs, model folders, checkpoints and the cache.
+`fuzz_rooms.py` has bombs, model folders, checkpoints and the cache, `fuzz_models.py` model files.
 
 Mutant ``i`` of a format depends on nothing but the format's name, ``i`` and ``--seed``.
 """
@@ -46,8 +46,8 @@ from fuzz_limits import (
     peak_resident,
     time_limit,
 )
+from fuzz_models import ROOMS
 from fuzz_processes import Share, supervise
-from fuzz_rooms import ROOMS
 from mutants import Odd, mutate_tree
 from tiny_files import (
     FORMATS,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_limits import Tally
+from fuzz_models import ROOMS
 from fuzz_processes import Share, supervise
-from fuzz_rooms import ROOMS
 from fuzzing import Fuzzer, judge
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
