@@ -22,6 +22,7 @@ from . import (
     encoders,
     epochs,
     explanations,
+    exports,
     few_labels,
     few_sentences,
     fuzz,
@@ -83,6 +84,7 @@ SCRIPTS = {
     "fuzz": fuzz,
     "upstream": upstream,
     "shipping": shipping,
+    "exports": exports,
 }
 ON_CUDA = (contrastive, few_sentences)
 RESULTS = Path(__file__).parent / "results"

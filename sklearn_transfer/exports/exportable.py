@@ -94,15 +94,13 @@ class Exports(BaseEstimator):
         check_is_fitted(self)
         write_onnx(self._fitted, path, vectors)
 
-    def onnx_inputs(self, X: Any, *, vectors: Vectors = "all") -> dict[str, NDArray[np.int64]]:
+    def onnx_inputs(self, X: Any) -> dict[str, NDArray[np.int64]]:
         """Make the inputs of the file that `export_onnx` writes.
 
         Parameters
         ----------
         X : sequence of str
             Texts.
-        vectors : {"all", "used"}, default="all"
-            As in `export_onnx`.
 
         Returns
         -------
@@ -111,7 +109,7 @@ class Exports(BaseEstimator):
         """
         check_is_fitted(self)
         texts = self._fitted.check(X, self)
-        return find_exported(self._fitted, vectors).inputs(texts)
+        return find_exported(self._fitted, "all").inputs(texts)
 
     def model_card(  # noqa: PLR0913 (public)
         self,

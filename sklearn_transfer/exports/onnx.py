@@ -19,9 +19,12 @@ from ..contextual.model import ContextualModel
 from ..fine_tuning.prediction import Predictor
 from ..text.bag_features import BagFeatures
 from ..text.rows import WordRows
-from .onnx_graph import Graph, add_centred, import_onnx
+from .onnx_graph import Graph, Output, add_centred, import_onnx
 from .onnx_heads import Head, LayeredHead, LinearHead
-from .onnx_words import BagOfTokens, SequenceOfTokens, Vectors
+from .onnx_sequences import SequenceOfTokens
+from .onnx_words import BagOfTokens, Vectors
+
+_VERSION = 1  # of the inputs and the metadata
 
 
 class Exported(Protocol):
@@ -48,10 +51,11 @@ def write_onnx(predictor: Predictor, path: str | os.PathLike[str], vectors: Vect
     exported = find_exported(predictor, vectors)
     graph = exported.start()
     logits = exported.add_logits(graph)
-    output, axes = predictor.task.add_outputs(graph, logits, predictor.temperature)
-    content = {"producer": "sklearn_transfer", **predictor.task.describe(), **exported.metadata()}
+    output = Output(*predictor.task.add_outputs(graph, logits, predictor.temperature))
+    about = {"producer": "sklearn_transfer", "version": _VERSION}
+    content = {**about, **predictor.task.describe(), **exported.metadata()}
     metadata = {key: json.dumps(value, default=str) for key, value in content.items()}
-    written = graph.finish(output, axes, metadata)
+    written = graph.finish(output, metadata)
     with write_atomically(Path(path)) as file:
         file.write(written)
 

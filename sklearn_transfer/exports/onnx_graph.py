@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,14 @@ _MAX_BYTES = (2 << 30) - (16 << 20)
 def import_onnx() -> Any:
     """The library."""
     return import_optional("onnx", extra="onnx", purpose="An ONNX file")
+
+
+class Output(NamedTuple):
+    """The name of the output of a graph, the names of its axes, and its type."""
+
+    name: str
+    axes: Sequence[str]
+    dtype: type[np.floating]
 
 
 class Graph:
@@ -75,14 +83,17 @@ class Graph:
         to = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.add("Cast", value, to=to)
 
-    def finish(self, output: str, axes: Sequence[str], metadata: dict[str, str]) -> bytes:
-        """Name the output and its axes, and return the content of the file."""
+    def array(self, value: Any, dtype: type[np.generic]) -> str:
+        """Add an array of another type."""
+        return self._add_array(np.asarray(value, dtype=dtype))
+
+    def finish(self, output: Output, metadata: dict[str, str]) -> bytes:
+        """Name the output, and return the content of the file."""
         helper, name = self._onnx.helper, "predictions"
-        self._graph.node.append(helper.make_node("Identity", [output], [name]))
+        to = helper.np_dtype_to_tensor_dtype(np.dtype(output.dtype))
+        self._graph.node.append(helper.make_node("Cast", [output.name], [name], to=to))
         del self._graph.output[:]
-        self._graph.output.append(
-            helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, list(axes))
-        )
+        self._graph.output.append(helper.make_tensor_value_info(name, to, list(output.axes)))
         helper.set_model_props(self.model, metadata)
         if self.model.ByteSize() > _MAX_BYTES:
             raise ValueError(_too_large(self.model.ByteSize()))
@@ -92,7 +103,11 @@ class Graph:
 
     def _constant(self, value: Operand) -> str:
         array = np.asarray(value)
-        array = np.ascontiguousarray(array, dtype=_dtype(array)).reshape(array.shape)
+        return self._add_array(
+            np.ascontiguousarray(array, dtype=_dtype(array)).reshape(array.shape)
+        )
+
+    def _add_array(self, array: NDArray[Any]) -> str:
         self._n_bytes += array.nbytes
         if self._n_bytes > _MAX_BYTES:
             raise ValueError(_too_large(self._n_bytes))

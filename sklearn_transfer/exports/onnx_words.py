@@ -1,40 +1,46 @@
-"""Models on words as ONNX graphs: bags of tokens, and sequences."""
+"""Bags of words and n-grams as ONNX graphs; the words of a graph and their ids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.memo import register_memo
 from ..text.bag_features import BagFeatures
-from ..text.rows import WordRows
+from ..text.patterns import describe_pattern
 from ..text.tokens import Tokenization
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.vocabulary import Vocabulary, to_offsets
-from .onnx_graph import Graph, add_centred, add_linear
+from .onnx_graph import Graph, add_centred
 from .onnx_heads import Head, LinearHead
 
 Vectors = Literal["all", "used"]
 
 
 class Vocabularies(NamedTuple):
-    """The words of the training texts, and those that only the tables have; ids go on."""
+    """The words of the training texts, and those that only the tables have."""
 
     learned: list[str]
     others: Vocabulary
 
     @classmethod
-    def of(
-        cls, learned: list[str], tables: Sequence[PretrainedVectors], vectors: Vectors
-    ) -> Vocabularies:
-        """All words of the tables, or with "used" none beside the learned ones."""
+    def of(cls, features: Any, tables: Sequence[PretrainedVectors]) -> Vocabularies:
+        """The words of features and tables, kept for as long as the features."""
+        kept = _kept.get(features)
+        if kept is None or len(kept.learned) != features.n_words:
+            kept = _kept[features] = cls._list(list(features.vocabulary), tables)
+        return kept
+
+    @classmethod
+    def _list(cls, learned: list[str], tables: Sequence[PretrainedVectors]) -> Vocabularies:
         known = set(learned)
         others: dict[str, None] = {}
-        if vectors == "all":
-            for table in tables:
-                others |= dict.fromkeys(word for word in table.words if word not in known)
+        for table in tables:
+            others |= dict.fromkeys(word for word in table.words if word not in known)
         return cls(learned, Vocabulary(list(others)))
 
     def __len__(self) -> int:
@@ -45,20 +51,30 @@ class Vocabularies(NamedTuple):
         """All of them."""
         return [*self.learned, *self.others]
 
-    def complete(self, tokens: Sequence[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give the tokens without an id those of the other words; -1 remains for unknown ones."""
+    def without_others(self) -> Vocabularies:
+        """The words of the training texts alone."""
+        return Vocabularies(self.learned, Vocabulary([]))
+
+    def complete(
+        self, tokens: Sequence[str], ids: NDArray[np.int64], first: int
+    ) -> NDArray[np.int64]:
+        """Give tokens without an id that of another word, from `first` on; -1 if it is none."""
         missing = np.flatnonzero(ids < 0)
         found = self.others.find([tokens[i] for i in missing.tolist()])
         completed = ids.copy()
-        completed[missing] = np.where(found >= 0, found + len(self.learned), -1)
+        completed[missing] = np.where(found >= 0, found + first, -1)
         return completed
+
+
+_kept: WeakKeyDictionary[Any, Vocabularies] = WeakKeyDictionary()
+register_memo(_kept.clear)
 
 
 class BagOfTokens:
     """A linear model, or a head with hidden layers, on a bag of tokens.
 
-    Ids are those of the words, in the order of `Vocabularies`, then of the columns of word and
-    character n-grams.
+    Ids are those of the words of the training texts, of the columns of word and character n-grams,
+    and of the words that only the tables have.
 
     Parameters
     ----------
@@ -67,26 +83,27 @@ class BagOfTokens:
 
     def __init__(self, features: BagFeatures, head: Head, vectors: Vectors) -> None:
         check_spelling(features.tokenization, features.tables, features.oov)
-        self.features, self.head = features, head
-        self.words = Vocabularies.of(list(features.vocabulary), features.tables, vectors)
-        self.columns = features.columns
-        first = 0 if self.columns is None else self.columns.ngram_range[0]
+        self.features, self.head, self.columns = features, head, features.columns
+        words = Vocabularies.of(features, features.tables)
+        self.words = words if vectors == "all" else words.without_others()
         # Columns of words come first, and have the ids of the words.
-        self._n_word_columns = len(self.words.learned) if first == 1 else 0
+        n_words, n_columns = len(words.learned), features.n_columns[0]
+        has_word_columns = self.columns is not None and self.columns.ngram_range[0] == 1
+        self._n_word_columns = n_words if has_word_columns else 0
+        self._shift = n_words - self._n_word_columns  # from columns to ids
+        self._n_own = self._shift + n_columns
 
     def inputs(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """The ids of the words and n-grams of each text, repeated as they occur."""
         features = self.features
         tokens, token_ids = features.tokenization.split(texts, features.tables)
         word = features.find_words(tokens)
-        ids = token_ids.translate(self.words.complete(tokens, word))
+        ids = token_ids.translate(self.words.complete(tokens, word, self._n_own))
         parts = [(ids.text_index, ids.ids.astype(np.int64))]
         if self.columns is not None:
-            shift = len(self.words) - self._n_word_columns
-            found = self.columns.list_occurrences(tokens, word, token_ids)
-            for text, column in found:
+            for text, column in self.columns.list_occurrences(tokens, word, token_ids):
                 is_other = column >= self._n_word_columns
-                parts.append((text[is_other], column[is_other] + shift))
+                parts.append((text[is_other], column[is_other] + self._shift))
         return join_ragged(parts, len(texts))
 
     def start(self) -> Graph:
@@ -95,9 +112,7 @@ class BagOfTokens:
 
     def add_logits(self, graph: Graph) -> str:
         """Add the graph up to the logits."""
-        n_columns = self.features.n_columns[0]
-        n_ids = len(self.words) + n_columns - (self._n_word_columns if self.columns else 0)
-        bag = Bag.add(graph, n_ids)
+        bag = Bag.add(graph, self._n_own + len(self.words.others))
         logits = self.head.add(graph, self._add_dense(graph, bag))
         if self.columns is not None and isinstance(self.head, LinearHead):
             sparse = self._add_sparse(graph, bag, self.head.token_weights)
@@ -108,26 +123,32 @@ class BagOfTokens:
         """What a program needs to find the ids of a text."""
         features, columns = self.features, self.columns
         names: list[str] = []
+        n_word_ngrams = 0
         if columns is not None:
             learned, n_columns = self.words.learned, features.n_columns[0]
             names = [columns.name(i, learned) for i in range(self._n_word_columns, n_columns)]
-        n_ngrams = 0 if columns is None else columns.n_word_columns - self._n_word_columns
+            n_word_ngrams = columns.n_word_columns - self._n_word_columns
         return {
             **describe_tokenization(features.tokenization, features.tables),
-            "words": self.words.words,
-            "word_ngrams": names[:n_ngrams],
-            "character_ngrams": names[n_ngrams:],
+            "ngram_range": None if columns is None else columns.ngram_range,
+            "char_ngram_range": None if columns is None else columns.char_lengths,
+            "words": self.words.learned,
+            "word_ngrams": names[:n_word_ngrams],
+            "character_ngrams": names[n_word_ngrams:],
+            "other_words": list(self.words.others),
         }
 
     def _add_dense(self, graph: Graph, bag: Bag) -> str:
-        features, n_words = self.features, len(self.words)
+        features, n_learned = self.features, len(self.words.learned)
         if not features.tables:
             return graph.filled(graph.add("Concat", bag.n_rows, [0], axis=0), 0.0)
-        weights = np.full(n_words, features.term_weights[-1], dtype=np.float32)
-        weights[: len(self.words.learned)] = features.term_weights[:-1]
-        is_word = graph.add("Less", bag.ids, n_words)
-        word, row = (graph.add("Compress", value, is_word, axis=0) for value in (bag.ids, bag.rows))
-        count = graph.add("Compress", bag.frequency, is_word, axis=0)
+        weights = np.full(len(self.words), features.term_weights[-1], dtype=np.float32)
+        weights[:n_learned] = features.term_weights[:-1]
+        is_learned = graph.add("Less", bag.ids, n_learned)
+        is_other = graph.add("Not", graph.add("Less", bag.ids, self._n_own))
+        ids, row, count = bag.select(graph, graph.add("Or", is_learned, is_other))
+        shifted = graph.add("Sub", ids, self._n_own - n_learned)
+        word = graph.add("Where", graph.add("Less", ids, n_learned), ids, shifted)
         value = graph.add("Mul", count, graph.add("Gather", weights, word))
         words, blocks = self.words.words, []
         for table, block in zip(features.tables, features.blocks, strict=True):
@@ -139,15 +160,12 @@ class BagOfTokens:
 
     def _add_sparse(self, graph: Graph, bag: Bag, token_weights: NDArray[np.float32]) -> str:
         columns: Any = self.columns
-        n_words, n_word_columns = len(self.words), self._n_word_columns
-        is_ngram = graph.add("Not", graph.add("Less", bag.ids, n_words))
-        is_column = graph.add("Or", is_ngram, graph.add("Less", bag.ids, n_word_columns))
-        ids, row, frequency = (
-            graph.add("Compress", value, is_column, axis=0)
-            for value in (bag.ids, bag.rows, bag.frequency)
-        )
-        shifted = graph.add("Sub", ids, n_words - n_word_columns)
-        column = graph.add("Where", graph.add("Less", ids, n_word_columns), ids, shifted)
+        is_column = graph.add("Less", bag.ids, self._n_own)
+        if self._shift:
+            is_word = graph.add("Less", bag.ids, self._shift)
+            is_column = graph.add("And", is_column, graph.add("Not", is_word))
+        ids, row, frequency = bag.select(graph, is_column)
+        column = graph.add("Sub", ids, self._shift)
         value = graph.add("Mul", frequency, graph.add("Gather", columns.weights, column))
         # The values of each text and block are scaled to the norm of the block.
         n_blocks = len(columns.norms)
@@ -156,9 +174,8 @@ class BagOfTokens:
         block = graph.add("ReduceSum", graph.cast(after, np.int64), [1], keepdims=0)
         cell = graph.add("Add", graph.add("Mul", row, n_blocks), block)
         size = graph.add("Mul", bag.n_rows, n_blocks)
-        zeros = graph.filled(size, 0.0)
-        square = graph.add("Mul", value, value)
-        total = graph.add("ScatterElements", zeros, cell, square, axis=0, reduction="add")
+        square = graph.add("Unsqueeze", graph.add("Mul", value, value), [1])
+        total = graph.add("Squeeze", add_exact_sums(graph, square, cell, size, 1), [1])
         length = graph.add("Sqrt", graph.add("Gather", total, cell))
         length = graph.add("Where", graph.add("Equal", length, 0.0), 1.0, length)
         norm = graph.add("Gather", columns.norms.astype(np.float32), block)
@@ -182,7 +199,7 @@ class Bag(NamedTuple):
     @classmethod
     def add(cls, graph: Graph, n_ids: int) -> Bag:
         """Add the inputs `ids` and `offsets`, and count."""
-        ids, row, n_rows = add_ragged(graph)
+        ids, row, n_rows = add_ragged(graph, n_ids)
         key = graph.add("Add", graph.add("Mul", row, n_ids), ids)
         distinct, _, _, count = graph.add_all("Unique", key, n_outputs=4, sorted=1)
         rows = graph.add("Div", distinct, n_ids)
@@ -190,202 +207,76 @@ class Bag(NamedTuple):
         frequency = graph.add("Add", graph.add("Log", graph.cast(count, np.float32)), 1.0)
         return cls(own, rows, frequency, n_rows)
 
+    def select(self, graph: Graph, mask: str) -> tuple[str, str, str]:
+        """The ids, rows and frequencies of some pairs."""
+        ids, rows, frequency = (
+            graph.add("Compress", value, mask, axis=0)
+            for value in (self.ids, self.rows, self.frequency)
+        )
+        return ids, rows, frequency
+
     def add_sums(self, graph: Graph, values: str, row: str, width: int) -> str:
         """The sum of the values of each row, shape (n_rows, width)."""
-        return add_sums(graph, values, row, self.n_rows, width)
+        return add_exact_sums(graph, values, row, self.n_rows, width)
 
 
-def add_sums(graph: Graph, values: str, row: str, n_rows: str, width: int) -> str:
-    """The sum of values, shape (n, width), by row."""
-    zeros = graph.filled(graph.add("Concat", n_rows, [width], axis=0), 0.0)
+def add_exact_sums(graph: Graph, values: str, row: str, n_rows: str, width: int) -> str:
+    """As `add_sums`, in float64."""
+    exact = graph.cast(values, np.float64)
+    return graph.cast(add_sums(graph, exact, row, n_rows, width, np.float64), np.float32)
+
+
+def add_sums(  # noqa: PLR0913 (an operator)
+    graph: Graph,
+    values: str,
+    row: str,
+    n_rows: str,
+    width: int,
+    dtype: type[np.floating] = np.float32,
+) -> str:
+    """The sum of values, shape (n, width), by row, in their order."""
+    shape = graph.add("Concat", n_rows, [width], axis=0)
+    zeros = graph.cast(graph.filled(shape, 0.0), dtype)
     place = graph.add("Unsqueeze", row, [1])
     return graph.add("ScatterND", zeros, place, values, reduction="add")
 
 
-def add_ragged(graph: Graph) -> tuple[str, str, str]:
+def add_ragged(graph: Graph, n_ids: int) -> tuple[str, str, str]:
     """Add the inputs; return ids, rows and the number of rows, of which the last has the id 0."""
     ids, offsets = graph.input("ids", ["n_ids"]), graph.input("offsets", ["n_offsets"])
-    n_ids, n_rows = graph.add("Shape", ids), graph.add("Shape", offsets)
+    n_given, n_rows = graph.add("Shape", ids), graph.add("Shape", offsets)
     inner = graph.add("Slice", offsets, [1], [-1], [0])
     ones = graph.filled(graph.add("Shape", inner), 1)
-    zeros = graph.filled(graph.add("Add", n_ids, 1), 0)
+    zeros = graph.filled(graph.add("Add", n_given, 1), 0)
     begins = graph.add("ScatterElements", zeros, inner, ones, axis=0, reduction="add")
     rows = graph.add("Slice", graph.add("CumSum", begins, 0), [0], [-1], [0])
+    rows = graph.add("Add", rows, _add_check(graph, offsets, n_given))
+    is_known = add_is_known(graph, ids, n_ids)  # other ids are unknown words, without effect
+    ids, rows = (graph.add("Compress", value, is_known, axis=0) for value in (ids, rows))
     rows = graph.add("Concat", rows, graph.add("Sub", n_rows, 1), axis=0)
     return graph.add("Concat", ids, [0], axis=0), rows, n_rows
 
 
-class SequenceOfTokens:
-    """A network that reads the vectors of the words of a text.
-
-    Parameters
-    ----------
-    features, encoder, head, vectors : WordRows, TextEncoder, Head, {"all", "used"}
-    """
-
-    def __init__(self, features: WordRows, encoder: Any, head: Head, vectors: Vectors) -> None:
-        check_spelling(features.tokenization, features.sources, features.oov)
-        self.features, self.encoder, self.head = features, encoder, head
-        self.reader = type(encoder.reader).__name__
-        if self.reader not in ("MeanReader", "AttentionReader", *_READERS):
-            raise ValueError(
-                "Expected an encoder given by its name ('mean', 'attention', 'cnn' or 'rnn'), got "
-                "a module of your own. Export it by torch.onnx.export; model.module_ holds it."
-            )
-        self.words = Vocabularies.of(list(features.vocabulary), features.sources, vectors)
-
-    def inputs(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """The ids of the words of each text; padded with -1 for the readers of sequences."""
-        features = self.features
-        tokens, token_ids = features.tokenization.split(texts, features.sources)
-        found = self.words.complete(tokens, features.vocabulary.find(tokens))
-        ids = token_ids.translate(found)
-        if self.reader not in _READERS:
-            return {"ids": ids.ids.astype(np.int64), "offsets": ids.offsets}
-        longest = max(int(ids.lengths.max(initial=0)), 1)
-        padded = np.full((len(ids), longest), -1, dtype=np.int64)
-        padded[np.arange(longest) < ids.lengths[:, None]] = ids.ids
-        return {"ids": padded}
-
-    def start(self) -> Graph:
-        """An empty graph."""
-        return Graph()
-
-    def add_logits(self, graph: Graph) -> str:
-        """Add the graph up to the logits."""
-        vectors = self._vectors()
-        if self.reader in _READERS:
-            return self.head.add(graph, _add_padded(graph, self.encoder.reader, vectors))
-        ids, row, n_rows = add_ragged(graph)
-        own = graph.add("Gather", vectors, ids)
-        weight = graph.add("Gather", self._weights(), ids)
-        if self.reader == "AttentionReader":
-            share = _add_attention(graph, self.encoder.reader, (own, weight, row, n_rows))
-        else:
-            zeros, ones = graph.filled(n_rows, 0.0), graph.filled(graph.add("Shape", ids), 1.0)
-            count = graph.add("ScatterElements", zeros, row, ones, axis=0, reduction="add")
-            share = graph.add("Div", weight, graph.add("Gather", count, row))
-        weighted = graph.add("Mul", own, graph.add("Unsqueeze", share, [1]))
-        encoded = add_sums(graph, weighted, row, n_rows, vectors.shape[1])
-        return self.head.add(graph, graph.add("Slice", encoded, [0], [-1], [0]))
-
-    def metadata(self) -> dict[str, Any]:
-        """What a program needs to find the ids of a text."""
-        tokenization = describe_tokenization(self.features.tokenization, self.features.sources)
-        return {**tokenization, "words": self.words.words}
-
-    def _vectors(self) -> NDArray[np.float32]:
-        encoder = self.encoder
-        rows = encoder.rows.detach().cpu().numpy()
-        words = list(self.words.others)
-        others = np.concatenate([look_up(table, words) for table in self.features.sources], axis=1)
-        if encoder.multichannel:
-            rows, others = rows + encoder.start.detach().cpu().numpy(), 2 * others
-        return np.concatenate([rows, others]).astype(np.float32)
-
-    def _weights(self) -> NDArray[np.float32]:
-        learned = self.features.word_weights()
-        unseen = self.features.unseen_weight
-        return np.append(learned, np.full(len(self.words.others), unseen, dtype=np.float32))
+def add_is_known(graph: Graph, ids: str, n_ids: int) -> str:
+    """Whether ids are in ``range(n_ids)``."""
+    is_negative = graph.add("Less", ids, 0)
+    return graph.add("And", graph.add("Less", ids, n_ids), graph.add("Not", is_negative))
 
 
-def _add_attention(graph: Graph, reader: Any, tokens: tuple[str, str, str, str]) -> str:
-    """The share of each token in its text."""
-    vectors, weight, row, n_rows = tokens
-    hidden = graph.add("Tanh", add_linear(graph, vectors, *_linear(reader.hidden)))
-    score = graph.add("MatMul", hidden, reader.score.weight.detach().cpu().numpy().T)
-    score = graph.add("Squeeze", score, [1])
-    lowest = graph.filled(n_rows, -np.inf)
-    highest = graph.add("ScatterElements", lowest, row, score, axis=0, reduction="max")
-    part = graph.add("Exp", graph.add("Sub", score, graph.add("Gather", highest, row)))
-    part = graph.add("Mul", part, weight)
-    zeros = graph.filled(n_rows, 0.0)
-    total = graph.add("ScatterElements", zeros, row, part, axis=0, reduction="add")
-    total = graph.add("Max", total, 1e-12)
-    return graph.add("Div", part, graph.add("Gather", total, row))
-
-
-def _add_padded(graph: Graph, reader: Any, vectors: NDArray[np.float32]) -> str:
-    """Read sequences that are padded with -1; zero for a text without tokens."""
-    ids = graph.input("ids", ["n_texts", "length"])
-    inside = graph.add("Not", graph.add("Less", ids, 0))
-    length = graph.add("ReduceSum", graph.cast(inside, np.int64), [1], keepdims=0)
-    own = graph.add("Gather", vectors, graph.add("Max", ids, 0))
-    own = graph.add("Where", graph.add("Unsqueeze", inside, [2]), own, 0.0)
-    encoded = _READERS[type(reader).__name__](graph, reader, own, length)
-    has_tokens = graph.add("Unsqueeze", graph.add("Greater", length, 0), [1])
-    return graph.add("Where", has_tokens, encoded, 0.0)
-
-
-def _add_convolution(graph: Graph, reader: Any, vectors: str, length: str) -> str:
-    channels = graph.add("Transpose", vectors, perm=[0, 2, 1])
-    filters = reader.filters.detach().cpu().numpy()
-    maxima, place = [], 0
-    for width in reader.widths:
-        weight = filters[:, place : place + width].transpose(2, 0, 1)
-        place += width
-        sums = graph.add("Conv", channels, weight, pads=[width - 1, width - 1])
-        maxima.append(_add_maxima(graph, sums, graph.add("Add", length, width - 1)))
-    joined = graph.add("Concat", *maxima, axis=1)
-    bias = reader.bias.detach().cpu().numpy()
-    return graph.add("Relu", graph.add("Add", joined, bias))
-
-
-def _add_maxima(graph: Graph, values: str, length: str) -> str:
-    """The maximum over the last axis, up to the length of each text."""
-    n_places = graph.add("Gather", graph.add("Shape", values), 2)
-    place = graph.add("Unsqueeze", graph.add("Range", 0, n_places, 1), [0])
-    inside = graph.add("Less", place, graph.add("Unsqueeze", length, [1]))
-    kept = graph.add("Where", graph.add("Unsqueeze", inside, [1]), values, -np.inf)
-    return graph.add("ReduceMax", kept, [2], keepdims=0)
-
-
-# The gates in the order of ONNX, by their positions in torch.
-_GATES = {"GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}
-
-
-def _add_recurrence(graph: Graph, reader: Any, vectors: str, length: str) -> str:
-    network = reader.network
-    cell = type(network).__name__
-    options = {"linear_before_reset": 1} if cell == "GRU" else {}
-    states = graph.add("Transpose", vectors, perm=[1, 0, 2])
-    n_steps = graph.cast(graph.add("Max", length, 1), np.int32)
-    for layer in range(network.num_layers):
-        inputs, recurrent, bias = _recurrent_weights(network, cell, layer)
-        whole = graph.add(
-            cell,
-            *(states, inputs, recurrent, bias, n_steps),
-            direction="bidirectional",
-            hidden_size=network.hidden_size,
-            **options,
-        )
-        joined = graph.add("Transpose", whole, perm=[0, 2, 1, 3])
-        states = graph.add("Reshape", joined, [0, 0, 2 * network.hidden_size])
-    return _add_maxima(graph, graph.add("Transpose", states, perm=[1, 2, 0]), length)
-
-
-def _recurrent_weights(
-    network: Any, cell: str, layer: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The weights of both directions, with the gates in the order of ONNX."""
-
-    def take(name: str) -> NDArray[np.float32]:
-        directions = []
-        for suffix in ("", "_reverse"):
-            parameter: Any = getattr(network, f"{name}_l{layer}{suffix}")
-            gates = np.split(parameter.detach().cpu().numpy(), len(_GATES[cell]))
-            directions.append(np.concatenate([gates[i] for i in _GATES[cell]]))
-        return np.stack(directions)
-
-    biases = [take("bias_ih"), take("bias_hh")]
-    return take("weight_ih"), take("weight_hh"), np.concatenate(biases, axis=1)
-
-
-_READERS = {"ConvolutionReader": _add_convolution, "RecurrentReader": _add_recurrence}
-
-
-def _linear(layer: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return layer.weight.detach().cpu().numpy().T, layer.bias.detach().cpu().numpy()
+def _add_check(graph: Graph, offsets: str, n_ids: str) -> str:
+    """0, or an error of the runtime unless offsets ascend from 0 to the number of ids."""
+    last = np.iinfo(np.int64).max
+    first, final = (graph.add("Slice", offsets, [a], [b]) for a, b in ((0, 1), (-1, last)))
+    wrong = graph.add(
+        "Sub", graph.add("Concat", first, final, axis=0), graph.add("Concat", [0], n_ids, axis=0)
+    )
+    later, earlier = (graph.add("Slice", offsets, [a], [b]) for a, b in ((1, last), (0, -1)))
+    steps = graph.add("Concat", [0], graph.add("Sub", later, earlier), axis=0)
+    descent = graph.add("ReduceMin", steps, keepdims=0)
+    distance = graph.add("ReduceSum", graph.add("Abs", wrong), keepdims=0)
+    # An index that is not 0 does not exist; runtimes name the node.
+    index = graph.add("Sub", distance, descent)
+    return graph.add("Gather", [0], index, name="offsets_ascend_from_0_to_the_number_of_ids")
 
 
 def check_spelling(
@@ -416,11 +307,9 @@ def describe_tokenization(
 ) -> dict[str, Any]:
     """How texts are split, where a pattern says it."""
     is_pattern = tokenization.tokenizer is None and tokenization.table_tokenizer(tables) is None
-    return {
-        "token_pattern": tokenization.token_pattern if is_pattern else None,
-        "lowercase": tokenization.lowers_case(tables),
-        "max_tokens": tokenization.max_tokens,
-    }
+    lowercase = tokenization.lowers_case(tables)
+    described = describe_pattern(tokenization.token_pattern) if is_pattern else {}
+    return {**described, "lowercase": lowercase, "max_tokens": tokenization.max_tokens}
 
 
 def join_ragged(

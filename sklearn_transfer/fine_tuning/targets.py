@@ -23,6 +23,8 @@ from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
 
 Target = NDArray[np.int64] | NDArray[np.floating]
+# The name of the output of an ONNX graph, the names of its axes, and its type.
+GraphOutput = tuple[str, list[str], type[np.floating]]
 
 # Quantiles of a value between which texts are told apart for the supervised scale.
 _N_QUANTILES = 4
@@ -97,8 +99,8 @@ class Task(ABC):
         """Decode logits of shape (n_samples, n_outputs)."""
 
     @abstractmethod
-    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
-        """Add the predictions to an ONNX graph; return their name and axes."""
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> GraphOutput:
+        """Add the predictions to an ONNX graph; return their name, axes and type."""
 
     def describe(self) -> dict[str, Any]:
         """What the columns of the predictions mean."""
@@ -337,10 +339,11 @@ class Labels(Task):
         codes = None if self.multilabel else self.outputs.predict(logits)
         return choose_classes(self.classes, codes, len(logits), target)
 
-    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> GraphOutput:
         """Probabilities, shape (n_samples, n_classes)."""
         scaled = graph.add("Div", logits, float(temperature))
-        return self.outputs.add_probabilities(graph, scaled), ["n_texts", "n_classes"]
+        probabilities = self.outputs.add_probabilities(graph, scaled)
+        return probabilities, ["n_texts", "n_classes"], np.float32
 
     def describe(self) -> dict[str, Any]:
         """The classes."""
@@ -478,12 +481,14 @@ class Values(Task):
         values: NDArray[np.float64] = logits * self.scale + self.mean
         return values[:, 0] if self.one_dimensional else values
 
-    def add_outputs(self, graph: Any, logits: str, temperature: float) -> tuple[str, list[str]]:
+    def add_outputs(self, graph: Any, logits: str, temperature: float) -> GraphOutput:
         """Values in the units of y; the temperature is 1."""
-        values = graph.add("Add", graph.add("Mul", logits, self.scale * temperature), self.mean)
+        scale, mean = (graph.array(a, np.float64) for a in (self.scale * temperature, self.mean))
+        scaled = graph.add("Mul", graph.cast(logits, np.float64), scale)
+        values = graph.add("Add", scaled, mean)
         if self.one_dimensional:
-            return graph.add("Squeeze", values, [1]), ["n_texts"]
-        return values, ["n_texts", "n_targets"]
+            return graph.add("Squeeze", values, [1]), ["n_texts"], np.float64
+        return values, ["n_texts", "n_targets"], np.float64
 
     def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
         """Columns of y, by their numbers, in the units of y; None is all columns."""

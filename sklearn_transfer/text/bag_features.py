@@ -345,6 +345,11 @@ class BagFeatures:
         return Vocabulary.from_arrays(*pack(self._number))
 
     @property
+    def n_words(self) -> int:
+        """The number of words of the vocabulary."""
+        return len(self._number)
+
+    @property
     def columns(self) -> TokenColumns | None:
         """The columns of tokens; None for frozen features."""
         return self._columns

@@ -103,6 +103,17 @@ def read_pattern(
     return _word_pattern(token_pattern not in _WORDS), spell
 
 
+def describe_pattern(token_pattern: str) -> dict[str, str | None]:
+    """The expression that finds tokens, and what is done to texts before, for other programs."""
+    expression, _ = read_pattern(token_pattern, lowercase=False)
+    is_plain = token_pattern not in _WORDS | _WORDS_AND_MARKS
+    return {
+        "pattern": expression.pattern,
+        "normal_form": None if is_plain else "NFC",
+        "left_out": "" if is_plain else "".join(map(chr, left_out())),
+    }
+
+
 def _compile(token_pattern: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(token_pattern)

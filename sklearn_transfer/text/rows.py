@@ -197,6 +197,11 @@ class WordRows:
         return np.asarray(self._term_weights[token], dtype=np.float32)
 
     @property
+    def n_words(self) -> int:
+        """The number of words of the vocabulary."""
+        return len(self.vocabulary)
+
+    @property
     def unseen_weight(self) -> float:
         """The weight of a word outside the training texts."""
         return 1.0 if self.weighting is None else float(self._term_weights[-1])

@@ -195,6 +195,12 @@ class TokenColumns:
         return self._norms
 
     @property
+    def char_lengths(self) -> tuple[int, int] | None:
+        """The lengths of character n-grams; None without them."""
+        ngrams = self._char_ngrams
+        return None if ngrams is None else (ngrams.min_n, ngrams.max_n)
+
+    @property
     def n_word_columns(self) -> int:
         """The number of columns of words and word n-grams, which come first."""
         return int(self.bounds[-1 if self._char_ngrams is None else -2])

@@ -1,9 +1,8 @@
 """ONNX files give the predictions of the model, in onnxruntime."""
 
-import json
 import re
 import sys
-from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,9 +50,9 @@ BATCHES = [
 ]
 
 
-def run(model, file, texts, **options):
+def run(model, file, texts):
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["predictions"], model.onnx_inputs(texts, **options))
+    (found,) = session.run(["predictions"], model.onnx_inputs(texts))
     return found
 
 
@@ -91,7 +90,7 @@ def test_several_labels(vectors, reviews, tmp_path):
 @pytest.mark.parametrize("n_targets", [1, 2])
 def test_values(vectors, reviews, tmp_path, n_targets):
     texts = reviews[0]
-    y = np.arange(len(texts) * n_targets).reshape(-1, n_targets) / 7 + 100.0
+    y = np.arange(len(texts) * n_targets).reshape(-1, n_targets) / 7 + 1e5
     y = y[:, 0] if n_targets == 1 else y
     check(FineTunedRegressor(vectors).fit(texts, y), tmp_path / "model.onnx")
 
@@ -121,7 +120,7 @@ def test_used_vectors_leave_out_other_words(vectors, reviews, tmp_path):
     others = [word for word in vectors.words if not any(word in text for text in reviews[0])]
     text = f"good {others[0]}"
     model.export_onnx(tmp_path / "used.onnx", vectors="used")
-    found = run(model, tmp_path / "used.onnx", [text, "good"], vectors="used")
+    found = run(model, tmp_path / "used.onnx", [text, "good"])
     assert found[0].tolist() == found[1].tolist()
     np.testing.assert_allclose(found[1:], model.predict_proba(["good"]), atol=1e-5)
     model.export_onnx(tmp_path / "all.onnx")
@@ -129,35 +128,85 @@ def test_used_vectors_leave_out_other_words(vectors, reviews, tmp_path):
     assert sizes[0] < sizes[1]
 
 
-def test_the_metadata_suffice_without_this_package(vectors, reviews, tmp_path):
-    """The example of docs/guide.md."""
+@pytest.mark.parametrize("parameters", [{}, {"char_ngram_range": None}, {"adaptation": "frozen"}])
+def test_the_metadata_suffice_without_this_package(
+    vectors, reviews, tmp_path, monkeypatch, parameters
+):
+    texts = [f"{text} हिन्दी café" for text in reviews[0]]
+    model = FineTunedClassifier(vectors, **parameters).fit(texts, reviews[1])
+    model.export_onnx(tmp_path / "model.onnx")
+    texts = ["A good, good film", "zebra", "", "bad हिन्दी plot", "GREAT cafe\u0301 so\u00adft"]
+    monkeypatch.chdir(tmp_path)
+    found = run_documented("find_ids", texts)
+    np.testing.assert_allclose(found["predictions"], model.predict_proba(texts), atol=1e-5)
+    assert found["meta"]["classes"] == model.classes_.tolist()
+    expected = model.onnx_inputs(texts)
+    known = [sorted(i for i in ids if i >= 0) for ids in found["ids"]]
+    for i, ids in enumerate(known):
+        assert ids == sorted(expected["ids"][slice(*expected["offsets"][i : i + 2])].tolist())
+
+
+def run_documented(name, texts):
+    """Run the example of docs/exports.md that has a name."""
+    page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (block,) = (block for block in blocks if name in block)
+    namespace = {"texts": texts}
+    exec(compile(block, "docs/exports.md", "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("parameters", [{}, {"encoder": "attention", **TRAINED}])
+def test_other_ids_have_no_effect(vectors, reviews, tmp_path, parameters):
+    model = FineTunedClassifier(vectors, **parameters).fit(*reviews)
+    model.export_onnx(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    ids, offsets = model.onnx_inputs(["good", "film"]).values()
+    first = int(offsets[1])
+    others = {"ids": np.insert(ids, [0, first, first], [-1, 10**9, -7]), "offsets": offsets.copy()}
+    others["offsets"][1:] += [2, 3]
+    (found,) = session.run(None, others)
+    np.testing.assert_allclose(found, model.predict_proba(["good", "film"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [[0, 0, -1], [1, 0, 0], [0, 99, 0], [0, 0, 1]])
+def test_offsets_that_do_not_fit_are_an_error(vectors, reviews, tmp_path, change):
     model = FineTunedClassifier(vectors).fit(*reviews)
     model.export_onnx(tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), options)
+    inputs = model.onnx_inputs(["good", "film"])
+    inputs["offsets"] = inputs["offsets"] + change
+    with pytest.raises(Exception, match="out of"):  # of a type of onnxruntime's own
+        session.run(None, inputs)
 
+
+@pytest.mark.parametrize("encoder", ["cnn", "rnn"])
+def test_gaps_in_sequences_close(vectors, reviews, tmp_path, encoder):
+    model = FineTunedClassifier(vectors, encoder=encoder, **TRAINED).fit(*reviews)
+    model.export_onnx(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    properties = session.get_modelmeta().custom_metadata_map
-    meta = {key: json.loads(value) for key, value in properties.items()}
-    names = [("w", word) for word in meta["words"]]
-    names += [("w", ngram) for ngram in meta["word_ngrams"]]
-    names += [("c", ngram) for ngram in meta["character_ngrams"]]
-    number = {name: i for i, name in enumerate(names)}
-
-    def find_ids(text):
-        tokens = re.findall(meta["token_pattern"], text.lower())
-        found = [("w", token) for token in tokens]
-        found += [("w", " ".join(pair)) for pair in pairwise(tokens)]
-        spaced = [f" {token} " for token in tokens]
-        found += [
-            ("c", t[i : i + n]) for t in spaced for n in (2, 3, 4) for i in range(len(t) - n + 1)
-        ]
-        return [number[name] for name in found if name in number]
-
-    texts = ["A good, good film", "zebra", "", "bad plot"]
-    ids = [find_ids(text) for text in texts]
-    offsets = np.cumsum([0, *map(len, ids)])
-    (found,) = session.run(None, {"ids": np.concatenate(ids).astype(int), "offsets": offsets})
+    good, bad, film = model.onnx_inputs(["good bad film"])["ids"][0].tolist()
+    ids = np.array([[-1, good, 10**9, film, -1, -1], [bad, good, -1, -1, -1, film], [-1] * 6])
+    texts = ["good film", "bad good film", ""]
+    (found,) = session.run(None, {"ids": ids})
     np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-5)
-    assert meta["classes"] == model.classes_.tolist()
+    (found,) = session.run(None, {"ids": np.empty((1, 0), dtype=np.int64)})
+    np.testing.assert_allclose(found, model.predict_proba([""]), atol=1e-5)
+
+
+@pytest.mark.parametrize("parameters", [{}, TRAINED, {"encoder": "attention", **TRAINED}])
+def test_long_texts(vectors, reviews, tmp_path, parameters):
+    model = FineTunedClassifier(vectors, **parameters).fit(*reviews)
+    check(model, tmp_path / "model.onnx", [["poor " * 20_000, "good"]])
+
+
+def test_words_after_partial_fit(vectors, reviews, tmp_path):
+    model = FineTunedClassifier(vectors, **TRAINED).fit(*reviews)
+    model.onnx_inputs(["good"])
+    model.partial_fit(["brand new good", "strange bad"], ["yes", "no"])
+    check(model, tmp_path / "model.onnx", [["a strange brand", "new film fine"]])
 
 
 def test_what_cannot_be_exported(vectors, reviews, numbers, tmp_path):
@@ -217,22 +266,14 @@ def test_sentence_encoders(tiny_model, tmp_path, adaptation):
     check(model, tmp_path / "model.onnx", [texts, ["cat"], ["", "the dog " * 30]])
 
 
-def test_the_tokenizer_of_an_encoder_is_in_the_metadata(tiny_model, tmp_path):
-    tokenizers = pytest.importorskip("tokenizers", reason="the extra static")
+def test_the_tokenizer_of_an_encoder_is_in_the_metadata(tiny_model, tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers", reason="the extra static")
     pytest.importorskip("onnxscript", reason="the extra onnx")
     texts = ["the cat sat", "a good film"]
     encoder = ContextualModel(tiny_model)
     model = FineTunedClassifier(encoder, adaptation="frozen").fit(texts, [0, 1])
     check(model, tmp_path / "model.onnx", [["cat"], ["", "the dog " * 30]])
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    properties = session.get_modelmeta().custom_metadata_map
-    meta = {key: json.loads(value) for key, value in properties.items()}
-    tokenizer = tokenizers.Tokenizer.from_str(meta["tokenizer"])
-    tokenizer.enable_truncation(meta["max_tokens"])
-    tokenizer.enable_padding(pad_id=meta["padding"])
-    encoded = tokenizer.encode_batch([meta["prompt"] + text for text in texts])
-    feeds = {
-        "input_ids": np.array([e.ids for e in encoded]),
-        "attention_mask": np.array([e.attention_mask for e in encoded]),
-    }
-    np.testing.assert_allclose(session.run(None, feeds)[0], model.predict_proba(texts), atol=1e-5)
+    (tmp_path / "model.onnx").rename(tmp_path / "encoder.onnx")
+    monkeypatch.chdir(tmp_path)
+    found = run_documented("encoder.onnx", texts)["predictions"]
+    np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-5)
