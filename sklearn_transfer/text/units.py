@@ -16,7 +16,7 @@ UnitName = Literal["word", "character"]
 
 # Tokens are characters if at least this share of all characters are tokens of their own. Words of
 # Chinese, where about half of the tokens are one character long, stay below it.
-_MOST = 0.5
+_MOST = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_unit(tokens: Sequence[str], token_ids: TokenIds) -> TokenUnit:
     Returns
     -------
     TokenUnit
-        `CHARACTER` if at least half of the characters are tokens of their own, else `WORD`. A
+        `CHARACTER` if at least two thirds of the characters are tokens of their own, else `WORD`. A
         letter and its combining marks are one character.
     """
     times = np.bincount(token_ids.ids, minlength=len(tokens))
