@@ -1,4 +1,4 @@
-"""The data sets of the demo and the benchmarks: 20 Newsgroups, MR and R8."""
+"""The data sets of the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -124,6 +124,14 @@ def load_questions() -> Labelled:
 def load_tweets() -> Labelled:
     """Tweets of two authors, split 9 to 1: they have no official split."""
     return _hold_out("election_tweets2016")
+
+
+def find_character_vectors() -> Path:
+    """Vectors of Chinese characters, 200 dimensions."""
+    path = _SHARED / "vectors" / "tencent_zh_char_200d.vec.gz"
+    if not path.exists():
+        raise DataUnavailable(f"character vectors are read from ../shared/data/vectors/{path.name}")
+    return path
 
 
 def load_vader() -> tuple[list[str], list[float]]:

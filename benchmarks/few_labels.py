@@ -1,11 +1,13 @@
 """How much do the pretrained vectors help where labels are few, and does the curve ever cross?
 
-Labels a class are drawn from the training part with seeds 0, 1, ... (all of a class that has
-fewer; draws of one seed are nested), and every model of a draw sees the same; the whole test part
-is predicted (of MR, the first of ten folds). Ours is FineTunedClassifier("glove-wiki-gigaword-50")
-and no other argument. The rival is the best in the mean of three TfidfVectorizer(sublinear_tf=True)
-+ LinearSVC(C=1), chosen per set and size on the test; TF-IDF knows the draw alone. Differences are
-paired by draw, with 95 % intervals of Student's t. "All" is one fit.
+Labels a class are drawn from the training part with seeds 0, 1, ... (all of a class that has fewer;
+draws of one seed are nested), and every model of a draw sees the same; the whole test part is
+predicted (of MR, election tweets and waimai10k, the first of ten folds). Ours is
+FineTunedClassifier("glove-wiki-gigaword-50") and no other argument; for Chinese, vectors of
+characters and tokenizer=list, where TF-IDF is that of characters. The rival is the best in the mean
+of three TfidfVectorizer(sublinear_tf=True) + LinearSVC(C=1), chosen per set and size on the test;
+TF-IDF knows the draw alone. Differences are paired by draw, with 95 % intervals of Student's t.
+"All" is one fit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from sklearn_transfer import FineTunedClassifier
 
 from .data import Labelled
 from .measure import margin, markdown_table, progress
-from .tasks import GLOVE, RIVALS, draw, draw_split, load_splits
+from .tasks import CHARACTER_RIVALS, RIVALS, TextSet, draw, draw_split, load_sets
 
 PACKAGES = ("skorch", "matplotlib")
 PICTURE = Path(__file__).parent / "results" / "few_labels.png"
@@ -62,11 +64,13 @@ def sizes_of(split: Labelled) -> list[int | None]:
 
 
 def measure(
-    name: str, split: Labelled, repeats: int, quick: bool
+    name: str, texts: TextSet, repeats: int, quick: bool
 ) -> dict[int | None, NDArray[np.float64]]:
     """For each size the accuracies in percent, shape (n_draws, 1 + n_rivals), ours first."""
     progress(f"{name}: counting")
-    rivals = [CountedTfidf(split, options) for options in RIVALS.values()]
+    split = texts.splits[0]
+    rivals = [CountedTfidf(split, options) for options in texts.rivals.values()]
+    tokenizer = list if texts.is_chinese else None
     found = {}
     for size in [8, 32, None] if quick else sizes_of(split):
         many = size is not None and size <= _ALL_DRAWS
@@ -74,7 +78,8 @@ def measure(
         rows = []
         for seed in range(n_draws):
             part = draw_split(split, size, seed)
-            model = FineTunedClassifier(GLOVE).fit(part.train, part.train_labels)
+            model = FineTunedClassifier(texts.vectors, tokenizer=tokenizer)
+            model.fit(part.train, part.train_labels)
             ours = float(accuracy_score(split.test_labels, model.predict(split.test)))
             drawn = draw(split.train_labels, size, seed)
             rows.append([ours, *(rival.accuracy(drawn) for rival in rivals)])
@@ -83,13 +88,11 @@ def measure(
     return found
 
 
-def main(*, quick: bool = False, repeats: int = 10) -> str:
+def main(*, quick: bool = False, repeats: int = 10, skip: str = "") -> str:
     if quick:
         repeats = min(repeats, 3)
-    curves = {
-        name: measure(name, splits[0], repeats, quick)
-        for name, splits in load_splits(quick=quick).items()
-    }
+    sets = load_sets(quick=quick, skip=skip)
+    curves = {name: measure(name, texts, repeats, quick) for name, texts in sets.items()}
     rows, won, crossed = [], {8: [0, 0], 32: [0, 0]}, []
     for name, curve in curves.items():
         for size, figures in curve.items():
@@ -108,13 +111,14 @@ def main(*, quick: bool = False, repeats: int = 10) -> str:
                     name,
                     size or "all",
                     *each,
-                    list(RIVALS)[best - 1],
+                    list(sets[name].rivals)[best - 1],
                     margin(gain),
                     f"{gain.min():+.2f}",
                     f"{wins} of {n_draws}",
                 ]
             )
-    header = ["set", "labels a class", "ours", *RIVALS, "best rival", "ours above it"]
+    columns = [f"{a} / {b}" for a, b in zip(RIVALS, CHARACTER_RIVALS, strict=True)]
+    header = ["set", "labels a class", "ours", *columns, "best rival", "ours above it"]
     header += ["worst draw", "draws won"]
     if not quick:
         draw_curves(curves)
@@ -139,13 +143,17 @@ def draw_curves(curves: dict[str, dict[int | None, NDArray[np.float64]]]) -> Non
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
+    n_rows = -(-len(curves) // 4)
+    figure, panels = plt.subplots(
+        n_rows, 4, figsize=(18, 4 * n_rows), layout="constrained", squeeze=False
+    )
     styles = [("#c03028", "-", "o"), ("#222222", "--", "s"), ("#777777", "-.", "^")]
     styles.append(("#aaaaaa", ":", "v"))
-    for axes, (name, curve) in zip(panels.flat, curves.items(), strict=True):
+    for axes, (name, curve) in zip(panels.flat, curves.items(), strict=False):
         sizes = [size for size in curve if size is not None]
         ticks = [*sizes, 2 * sizes[-1]]  # all stands one step further to the right
-        labels = ["ours, defaults", *(f"TF-IDF {rival} + LinearSVC" for rival in RIVALS)]
+        columns = [f"{a} / {b}" for a, b in zip(RIVALS, CHARACTER_RIVALS, strict=True)]
+        labels = ["ours, defaults", *(f"TF-IDF {rival} + LinearSVC" for rival in columns)]
         for column, (label, (color, line, marker)) in enumerate(zip(labels, styles, strict=True)):
             means = [figures[:, column].mean() for figures in curve.values()]
             axes.plot(ticks, means, line, color=color, marker=marker, ms=4, label=label)
@@ -159,7 +167,9 @@ def draw_curves(curves: dict[str, dict[int | None, NDArray[np.float64]]]) -> Non
         axes.grid(alpha=0.3)
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy on the test part, %")
-    for axes in panels[1]:
+    for axes in panels.flat[len(curves) :]:
+        axes.set_visible(False)
+    for axes in panels[-1]:
         axes.set_xlabel("labels a class")
     panels[0, 0].legend()
     PICTURE.parent.mkdir(exist_ok=True)

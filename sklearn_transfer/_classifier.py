@@ -91,7 +91,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Norm of the pretrained features of a text, where its words have norm 1; "auto" is
         ``clip(2 q, 0.25, 1)``, with q the average share of a training text's squared tf-idf that
         lies in words with a pretrained vector that no other training text has: the pretrained
-        features stand in for words that training has not seen. For numeric X, the factor of all
+        features stand in for words that training has not seen. Where tokens are characters, it is
+        0.25. For numeric X, the factor of all
         features; "auto" is 1. For frozen features alone, the norm of the centred features; "auto"
         is 3, or 0.6 for contextual models under the convex solver with another loss than
         cross-entropy. Used by: fixed features: those given, the linear bag of words, and frozen
@@ -99,12 +100,13 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     weighting : {"idf", "sif"} or None, default="idf"
         Weight of the pretrained vector of a word in its text; see `PretrainedEmbeddingTransformer`.
         Used by: word vectors under the encoders 'mean' and 'attention'.
-    ngram_range : tuple of int, default=(1, 2)
-        Lengths of the shortest and longest word n-grams with token weights. Used by: the linear bag
-        of words.
+    ngram_range : tuple of int or "auto", default="auto"
+        Lengths of the shortest and longest word n-grams with token weights. "auto" is (1, 2), or
+        (1, 4) where the tokens are characters (`token_unit_`). Used by: the linear bag of words.
     char_ngram_range : tuple of int, "auto" or None, default="auto"
-        The same for character n-grams inside words. "auto" is (2, 4) where the training texts have
-        60 tokens or fewer on average, and None elsewhere. Used by: the linear bag of words.
+        The same for character n-grams inside words. "auto" is (2, 4) where the tokens are words and
+        the training texts have 60 of them or fewer on average, and None elsewhere. Used by: the
+        linear bag of words.
     tokenizer : callable, default=None
         Function from a text to its tokens. None uses `token_pattern`. It must give the same for the
         same text: clones share it, and its tokens are kept. It is pickled by its name, if its
@@ -113,6 +115,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
         Regular expression of a token: words, as Unicode has them, and single punctuation marks.
+        Training texts in a script without spaces between words (Chinese, Japanese, Thai, Lao,
+        Khmer, Burmese) are read by character if most of them lie in tokens without a vector.
         Used by: texts that are split into words without a tokenizer.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts, except that a word is looked up as written first where the vectors
@@ -240,6 +244,10 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Share of the tokens of the training texts that have a pretrained vector; with `partial_fit`,
         of the first texts. For a contextual model, the share that is not truncated. None for
         numeric X.
+    token_unit_ : {"word", "character"} or None
+        The unit that most tokens of the training texts are: "character" with ``tokenizer=list``,
+        or where a script without spaces is read by character. None where texts are not split into
+        words.
     n_features_in_ : int
         Number of features of numeric X; length of the second axis of an array.
     feature_names_in_ : ndarray of str
@@ -304,7 +312,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         l2_sp: Any = "auto",
         pretrained_scale: Any = "auto",
         weighting: Weighting = "idf",
-        ngram_range: Any = (1, 2),
+        ngram_range: Any = "auto",
         char_ngram_range: Any = "auto",
         tokenizer: Any = None,
         token_pattern: str = _TOKEN_PATTERN,

@@ -14,6 +14,7 @@ from ._utils.state import State
 from ._utils.texts import check_texts
 from .persistence.model_files import SavesModel
 from .sources import load_pretrained
+from .text.coverage import learn_tokenization
 from .text.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
 from .vectors.continuation import Continuation, continue_training
 from .vectors.pretrained_vectors import PretrainedVectors
@@ -208,6 +209,7 @@ class ContinuedVectors(SavesModel, VectorsEstimator):
         tokenization = Tokenization(
             self.tokenizer, self.token_pattern, self.lowercase, as_pretrained=True
         )
+        tokenization = learn_tokenization(texts, tokenization, [source])
         sentences = split_for_vectors(texts, source, tokenization)
         self.vectors_ = continue_training(source, sentences, config)
         return self

@@ -50,6 +50,9 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
         The opened sources, in the form of `pretrained`.
     coverage_ : float or None
         Share of the tokens of the training texts that have a pretrained vector; None for numeric X.
+    token_unit_ : {"word", "character"} or None
+        The unit that most tokens of the training texts are; None where texts are not split into
+        words.
     n_features_in_ : int
         Number of features of numeric X; length of the second axis of an array.
     feature_names_in_ : ndarray of str

@@ -67,7 +67,8 @@ class PretrainedEmbeddingTransformer(
     token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token. If this and `tokenizer` have their defaults, vectors with a
         tokenizer of their own (Model2Vec) are used with it. Next to other sources, or if one of the
-        two is set, a word has the mean of the vectors of its tokens.
+        two is set, a word has the mean of the vectors of its tokens. Texts in a script without
+        spaces between words are read by character if most of them lie in tokens without a vector.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts if the vectors are lower-case; if they are cased, a word is looked
         up as it is written, then in lower case. A tokenizer of the vectors gets texts unchanged.
@@ -97,6 +98,8 @@ class PretrainedEmbeddingTransformer(
         Share of the tokens of the training texts with a pretrained vector in any source; 0 without
         tokens. With contextual models only, the share of tokens that were read: longer texts are
         truncated to their `max_tokens`.
+    token_unit_ : {"word", "character"} or None
+        The unit that most tokens of the training texts are; None with contextual models only.
     n_features_out_ : int
         Number of features: the dimension of the vectors, summed over the sources, times the number
         of poolings.
@@ -242,6 +245,7 @@ class PretrainedEmbeddingTransformer(
         several = are_several(self.pretrained)
         self.pretrained_ = list(features.sources) if several else features.sources[0]
         self.coverage_, self.components_ = features.coverage, features.components
+        self.token_unit_ = features.token_unit
         self.n_features_out_ = self._n_features_out = features.n_features
 
     def _saved_state(self) -> dict[str, Any]:

@@ -23,7 +23,11 @@ from ..fine_tuning.protocol import Configuration, Kind
 from ..fine_tuning.targets import Labels, Values
 from ..fine_tuning.usage import find_unused
 from ..sources import find_input_kind
+from ..text.patterns import UNSPACED
 from ..training.policies import Contrastive
+
+# Words as scikit-learn's default has them, and single characters of scripts without spaces.
+_TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"
 
 FINE_TUNED, FROZEN, RANDOM, TFIDF = "fine-tuned", "frozen", "random", "tf-idf"
 
@@ -137,6 +141,8 @@ def find_last(estimator: Any) -> FineTuned:
 def make_baseline(estimator: FineTuned, *, multilabel: bool, probabilities: bool) -> Any:
     """TF-IDF of words and pairs of words, and a linear model.
 
+    In a script without spaces between words, characters are words.
+
     Parameters
     ----------
     estimator : FineTunedClassifier or FineTunedRegressor
@@ -150,7 +156,11 @@ def make_baseline(estimator: FineTuned, *, multilabel: bool, probabilities: bool
     -------
     Pipeline
     """
-    options: dict[str, Any] = {"sublinear_tf": True, "ngram_range": (1, 2)}
+    options: dict[str, Any] = {
+        "sublinear_tf": True,
+        "ngram_range": (1, 2),
+        "token_pattern": _TOKEN,
+    }
     if estimator.tokenizer is not None:
         options |= {"tokenizer": estimator.tokenizer, "token_pattern": None, "lowercase": False}
     vectorizer = TfidfVectorizer(**options)

@@ -62,5 +62,5 @@ def _check_tokenization(tokenization: Tokenization) -> None:
             f"Expected no tokenizer and one of the token patterns {list(_PATTERNS)}, as the folder "
             f"has, got tokenizer={tokenization.tokenizer!r:.80}, "
             f"token_pattern={tokenization.token_pattern!r}: the programs that open it would split "
-            f"texts otherwise. Fit with one of these."
+            f"texts otherwise. Fit with one of these, on texts with spaces between words."
         )

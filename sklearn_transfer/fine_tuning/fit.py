@@ -100,6 +100,7 @@ class Fitted:
             "n_iter_": self.net.n_iter,
             "pretrained_": self.kind.source,
             "coverage_": self.representation.features.coverage,
+            "token_unit_": self.representation.features.token_unit,
             "_n_features_out": self.net.module_.n_features,
         }
 

@@ -42,7 +42,7 @@ CONSTRAINTS: dict[str, Any] = {
     "l2_sp": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "pretrained_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "weighting": [StrOptions({"idf", "sif"}), None],
-    "ngram_range": [tuple, list],
+    "ngram_range": [StrOptions({"auto"}), tuple, list],
     "char_ngram_range": [StrOptions({"auto"}), tuple, list, None],
     "tokenizer": [callable, None],
     "token_pattern": [str],
@@ -111,7 +111,7 @@ class Parameters:
     l2_sp: float | Literal["auto"]
     pretrained_scale: float | Literal["auto"]
     weighting: Weighting
-    ngram_range: tuple[int, int]
+    ngram_range: tuple[int, int] | Literal["auto"]
     char_ngram_range: tuple[int, int] | Literal["auto"] | None
     tokenizer: Any
     token_pattern: str

@@ -15,6 +15,7 @@ from ..explanation.explainer import Explainer, LinearExplainer
 from ..text.design import Design
 from ..text.linear_model import LinearModel
 from ..text.rows import ComparedRows
+from ..text.units import UnitName
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .checks import INPUT_KINDS, check_input
 from .targets import Labels, Task, Values
@@ -93,6 +94,10 @@ class DesignFeatures(Protocol):
     @property
     def coverage(self) -> float | None:
         """Share of the tokens of the training texts that the pretrained model reads."""
+
+    @property
+    def token_unit(self) -> UnitName | None:
+        """The unit that most tokens of the training texts are, if texts are split into words."""
 
     def transform(self, X: Any, /) -> Design:
         """Design matrix of validated samples."""
@@ -181,6 +186,7 @@ class LinearPredictor:
             "n_iter_": self.n_iter,
             "pretrained_": self.source,
             "coverage_": self.design.coverage,
+            "token_unit_": self.design.token_unit,
             "_n_features_out": self.model.n_features,
         }
 

@@ -19,6 +19,7 @@ from ..explanation.explainer import Explainer
 from ..models.network import Network
 from ..text.linear_model import LinearModel
 from ..text.rows import ComparedRows
+from ..text.units import UnitName
 from ..training.batches import Inputs
 from ..training.inference_net import InferenceNet
 from ..training.names import Loss
@@ -37,6 +38,10 @@ class Features(Protocol):
     @property
     def coverage(self) -> float | None:
         """Share of the tokens of the training texts that the pretrained model reads."""
+
+    @property
+    def token_unit(self) -> UnitName | None:
+        """The unit that most tokens of the training texts are, if texts are split into words."""
 
     def fit_transform(
         self, X: Any, /, membership: csr_array | None, sample_weight: NDArray[np.floating]

@@ -18,13 +18,15 @@ from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary, pack
-from .coverage import find_used, has_vector, measure_coverage, measure_reading
+from .coverage import find_used, has_vector, learn_tokenization, measure_coverage, measure_reading
 from .design import Design
 from .ngrams import count_distinct, count_tokens
 from .places import PlacedTokens, place_tokens
+from .pretrained_words import PretrainedWords
 from .token_columns import TokenColumns
 from .token_design import Block, TokenDesign, TokenVectors, count_in_text
 from .tokens import TokenIds, Tokenization
+from .units import CHARACTER, UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights, unseen_share
 
 # With this share of a text in words that only the pretrained vectors know, their scale is 1.
@@ -44,15 +46,17 @@ class BagFeatures:
     sources : sequence of PretrainedVectors and ContextualModel
         One block of dense columns per source. Without sources there are only token columns.
     tokenization : Tokenization
-    ngram_range : tuple of int (min_n, max_n)
-        Lengths of word n-grams with a column, (1, 1) for words alone.
+    ngram_range : tuple of int (min_n, max_n) or "auto"
+        Lengths of word n-grams with a column, (1, 1) for words alone; "auto" is (1, 2), or (1, 4)
+        if the tokens are characters.
     char_ngram_range : tuple of int, "auto" or None
-        Lengths of character n-grams inside words with a column; "auto" is (2, 4) if the training
-        texts have 60 tokens or fewer on average, and None otherwise.
+        Lengths of character n-grams inside words with a column; "auto" is (2, 4) if the tokens are
+        words and the training texts have 60 of them or fewer on average, and None otherwise.
     pretrained_scale : float or "auto"
         Norm of the dense block of a text; the norm of its words is 1. "auto" is
         ``clip(2 q, 0.25, 1)``, q the share of the squared tf-idf of a training text, on average,
-        that lies in words with a pretrained vector that no other training text has.
+        that lies in words with a pretrained vector that no other training text has; or 0.25 where
+        the tokens are characters, of which few are new in a text.
     pull : float
         Strength of the penalty on the token weights; that on the head is 1. The sparse columns are
         divided by its square root.
@@ -70,6 +74,8 @@ class BagFeatures:
     pretrained_scale : float
     coverage : float
         Share of the tokens of the training texts with a pretrained vector.
+    token_unit : {"word", "character"} or None
+        The unit that most tokens of the training texts are; None if texts are not split.
 
     Notes
     -----
@@ -77,7 +83,8 @@ class BagFeatures:
     on average, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
     classes of the smoothed share of texts with the column, in the class against the rest (Wang &
     Manning 2012 [2]_); character n-grams are not scaled. Words, each length of n-grams, and
-    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.5. A dense value is the
+    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.5. Where tokens are
+    characters, their n-grams of all lengths are one block of norm 1. A dense value is the
     row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words
     with a vector, including words outside the training texts.
 
@@ -97,7 +104,7 @@ class BagFeatures:
         sources: Sequence[Source],
         tokenization: Tokenization,
         *,
-        ngram_range: tuple[int, int] = (1, 2),
+        ngram_range: tuple[int, int] | Literal["auto"] = "auto",
         char_ngram_range: tuple[int, int] | Literal["auto"] | None = "auto",
         pretrained_scale: float | Literal["auto"] = "auto",
         pull: float = 1.0,
@@ -112,6 +119,7 @@ class BagFeatures:
         if token_weights:
             self._columns = TokenColumns(ngram_range, char_ngram_range, 1 / np.sqrt(pull))
         self.weighting, self.oov = weighting, oov
+        self.token_unit: UnitName | None = None
 
     def fit_transform(
         self,
@@ -133,6 +141,8 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
+        if self._reads_tokens:
+            self.tokenization = learn_tokenization(texts, self.tokenization, self.tables)
         tokens, token_ids = self._split(texts)
         self._number = number = dict[str, int]()
         word = np.array([number.setdefault(w, len(number)) for w in self._words(tokens)], dtype=int)
@@ -146,12 +156,14 @@ class BagFeatures:
         elif self.sources:
             self.coverage = measure_reading(texts, find_contextual(self.sources))
         covered = np.bincount(word[covered], minlength=len(number)) > 0
-        self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
-        sparse = None
+        words, sparse = list(number), None
         if self._columns is not None:
-            words = list(number)
             sparse = self._columns.fit_transform(words, counts, word_ids, membership, sample_weight)
-        self._look_up_words(list(number))
+            self.token_unit = self._columns.unit.name
+        elif self._reads_tokens:
+            self.token_unit = find_unit(words, word_ids).name
+        self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
+        self._look_up_words(words)
         pooled = self._pool(texts, tokens, token_ids, word)
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
@@ -199,6 +211,7 @@ class BagFeatures:
             "term_weights": self._term_weights,
             "means": self._means,
             "coverage": self.coverage,
+            "token_unit": self.token_unit,
         }
 
     @classmethod
@@ -219,6 +232,7 @@ class BagFeatures:
         made._term_weights = state.array("term_weights", "float32", len(words) + 1)
         if columns is not None and columns.n_words != len(words):
             raise state.error("columns", f"columns of {len(words)} words", columns.n_words)
+        made.token_unit = read_unit(state)
         made.coverage, made._means = state.number("coverage"), state.items("means", np.ndarray)
         # A contextual model is not opened before it is used.
         dims = [s.dim if isinstance(s, PretrainedVectors) else None for s in made.sources]
@@ -371,8 +385,12 @@ class BagFeatures:
     def _folds_case(self) -> bool:
         return self.tokenization.folds_case(self.tables)
 
+    @property
+    def _reads_tokens(self) -> bool:
+        return bool(self.tables) or self._columns is not None
+
     def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
-        if self.tables or self._columns is not None:
+        if self._reads_tokens:
             return self.tokenization.split(texts, self.tables)
         # Contextual models split texts themselves.
         return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))
@@ -390,6 +408,8 @@ class BagFeatures:
     ) -> float:
         if self._pretrained_scale != "auto":
             return float(self._pretrained_scale)
+        if self.token_unit == CHARACTER.name:
+            return _LEAST_SCALE
         unseen = unseen_share(counts, covered, sample_weight)
         return float(np.clip(unseen / _FULL_SCALE_SHARE, _LEAST_SCALE, 1))
 
@@ -438,40 +458,6 @@ class BagFeatures:
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)
-
-
-class PretrainedWords:
-    """Positions of training words in a table, so that only other words need to be looked up.
-
-    Parameters
-    ----------
-    source : PretrainedVectors
-        Without a tokenizer.
-    words : sequence of str, length n_words
-    """
-
-    def __init__(self, source: PretrainedVectors, words: Sequence[str]) -> None:
-        self.source = source
-        # The number of other words is -1: they take the last entry.
-        self._positions = np.append(source.words.find(words), -1).astype(np.int32)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return pack_state(self, "_positions")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        open_state(self, state, "_positions")
-
-    def look_up(
-        self, tokens: Sequence[str], word: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Look up tokens, given their numbers or -1, as :meth:`PretrainedVectors.look_up` does."""
-        position = self._positions[word]
-        other = np.flatnonzero(word < 0)
-        if len(other):
-            position[other] = self.source.words.find([tokens[i] for i in other.tolist()])
-        is_known = position >= 0
-        index = np.where(is_known, is_known.cumsum() - 1, -1)
-        return index, self.source.table.vectors(position[is_known])
 
 
 def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -14,8 +16,10 @@ from .._utils.errors import levels_to_caller
 from ..contextual.model import ContextualModel
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
+from .patterns import CHARACTER_PATTERNS, UNSPACED
 from .tokens import TokenIds, Tokenization
 
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _ENOUGH = 0.5
 _N_NAMED = 5
 
@@ -32,6 +36,50 @@ def has_vector(
     for source in sources:
         covered |= source.knows(tokens, fold_case=fold_case, are_tokens=are_tokens)
     return covered
+
+
+def learn_tokenization(
+    texts: Sequence[str], tokenization: Tokenization, sources: Sequence[PretrainedVectors]
+) -> Tokenization:
+    """Find the tokenization of training texts: by character, where a pattern finds no words.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    tokenization : Tokenization
+    sources : sequence of PretrainedVectors
+
+    Returns
+    -------
+    Tokenization
+        The same, or, if it splits texts by a pattern of words, and most characters belong to
+        scripts without spaces between words and to tokens without a vector, one that makes each
+        character of these scripts a token.
+    """
+    pattern = CHARACTER_PATTERNS.get(tokenization.token_pattern)
+    if pattern is None or tokenization.tokenizer is not None:
+        return tokenization
+    if tokenization.table_tokenizer(sources) is not None:
+        return tokenization
+    if not any(_UNSPACED.search(text) for text in texts if not text.isascii()):
+        return tokenization
+    tokens, token_ids = tokenization.split(texts, sources)
+    covered = has_vector(tokens, sources, fold_case=tokenization.folds_case(sources))
+    if not _lack_spaces(tokens, token_ids, covered):
+        return tokenization
+    return replace(tokenization, token_pattern=pattern)
+
+
+def _lack_spaces(tokens: Sequence[str], token_ids: TokenIds, covered: NDArray[np.bool_]) -> bool:
+    """True if most characters have scripts without spaces, and most of these are not read."""
+    times = np.bincount(token_ids.ids, minlength=len(tokens))
+    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    found = (0 if token.isascii() else len(_UNSPACED.findall(token)) for token in tokens)
+    n_unspaced = times * np.fromiter(found, np.int64, len(tokens))
+    n_unread = n_unspaced[~covered & (lengths > 1)].sum()
+    return bool(
+        n_unspaced.sum() > _ENOUGH * (times @ lengths) and n_unread > _ENOUGH * n_unspaced.sum()
+    )
 
 
 def find_used(
@@ -95,20 +143,28 @@ def measure_coverage(
     Warns
     -----
     UserWarning
-        Below one half, if the other tokens are ignored; the message names the most frequent.
+        Below one half, or where texts are not split into words, if the other tokens are ignored;
+        the message names the most frequent.
     """
     if not len(token_ids.ids):
         return 0.0
     times = np.bincount(token_ids.ids, minlength=len(tokens))
     share = float(times[covered].sum() / times.sum())
-    if share < _ENOUGH and oov == "ignore":
+    lack_spaces = _lack_spaces(tokens, token_ids, covered)
+    if (share < _ENOUGH or lack_spaces) and oov == "ignore":
         unknown = np.flatnonzero(~covered)
         frequent = unknown[np.argsort(-times[unknown], kind="stable")[:_N_NAMED]]
         names = ", ".join(reprlib.repr(tokens[i]) for i in frequent)
+        remedy = (
+            "The script has no spaces between words: tokenizer=list splits texts into characters, "
+            "and a segmenter (tokenizer=) into words."
+            if lack_spaces
+            else "oov='hash' gives every word a vector."
+        )
         warnings.warn(
             f"Only {share:.0%} of the tokens of the training texts have a pretrained vector. The "
             f"most frequent without one: {names}. Are the vectors of another language, or the "
-            f"texts not split into words (tokenizer=)? oov='hash' gives every word a vector.",
+            f"texts not split into words (tokenizer=)? {remedy}",
             UserWarning,
             stacklevel=levels_to_caller(),
         )

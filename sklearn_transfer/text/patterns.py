@@ -26,8 +26,26 @@ _SEARCHED = range(0x80, 0x20000), range(0xE0000, 0xE0200)
 _MARKS_AND_JOINERS = frozenset(["Mn", "Mc", "Me"])
 _FORMAT, _JOINERS = "Cf", "\u200c\u200d"
 
-_WORDS = frozenset([r"\w+", r"(?u)\w+", r"\b\w+\b", r"(?u)\b\w+\b"])
-_WORDS_AND_MARKS = frozenset([r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"])
+# Characters of scripts without spaces between words: Thai and Lao, Burmese, Khmer, Japanese kana,
+# Chinese characters. Korean and Tibetan divide words or syllables.
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u3005-\u3007\u3040-\u30fa"
+    r"\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    r"\U00020000-\U0003ffff"
+)
+_BY_CHARACTER = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
+_MARK = r"|[^\w\s]"
+
+_SPACED_WORDS = (r"\w+", r"(?u)\w+", r"\b\w+\b", r"(?u)\b\w+\b")
+_SPACED_WORDS_AND_MARKS = (r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]")
+_WORDS = frozenset([*_SPACED_WORDS, _BY_CHARACTER])
+_WORDS_AND_MARKS = frozenset([*_SPACED_WORDS_AND_MARKS, _BY_CHARACTER + _MARK])
+# The pattern that splits texts as a pattern of words does, but each character of these scripts is a
+# token of its own.
+CHARACTER_PATTERNS = {
+    **dict.fromkeys(_SPACED_WORDS, _BY_CHARACTER),
+    **dict.fromkeys(_SPACED_WORDS_AND_MARKS, _BY_CHARACTER + _MARK),
+}
 
 
 def split_by_pattern(token_pattern: str, *, lowercase: bool) -> SplitAll:
@@ -100,7 +118,8 @@ def read_pattern(
     def spell(text: str) -> str:
         return unicodedata.normalize("NFC", change_case(text)).translate(left_out())
 
-    return _word_pattern(token_pattern not in _WORDS), spell
+    with_marks = token_pattern not in _WORDS
+    return _word_pattern(with_marks, token_pattern.startswith(_BY_CHARACTER)), spell
 
 
 def describe_pattern(token_pattern: str) -> dict[str, str | None]:
@@ -130,9 +149,12 @@ def _compile(token_pattern: str) -> re.Pattern[str]:
 
 
 @cache
-def _word_pattern(with_marks: bool) -> re.Pattern[str]:  # noqa: FBT001 (cached)
+def _word_pattern(with_marks: bool, by_character: bool) -> re.Pattern[str]:  # noqa: FBT001
     inside = "".join(_ranges(_of_category(_MARKS_AND_JOINERS))) + _JOINERS
-    return re.compile(rf"\w[\w{inside}]*" + (r"|[^\w\s]" if with_marks else ""))
+    word = rf"\w[\w{inside}]*"
+    if by_character:
+        word = rf"[{UNSPACED}]|[^\W{UNSPACED}](?:(?![{UNSPACED}])[\w{inside}])*"
+    return re.compile(word + (_MARK if with_marks else ""))
 
 
 @cache

@@ -14,10 +14,17 @@ from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import find_used, has_vector, measure_coverage, measure_reading
+from .coverage import (
+    find_used,
+    has_vector,
+    learn_tokenization,
+    measure_coverage,
+    measure_reading,
+)
 from .ngrams import count_tokens
 from .pooling import Pooling, check_poolings, common_components, pool, remove_components
 from .tokens import TokenIds, Tokenization
+from .units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 
 
@@ -39,6 +46,8 @@ class PooledFeatures:
     ----------
     coverage : float
         Share of the tokens of the training texts with a vector, or that contextual models read.
+    token_unit : {"word", "character"} or None
+        The unit that most tokens of the training texts are; None without tables of vectors.
     vocabulary : Vocabulary, length n_tokens
         The tokens of the training texts.
     term_weights : ndarray of float32, shape (n_tokens + 1,)
@@ -60,6 +69,7 @@ class PooledFeatures:
         self.sources, self.tokenization = tuple(sources), tokenization
         self.poolings, self.weighting, self.oov = tuple(poolings), weighting, oov
         self.n_components = n_components
+        self.token_unit: UnitName | None = None
         self.tables = find_tables(self.sources)
         self.fold_case = tokenization.folds_case(self.tables)
         self.are_tokens = tokenization.table_tokenizer(self.tables) is not None
@@ -70,8 +80,11 @@ class PooledFeatures:
 
     def fit_transform(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Learn weights and components; return the features, shape (n_texts, n_features)."""
+        if self.tables:
+            self.tokenization = learn_tokenization(texts, self.tokenization, self.tables)
         tokens, token_ids = self._split(texts)
         if self.tables:
+            self.token_unit = find_unit(tokens, token_ids).name
             covered = has_vector(
                 tokens, self.tables, fold_case=self.fold_case, are_tokens=self.are_tokens
             )
@@ -101,6 +114,7 @@ class PooledFeatures:
             "n_components": self.n_components,
             "oov": self.oov,
             "coverage": self.coverage,
+            "token_unit": self.token_unit,
             "components": self.components,
             "vocabulary": self.vocabulary if weighted else None,
             "term_weights": self.term_weights if weighted else None,
@@ -118,6 +132,7 @@ class PooledFeatures:
             oov=state.choice("oov", "ignore", "subword", "hash"),
         )
         made.coverage = state.number("coverage")
+        made.token_unit = read_unit(state)
         made.components = state.array("components", "float32", None, made.n_features)
         if made.weighting is not None:
             made.vocabulary = state.of("vocabulary", Vocabulary)

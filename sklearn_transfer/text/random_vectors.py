@@ -12,6 +12,7 @@ from .._utils.cloning import VectorsEstimator
 from .._utils.random import draw_seed
 from ..sources import load_sources
 from ..vectors.pretrained_vectors import PretrainedVectors
+from .coverage import learn_tokenization
 from .tokens import Lowercase, Tokenization
 
 
@@ -67,6 +68,7 @@ class RandomVectors(VectorsEstimator):
         if not isinstance(source, PretrainedVectors):
             raise TypeError(f"pretrained must be a table of word vectors, got {source!r}.")
         tokenization = Tokenization(self.tokenizer, self.token_pattern, self.lowercase)
+        tokenization = learn_tokenization(texts, tokenization, [source])
         tokens, _ = tokenization.split(texts, [source])
         index, vectors = source.look_up(tokens, fold_case=tokenization.folds_case([source]))
         words = [token for token, row in zip(tokens, index.tolist(), strict=True) if row >= 0]

@@ -15,10 +15,11 @@ from .._utils.state import State
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import find_used, has_vector, measure_coverage
+from .coverage import find_used, has_vector, learn_tokenization, measure_coverage
 from .ngrams import count_tokens
 from .places import PlacedTokens, place_tokens
 from .tokens import TokenIds, Tokenization
+from .units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 
 
@@ -108,6 +109,8 @@ class WordRows:
         Initial rows of the words of the first texts, until :meth:`release_rows`.
     coverage : float
         Share of the tokens of the first texts that have a pretrained vector.
+    token_unit : {"word", "character"}
+        The unit that most tokens of the first texts are.
     dim : int
     """
 
@@ -123,6 +126,7 @@ class WordRows:
     ) -> None:
         self.sources, self.tokenization = tuple(sources), tokenization
         self.weighting, self.oov = weighting, oov
+        self.token_unit: UnitName | None = None
         self.vocabulary = Vocabulary([])
         self.dim = sum(source.dim for source in self.sources)
 
@@ -133,7 +137,9 @@ class WordRows:
         sample_weight: NDArray[np.floating],
     ) -> Bags:
         """Learn the words of the first texts, and set `rows`; `membership` is ignored."""
+        self.tokenization = learn_tokenization(texts, self.tokenization, self.sources)
         tokens, token_ids = self.tokenization.split(texts, self.sources)
+        self.token_unit = find_unit(tokens, token_ids).name
         counts = count_tokens(token_ids, len(tokens))
         self._term_weights = learn_term_weights(self.weighting, token_ids, counts, sample_weight)
         covered = has_vector(tokens, self.sources, fold_case=self._folds_case)
@@ -153,6 +159,7 @@ class WordRows:
             "weighted_tokens": self._weighted_tokens,
             "term_weights": self._term_weights,
             "coverage": self.coverage,
+            "token_unit": self.token_unit,
         }
 
     @classmethod
@@ -169,6 +176,7 @@ class WordRows:
         n_weights = len(made._weighted_tokens) + 1
         made._term_weights = state.array("term_weights", "float32", n_weights)
         made.coverage = state.number("coverage")
+        made.token_unit = read_unit(state)
         made.rows = np.zeros((len(made.vocabulary), made.dim), dtype=np.float32)
         return made
 

@@ -20,7 +20,7 @@ class ScaledColumns:
     """The columns of X, multiplied by one number."""
 
     input_kinds: ClassVar[tuple[str, ...]] = ("features",)
-    coverage = None  # numbers have no tokens
+    coverage = token_unit = None  # numbers have no tokens
     has_tokens, is_sum_of_tokens = False, True
 
     def __init__(self, scale: float) -> None:

@@ -23,10 +23,11 @@ from .ngrams import (
 )
 from .pooling import idf
 from .tokens import TokenIds
+from .units import UNITS, WORD, TokenUnit, find_unit, read_unit
 from .weights import supervised_scale
 
-# Norms of the blocks next to that of the words, which is 1.
-_NGRAM_NORM, _CHAR_NORM = 0.7, 0.5
+# Norm of the character n-grams inside words, next to that of the words, which is 1.
+_CHAR_NORM = 0.5
 # Character n-grams help where texts are short: at most so many tokens on average.
 _SHORT_TEXT = 60
 # From so many texts on, n-grams must occur in two of them.
@@ -42,29 +43,35 @@ class TokenColumns:
 
     Parameters
     ----------
-    ngram_range : tuple of int (min_n, max_n)
-        Lengths of word n-grams, (1, 1) for words alone.
+    ngram_range : tuple of int (min_n, max_n) or "auto"
+        Lengths of word n-grams, (1, 1) for words alone. "auto" is (1, 2), or (1, 4) if the tokens
+        are characters.
     char_ngram_range : tuple of int, "auto" or None
-        Lengths of character n-grams inside words; "auto" is (2, 4) if the training texts have 60
-        tokens or fewer on average, and None otherwise.
+        Lengths of character n-grams inside words; "auto" is (2, 4) if the tokens are words and the
+        training texts have 60 tokens or fewer on average, and None otherwise.
     scale : float
         Factor of all values.
 
     Attributes
     ----------
+    unit : TokenUnit
+        The unit that the tokens of the training texts are.
     n_words : int
         Number of words of the training texts.
+    starts : tuple of int
+        The columns between two of them are words, one length of n-grams, or characters.
     bounds : tuple of int
-        The columns between two bounds are a block: words, one length of n-grams, or characters.
+        The columns between two bounds are a block, whose rows have the same norm: one or several
+        lengths of n-grams, or characters.
     """
 
     def __init__(
         self,
-        ngram_range: tuple[int, int],
+        ngram_range: tuple[int, int] | Literal["auto"],
         char_ngram_range: tuple[int, int] | Literal["auto"] | None,
         scale: float,
     ) -> None:
-        self.ngram_range, self.char_ngram_range = ngram_range, char_ngram_range
+        self._ngram_range, self.char_ngram_range = ngram_range, char_ngram_range
         self.scale = scale
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,19 +105,19 @@ class TokenColumns:
         csr_array of float32, shape (n_texts, n_columns)
         """
         self.n_words = len(words)
-        blocks, weights, norms = [], [], []
-        for norm, is_words, block in self._fit_blocks(words, counts, word_ids, sample_weight):
+        self._set_unit(find_unit(words, word_ids))
+        blocks, weights = [], []
+        for is_words, block in self._fit_blocks(words, counts, word_ids, sample_weight):
             weight = idf(document_frequency(block, sample_weight), sample_weight.sum())
             if membership is not None and is_words:
                 weight *= supervised_scale(block, membership, sample_weight)
             blocks.append(block)
             weights.append(weight)
-            norms.append(norm * self.scale)
-        self._weights, self._norms = np.concatenate(weights), np.array(norms)
-        self._ends = np.cumsum([len(weight) for weight in weights])
-        self.bounds = (0, *self._ends.tolist())
+        self._weights = np.concatenate(weights)
+        self._arrange([len(weight) for weight in weights])
         columns: csr_array = hstack(blocks, format="csr")
         n_entries = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
+        n_entries = np.add.reduceat(n_entries, self._first_lengths, axis=1)
         columns.data = self._weigh(columns.data, columns.indices, n_entries)
         return columns
 
@@ -203,7 +210,7 @@ class TokenColumns:
     @property
     def n_word_columns(self) -> int:
         """The number of columns of words and word n-grams, which come first."""
-        return int(self.bounds[-1 if self._char_ngrams is None else -2])
+        return int(self.starts[-1 if self._char_ngrams is None else -2])
 
     @property
     def alone(self) -> NDArray[np.float64]:
@@ -212,8 +219,8 @@ class TokenColumns:
 
     def name(self, column: int, words: Sequence[str]) -> str:
         """The words or characters of a column, given the words of the training texts."""
-        block = int(np.searchsorted(self.bounds, column, side="right")) - 1
-        position = column - self.bounds[block]
+        block = int(np.searchsorted(self.starts, column, side="right")) - 1
+        position = column - self.starts[block]
         if column >= self.n_word_columns and self._char_ngrams is not None:
             return self._char_ngrams.name(position)
         n = self.ngram_range[0] + block
@@ -233,7 +240,7 @@ class TokenColumns:
             blocks += self._word_ngrams.find(word_ids)
         shortest = self.ngram_range[0]
         for i, (start, columns) in enumerate(
-            zip(self.bounds, blocks[shortest - 1 :], strict=False)
+            zip(self.starts, blocks[shortest - 1 :], strict=False)
         ):
             first = np.flatnonzero(columns >= 0)
             yield first, columns[first].astype(np.int64) + start, shortest + i
@@ -245,7 +252,7 @@ class TokenColumns:
             (~is_known, word_ids.ids - self.n_words, spelling),
         ):
             found = ngrams[ids[inside]]
-            column = found.ids.astype(np.int64) + self.bounds[-2]
+            column = found.ids.astype(np.int64) + self.starts[-2]
             yield place[inside].repeat(found.lengths), column, 1
 
     def _number(
@@ -267,9 +274,9 @@ class TokenColumns:
             "ngram_range": self.ngram_range,
             "char_ngram_range": self.char_ngram_range,
             "scale": float(self.scale),
+            "token_unit": self.unit.name,
             "n_words": self.n_words,
             "weights": self._weights,
-            "norms": self._norms,
             "word_ngrams": self._word_ngrams,
             "char_ngrams": self._char_ngrams,
         }
@@ -281,6 +288,7 @@ class TokenColumns:
         if not 1 <= shortest <= longest:
             raise state.error("ngram_range", "(min_n, max_n)", (shortest, longest))
         made = cls((shortest, longest), state["char_ngram_range"], state.number("scale"))
+        made._set_unit(UNITS[read_unit(state) or WORD.name])
         made.n_words = state.integer("n_words")
         made._word_ngrams = state.optional("word_ngrams", WordNgrams)
         made._char_ngrams = state.optional("char_ngrams", CharNgrams)
@@ -296,11 +304,29 @@ class TokenColumns:
             if len(made._char_ngrams.spelling) != made.n_words:
                 raise state.error("char_ngrams", "the n-grams of each word", made._char_ngrams)
             sizes.append(made._char_ngrams.size)
-        made._ends = np.cumsum(sizes)
-        made.bounds = (0, *made._ends.tolist())
+        made._arrange(sizes)
         made._weights = state.array("weights", "float32", made.bounds[-1])
-        made._norms = state.array("norms", "float64", len(sizes))
         return made
+
+    def _set_unit(self, unit: TokenUnit) -> None:
+        given = self._ngram_range
+        self.unit, self.ngram_range = unit, unit.ngram_range if given == "auto" else given
+
+    def _arrange(self, sizes: Sequence[int]) -> None:
+        """Set the blocks and their norms, given the number of columns of each length."""
+        self.starts = (0, *np.cumsum(sizes).tolist())
+        has_characters = self._char_ngrams is not None
+        n_lengths = len(sizes) - has_characters
+        norms = [self.unit.ngram_norm] * n_lengths
+        if self.ngram_range[0] == 1:
+            norms[0] = 1.0
+        self._first_lengths = list(range(n_lengths))
+        if self.unit.ngram_norm is None:
+            norms, self._first_lengths = [1.0], [0]
+        if has_characters:
+            norms, self._first_lengths = [*norms, _CHAR_NORM], [*self._first_lengths, n_lengths]
+        self._norms = np.array(norms) * self.scale
+        self.bounds = (*(self.starts[i] for i in self._first_lengths), self.starts[-1])
 
     def _fit_blocks(
         self,
@@ -308,26 +334,27 @@ class TokenColumns:
         counts: csr_array,
         word_ids: TokenIds,
         sample_weight: NDArray[np.floating],
-    ) -> Iterator[tuple[float, bool, csr_array]]:
-        """The norm of each block, whether it counts words or word n-grams, and the counts."""
+    ) -> Iterator[tuple[bool, csr_array]]:
+        """The counts of words, n-grams and characters, and whether they are of words."""
         shortest, longest = self.ngram_range
         min_df = 2 if sample_weight.sum() > _MANY_TEXTS else 0
         if shortest == 1:
-            yield 1.0, True, counts.copy()
+            yield True, counts.copy()
         self._word_ngrams = self._char_ngrams = None
         if longest > 1:
             self._word_ngrams = WordNgrams(len(words), longest)
             by_length = self._word_ngrams.fit_count(word_ids, sample_weight, min_df)
             for block in by_length[max(shortest - 2, 0) :]:
-                yield _NGRAM_NORM, True, block
+                yield True, block
         char_range = self.char_ngram_range
         if char_range == "auto":
             n_tokens = float(np.dot(sample_weight, word_ids.lengths))
-            char_range = (2, 4) if n_tokens <= _SHORT_TEXT * sample_weight.sum() else None
+            is_short = n_tokens <= _SHORT_TEXT * sample_weight.sum()
+            char_range = (2, 4) if is_short and self.unit.has_char_ngrams else None
         if char_range is not None:
             self._char_ngrams = CharNgrams(*char_range)
             block = self._char_ngrams.fit_count(words, counts, sample_weight, min_df)
-            yield _CHAR_NORM, False, block
+            yield False, block
 
     def _count(
         self, word_ids: TokenIds, spelling: TokenIds | None
@@ -346,12 +373,12 @@ class TokenColumns:
         if self._word_ngrams is not None:
             blocks += self._word_ngrams.find(word_ids)
         keys = []
-        for start, columns in zip(self.bounds, blocks[self.ngram_range[0] - 1 :], strict=False):
+        for start, columns in zip(self.starts, blocks[self.ngram_range[0] - 1 :], strict=False):
             is_column = columns >= 0
             keys.append(row[is_column] + as_index(columns[is_column] + start, size))
         parts: Iterator[NDArray[np.integer]] = iter(())
         if self._char_ngrams is not None and spelling is not None:
-            row += self.bounds[-2]
+            row += self.starts[-2]
             unknown = word_ids.ids[~is_known] - self.n_words
             parts = chain(
                 _spell(row[is_known], word_ids.ids[is_known], self._char_ngrams.spelling),
@@ -359,7 +386,7 @@ class TokenColumns:
             )
         distinct, times = _count_parts(keys, parts)
         # A block of a text ends before the key of its bound.
-        bounds = as_index((rows[:, None] + self._ends).ravel(), size)
+        bounds = as_index((rows[:, None] + np.asarray(self.bounds[1:])).ravel(), size)
         ends = np.append(0, distinct.searchsorted(bounds))
         n_entries = (ends[1:] - ends[:-1]).reshape(len(rows), len(self._norms))
         per_text = n_entries.sum(axis=1)

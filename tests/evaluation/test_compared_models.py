@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
@@ -32,7 +33,7 @@ def test_the_linear_bag_of_words_loses_its_pretrained_block(vectors):
         == FineTunedClassifier(vectors, ngram_range=(1, 1), random_state=5).get_params()
     )
     assert made["frozen"].adaptation == "frozen"
-    assert made["frozen"].ngram_range == (1, 2)  # without use there: no warning
+    assert made["frozen"].ngram_range == "auto"  # without use there: no warning
     assert made["random"].pretrained_scale == 0
     assert made["random"].pretrained is vectors
     assert made["tf-idf"].random_state == 5
@@ -153,3 +154,11 @@ def test_estimators_without_a_pretrained_model_or_with_a_teacher_are_refused(vec
     teacher = FineTunedClassifier(vectors).fit(["good", "bad"], [1, 0])
     with pytest.raises(ValueError, match="needs distill_from=None"):
         find_last(FineTunedClassifier(vectors, distill_from=teacher))
+
+
+def test_tfidf_reads_a_script_without_spaces_by_character() -> None:
+    model = make_baseline(FineTunedClassifier(), multilabel=False, probabilities=False)
+    analyze = model[0].build_analyzer()
+    english = "It's a very good film, isn't it? 10 of 10."
+    assert analyze(english) == TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()(english)
+    assert analyze("很好吃 ok") == ["很", "好", "吃", "ok", "很 好", "好 吃", "吃 ok"]

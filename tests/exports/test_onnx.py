@@ -74,6 +74,14 @@ def test_models_on_words(vectors, reviews, tmp_path, parameters):
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.parametrize("parameters", [{}, {"char_ngram_range": (2, 3)}])
+def test_characters_as_tokens(reviews, tmp_path, parameters):
+    letters = PretrainedVectors(list("abdefilmort "), np.eye(12, dtype=np.float32))
+    model = FineTunedClassifier(letters, tokenizer=list, **parameters).fit(*reviews)
+    assert model.token_unit_ == "character"
+    check(model, tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("n_classes", [3, 5])
 def test_several_classes(vectors, reviews, tmp_path, n_classes):
     texts = reviews[0]

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_transfer.text.coverage import has_vector, measure_coverage
-from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.text.coverage import has_vector, learn_tokenization, measure_coverage
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, TokenIds, Tokenization
 from sklearn_transfer.vectors.pretrained_vectors import OutOfVocabulary, PretrainedVectors
 
 TOKENS = ["the", "Cat", "zork", "cat", "blub"]
@@ -62,3 +62,50 @@ def test_a_long_word_is_cut_in_the_message() -> None:
 @pytest.mark.parametrize("oov", ["hash", "subword"])
 def test_a_vector_for_every_word_is_enough(oov: OutOfVocabulary) -> None:
     assert measure_coverage(TOKENS, ids(4), np.zeros(5, dtype=bool), oov) == 0
+
+
+# ---- scripts without spaces between words ----
+
+CHARACTERS = PretrainedVectors(list("很好吃不了กดี"), np.eye(8))
+WORDS = PretrainedVectors(["很", "好吃", "不", "好"], np.eye(4))
+BY_PATTERN = Tokenization(None, TOKEN_PATTERN, "auto")
+CHINESE, THAI = ["很好吃,不好,好", "好了，很好 ok"], ["กดีกดี", "ดีดี ok"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("texts", [CHINESE, THAI])
+@pytest.mark.parametrize("sources", [[CHARACTERS], [FIRST], []], ids=["characters", "other", "no"])
+@pytest.mark.parametrize("pattern", [TOKEN_PATTERN, r"\w+|[^\w\s]"])
+def test_text_that_a_pattern_does_not_split_is_read_by_character(
+    texts: list[str], sources: list[PretrainedVectors], pattern: str
+) -> None:
+    learned = learn_tokenization(texts, Tokenization(None, pattern, "auto", 3), sources)
+    assert learned.token_pattern != pattern
+    assert learned.max_tokens == 3
+    tokens, _ = learned.split(texts, sources)
+    assert {len(token) for token in tokens if token != "ok"} == {1}
+    assert learn_tokenization(texts, learned, sources) == learned
+
+
+@pytest.mark.parametrize(
+    ("texts", "tokenization", "source"),
+    [
+        (["很 好吃", "不 好吃"], BY_PATTERN, WORDS),  # segmented
+        (CHINESE, Tokenization(list, TOKEN_PATTERN, "auto"), CHARACTERS),
+        (CHINESE, Tokenization(None, r"\w\w+", "auto"), CHARACTERS),
+        (["the cat 好吃好", "the cat"], BY_PATTERN, FIRST),  # a few words
+        (["한국어 한국어"], BY_PATTERN, FIRST),
+        (["zork blub"], BY_PATTERN, FIRST),
+        ([""], BY_PATTERN, FIRST),
+    ],
+)
+def test_other_text_is_split_as_the_parameters_say(
+    texts: list[str], tokenization: Tokenization, source: PretrainedVectors
+) -> None:
+    assert learn_tokenization(texts, tokenization, [source]) is tokenization
+
+
+def test_marks_with_a_vector_do_not_hide_that_no_word_is_read() -> None:
+    # A pattern of the user: every second token is a comma, which has a vector.
+    tokens, covered = ["很好吃", ",", "不好吃"], np.array([False, True, False])
+    with pytest.warns(UserWarning, match="no spaces between words: tokenizer=list splits texts"):
+        assert measure_coverage(tokens, ids(0, 1, 2, 1), covered, "ignore") == 0.5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_transfer.text.patterns import split_by_pattern
+from sklearn_transfer.text.patterns import CHARACTER_PATTERNS, split_by_pattern
 
 # Marks continue a word, and format characters are left out: Unicode, not Python, splits these.
 PLAIN = st.text(st.characters(exclude_categories=["Mn", "Mc", "Me", "Cf", "Cs"])).map(
@@ -18,6 +18,7 @@ ASCII = st.text(st.characters(max_codepoint=127))
 TEXTS = st.lists(st.one_of(ASCII, PLAIN, st.text(alphabet="aB é猫.'_")), max_size=6)
 # Those that have a fast way, and others.
 FAST = [r"(?u)\b\w+\b", r"\b\w+\b", r"\w+", r"(?u)\w+", r"\w+|[^\w\s]", r"(?u)\w+|[^\w\s]"]
+FAST += dict.fromkeys(CHARACTER_PATTERNS.values())
 PATTERNS = [*FAST, r"(?u)\b\w\w+\b", r"#(\w+)"]
 
 
@@ -109,3 +110,21 @@ def test_a_pattern_of_two_groups_is_refused() -> None:
         match=r"token_pattern must have at most one capturing group, got 2 in .* as \(\?:\.\.\.\)",
     ):
         split_by_pattern(r"(\w)(\w)", lowercase=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("我用iPhone 7，很好！", ["我", "用", "iphone", "7", "，", "很", "好", "！"]),  # noqa: RUF001
+        ("カ\u3099ラスのコーヒー", list("ガラスのコーヒー")),  # composed
+        ("ดีมาก cafe\u0301", [*"ดีมาก", "café"]),
+        ("ខ្មែរ ລາວ မြန်", list("ខ្មែរລາວမြန်")),
+        ("한국어 кот", ["한국어", "кот"]),
+        ("x\U00020000人々", ["x", "\U00020000", "人", "々"]),
+    ],
+)
+def test_each_character_of_a_script_without_spaces_is_a_token(text: str, tokens: list[str]) -> None:
+    marks, words = CHARACTER_PATTERNS[r"\w+|[^\w\s]"], CHARACTER_PATTERNS[r"\w+"]
+    assert list(split_by_pattern(marks, lowercase=True)([text])) == [tokens]
+    without = [token for token in tokens if token not in "，！"]  # noqa: RUF001
+    assert list(split_by_pattern(words, lowercase=True)([text])) == [without]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,3 +184,54 @@ def test_more_cells_than_32_bits_can_number() -> None:
     assert found.shape == (n_texts, n_words)
     assert found.nonzero()[0].tolist() == [n_texts - 1] * 2
     assert found.indices.tolist() == [0, n_words - 1]
+
+
+# ---- characters as tokens ----
+
+LETTERS = list("abcde")
+
+
+def fit_letters(columns: TokenColumns, texts: TokenIds) -> csr_array:
+    counts = count_tokens(texts, len(LETTERS))
+    return columns.fit_transform(LETTERS, counts, texts, None, np.ones(len(texts)))
+
+
+@pytest.mark.parametrize(
+    ("ngrams", "chars", "n_blocks"),
+    [("auto", "auto", 1), ((1, 1), "auto", 1), ((2, 3), None, 1), ((1, 2), (2, 2), 2)],
+)
+def test_ngrams_of_characters_of_all_lengths_are_one_block(
+    ngrams: Any, chars: Any, n_blocks: int
+) -> None:
+    columns = TokenColumns(ngrams, chars, 2.0)
+    texts = token_ids([0, 1, 2, 3, 4, 0], [2, 1], [3])
+    fitted = fit_letters(columns, texts)
+    assert columns.unit.name == "character"
+    assert len(columns.bounds) == n_blocks + 1
+    length = np.sqrt(np.square(fitted[:, : columns.bounds[1]].toarray()).sum(axis=1))
+    np.testing.assert_allclose(length[:2], 2.0, rtol=1e-6)
+    found = columns.transform(LETTERS, np.arange(5), texts)
+    np.testing.assert_allclose(found.toarray(), fitted.toarray(), rtol=1e-6)
+    spread = columns.spread(LETTERS, np.arange(5), texts)
+    sums = [part.sum(axis=0) for part in np.split(spread.toarray(), texts.offsets[1:-1])]
+    np.testing.assert_allclose(sums, fitted.toarray(), rtol=1e-6)
+
+
+def test_characters_have_ngrams_of_up_to_four_and_no_character_ngrams() -> None:
+    columns = TokenColumns("auto", "auto", 1.0)
+    fit_letters(columns, token_ids([0, 1, 2, 3, 4]))
+    names = [columns.name(i, LETTERS) for i in range(columns.bounds[-1])]
+    assert names == [
+        *LETTERS,
+        *("a b", "b c", "c d", "d e"),
+        *("a b c", "b c d", "c d e"),
+        *("a b c d", "b c d e"),
+    ]
+
+
+def test_words_have_pairs_and_character_ngrams() -> None:
+    columns = TokenColumns("auto", "auto", 1.0)
+    counts = count_tokens(texts := token_ids([0, 1]), 2)
+    columns.fit_transform(["good", "food"], counts, texts, None, np.ones(1))
+    assert columns.ngram_range == (1, 2)
+    assert len(columns.bounds) == 4

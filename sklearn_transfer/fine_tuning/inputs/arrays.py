@@ -119,7 +119,7 @@ class Modules(Kind):
 class ModuleInputs:
     """Arrays in the dtype of a module."""
 
-    coverage = None  # numbers have no tokens
+    coverage = token_unit = None  # numbers have no tokens
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module

@@ -73,6 +73,7 @@ class ModuleFeatures:
     """Features of a module: centred, and divided by one number."""
 
     is_sum_of_tokens = False
+    token_unit = None
 
     # `scale` is the root mean square of the norm of a training sample's features. A stage `tuning`
     # trains the module first, with the layers `layer_groups`; `losses` has the loss of its steps.

@@ -106,6 +106,7 @@ class SentenceInputs:
 
     # `coverage` is the share of the tokens of the training texts that are not truncated. The
     # tokenizer is kept, because a pickle refers to the model only by its name or path.
+    token_unit = None  # the model has pieces of words
 
     def __init__(self, model: ContextualModel) -> None:
         self.model, self.tokenizer = model, model.tokenizer
