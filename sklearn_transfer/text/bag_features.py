@@ -83,7 +83,7 @@ class BagFeatures:
     on average, is ``s = 0.75 + 0.25 r / mean(r)``, r the largest absolute log-ratio over the
     classes of the smoothed share of texts with the column, in the class against the rest (Wang &
     Manning 2012 [2]_); character n-grams are not scaled. Words, each length of n-grams, and
-    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.5. Where tokens are
+    characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.7. Where tokens are
     characters, their n-grams of all lengths are one block of norm 1. A dense value is the
     row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words
     with a vector, including words outside the training texts.

@@ -27,7 +27,7 @@ from .units import UNITS, WORD, TokenUnit, find_unit, read_unit
 from .weights import supervised_scale
 
 # Norm of the character n-grams inside words, next to that of the words, which is 1.
-_CHAR_NORM = 0.5
+_CHAR_NORM = 0.7
 # Character n-grams help where texts are short: at most so many tokens on average.
 _SHORT_TEXT = 60
 # From so many texts on, n-grams must occur in two of them.
@@ -277,6 +277,7 @@ class TokenColumns:
             "token_unit": self.unit.name,
             "n_words": self.n_words,
             "weights": self._weights,
+            "norms": self._norms,
             "word_ngrams": self._word_ngrams,
             "char_ngrams": self._char_ngrams,
         }
@@ -306,6 +307,8 @@ class TokenColumns:
             sizes.append(made._char_ngrams.size)
         made._arrange(sizes)
         made._weights = state.array("weights", "float32", made.bounds[-1])
+        # Those of the fit, whatever the defaults are.
+        made._norms = state.array("norms", "float64", len(made.bounds) - 1)
         return made
 
     def _set_unit(self, unit: TokenUnit) -> None:

@@ -146,7 +146,7 @@ class Naive:
                 by_class = scale(rows, members, weight)
                 column = {gram: value * by_class[gram] for gram, value in column.items()}
             length = self.ngram_range[0] + b
-            self.columns.append((column, 0.5 if is_chars else 1.0 if length == 1 else 0.7))
+            self.columns.append((column, 1.0 if length == 1 and not is_chars else 0.7))
         self.order = [sorted(column, key=repr) for column, _ in self.columns]
         self.document_frequency: Counter[str] = Counter()
         self.frequency: Counter[str] = Counter()
@@ -521,5 +521,5 @@ def test_features_are_finite_and_rows_are_bounded(train: list[str], new: list[st
     features = BagFeatures([vectors], tokenization())
     fit(features, train, [i % 2 for i in range(len(train))])
     lengths = np.linalg.norm(columns(features.transform(new)), axis=1)
-    # Squares of 1 (words), 0.7 (bigrams), 0.5 (characters) and a pretrained scale of at most 1.
-    assert (lengths <= np.sqrt(1 + 0.49 + 0.25 + 1) + 1e-5).all()
+    # Squares of 1 (words), 0.7 (bigrams), 0.7 (characters) and a pretrained scale of at most 1.
+    assert (lengths <= np.sqrt(1 + 0.49 + 0.49 + 1) + 1e-5).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from sklearn_transfer._utils.state import State
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.token_columns import TokenColumns
 from sklearn_transfer.text.tokens import TokenIds
@@ -51,8 +52,8 @@ BLOCKS = {
     "bigrams alone": ((2, 2), None, [3], [0.7]),
     "2-3-grams": ((2, 3), None, [3, 3], [0.7, 0.7]),
     "3-grams alone": ((3, 3), None, [3], [0.7]),
-    "characters": ((1, 1), (2, 2), [3, 8], [1, 0.5]),
-    "all": ((1, 3), (2, 2), [3, 3, 3, 8], [1, 0.7, 0.7, 0.5]),
+    "characters": ((1, 1), (2, 2), [3, 8], [1, 0.7]),
+    "all": ((1, 3), (2, 2), [3, 3, 3, 8], [1, 0.7, 0.7, 0.7]),
 }
 
 
@@ -135,7 +136,7 @@ def test_unknown_words_have_the_characters_of_known_ones() -> None:
     rows = found.toarray()
     assert not rows[0, :3].any()
     assert np.count_nonzero(rows[0, 3:]) == 3  # " a", "aa" and "c ", but not "ac"
-    np.testing.assert_allclose(np.linalg.norm(rows[:, 3:], axis=1), 0.5)
+    np.testing.assert_allclose(np.linalg.norm(rows[:, 3:], axis=1), 0.7, rtol=1e-6)
     columns = TokenColumns((1, 1), None, 1.0)
     fit(columns, token_ids([0, 1, 2]))
     assert columns.transform(["aac"], np.array([-1]), token_ids([0])).nnz == 0
@@ -235,3 +236,15 @@ def test_words_have_pairs_and_character_ngrams() -> None:
     columns.fit_transform(["good", "food"], counts, texts, None, np.ones(1))
     assert columns.ngram_range == (1, 2)
     assert len(columns.bounds) == 4
+
+
+def test_a_model_file_keeps_the_norms_of_its_fit() -> None:
+    columns, texts = TokenColumns((1, 2), (2, 2), 1.0), token_ids([0, 1, 2])
+    fitted = fit(columns, texts)
+    state = {**columns.to_state(), "norms": np.array([1.0, 1.4, 0.5])}
+    del state["token_unit"]  # a file of an older version
+    made = TokenColumns.from_state(State("columns", state))
+    found = made.transform(WORDS, np.arange(3), texts).toarray()[0]
+    parts = np.split(found, columns.bounds[1:-1])
+    np.testing.assert_allclose([np.linalg.norm(p) for p in parts], [1, 1.4, 0.5], rtol=1e-6)
+    assert fitted.shape[1] == len(found)
