@@ -22,6 +22,7 @@ _COMMANDS = {
     "predict": "predict labels or values of texts",
     "evaluate": "measure a model on labelled texts",
     "explain": "show the words that a prediction comes from",
+    "export": "write a model for other programs",
     "report": "compare a model with others that do not use pretrained vectors",
     "vectors": "list, inspect and convert pretrained vectors",
     "cache": "show or clear the cache of converted vectors",

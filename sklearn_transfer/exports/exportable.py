@@ -73,7 +73,8 @@ class Exports(BaseEstimator):
             If the estimator is not fitted.
         ValueError
             If the model does not read texts by word vectors or by one sentence encoder, has an
-            encoder of your own, computes the vectors of unknown words, or exceeds 2 GiB.
+            encoder of your own or one in half precision, computes the vectors of unknown words,
+            or exceeds 2 GiB.
         MissingDependencyError
             If the extra ``onnx`` is not installed.
 
@@ -86,10 +87,10 @@ class Exports(BaseEstimator):
         Models of word vectors with ``encoder="mean"`` or ``"attention"`` have the inputs `ids`, of
         the tokens and n-grams of all texts, one text after the other, and `offsets`, shape
         (n_texts + 1,); "cnn" and "rnn" have `ids` of shape (n_texts, length), padded with -1;
-        sentence encoders have `input_ids` and `attention_mask`. All are int64. The output,
-        `predictions`, is what `predict_proba` gives or, of a regressor, `predict`, as float32.
-        Words, n-grams, the pattern of a token, the tokenizer of a sentence encoder, and the classes
-        are in the metadata of the file, as JSON.
+        sentence encoders have `input_ids` and `attention_mask`. All are int64; ids of unknown words
+        have no effect. The output, `predictions`, is that of `predict_proba`, float32, or of the
+        `predict` of a regressor, float64. Words, n-grams, the pattern of a token, the tokenizer of
+        a sentence encoder, and the classes are in the metadata of the file, as JSON.
         """
         check_is_fitted(self)
         write_onnx(self._fitted, path, vectors)

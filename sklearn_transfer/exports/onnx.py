@@ -94,7 +94,7 @@ def _export_frozen(features: BagFeatures, head: Head) -> Exported:
     model: Any
     (model,), (block,) = features.sources, features.blocks
     center = partial(add_centred, mean=block.mean, scale=block.scale)
-    library = copy.deepcopy(model.library_model).float().cpu()
+    library = copy.deepcopy(model.library_model).cpu()
     exported: Exported = _encode_sentences()(model, library, center, head)
     return exported
 

@@ -39,6 +39,12 @@ class EncodedSentences:
                 f"Expected an encoder whose features do not depend on padding, got {model!r}, "
                 f"which reads texts of one length at a time. Save it by model.save(path)."
             )
+        types = {p.dtype for p in library.parameters() if p.is_floating_point()}
+        if types - {torch.float32}:
+            raise ValueError(
+                f"Expected an encoder with precision='float32', got {model!r}: a graph in another "
+                f"precision would predict otherwise. Open it with precision='float32', and fit."
+            )
         self.model, self.library, self.center, self.head = model, library, center, head
 
     def inputs(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from sklearn_transfer.cli.program import program
 
 MODULE = [sys.executable, "-m", "sklearn_transfer"]
-COMMANDS = ("train", "predict", "evaluate", "explain", "report", "vectors", "cache")
+COMMANDS = ("train", "predict", "evaluate", "explain", "export", "report", "vectors", "cache")
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:

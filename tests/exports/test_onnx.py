@@ -285,3 +285,11 @@ def test_the_tokenizer_of_an_encoder_is_in_the_metadata(tiny_model, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     found = run_documented("encoder.onnx", texts)["predictions"]
     np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-5)
+
+
+def test_an_encoder_in_half_precision_is_refused(tiny_model, tmp_path):
+    encoder = ContextualModel(tiny_model, precision="float16")
+    model = FineTunedClassifier(encoder, adaptation="frozen").fit(["a cat", "a film"], [0, 1])
+    with pytest.raises(ValueError, match="precision='float32'"):
+        model.export_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
