@@ -3,26 +3,25 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._continued import ContinuedVectors
-from ._transformer import PretrainedEmbeddingTransformer
-from ._utils.errors import MissingDependencyError, ModelFormatError, VectorFormatError
-from .contextual.model import ContextualModel
-from .explanation.display import ExplanationDisplay
-from .explanation.explanation import Explanation
-from .sources import load_pretrained
-from .vectors.pretrained_vectors import PretrainedVectors
-from .vectors.storage.cache import cache_info, clear_cache
-
 if TYPE_CHECKING:
     from ._classifier import FineTunedClassifier
+    from ._continued import ContinuedVectors
     from ._model_files import load, save
     from ._regressor import FineTunedRegressor
+    from ._transformer import PretrainedEmbeddingTransformer
+    from ._utils.errors import MissingDependencyError, ModelFormatError, VectorFormatError
+    from .contextual.model import ContextualModel
     from .displays.label_efficiency import LabelEfficiencyDisplay
     from .displays.token_map import TokenMapDisplay
     from .displays.training_curve import TrainingCurveDisplay
     from .evaluation.report import TransferReport
     from .evaluation.transfer import transfer_report
+    from .explanation.display import ExplanationDisplay
+    from .explanation.explanation import Explanation
     from .ranking.ranking import rank_pretrained
+    from .sources import load_pretrained
+    from .vectors.pretrained_vectors import PretrainedVectors
+    from .vectors.storage.cache import cache_info, clear_cache
 
 __version__ = "0.1.0.dev0"
 
@@ -51,17 +50,29 @@ __all__ = [
     "transfer_report",
 ]
 
-# What few programs need is imported on first use (PEP 562).
+# Imported on first use (PEP 562): the command line starts before scikit-learn is imported.
 _LAZY = {
+    "ContextualModel": ".contextual.model",
+    "ContinuedVectors": "._continued",
+    "Explanation": ".explanation.explanation",
+    "ExplanationDisplay": ".explanation.display",
     "FineTunedClassifier": "._classifier",
     "FineTunedRegressor": "._regressor",
-    "load": "._model_files",
-    "save": "._model_files",
     "LabelEfficiencyDisplay": ".displays.label_efficiency",
+    "MissingDependencyError": "._utils.errors",
+    "ModelFormatError": "._utils.errors",
+    "PretrainedEmbeddingTransformer": "._transformer",
+    "PretrainedVectors": ".vectors.pretrained_vectors",
     "TokenMapDisplay": ".displays.token_map",
     "TrainingCurveDisplay": ".displays.training_curve",
     "TransferReport": ".evaluation.report",
+    "VectorFormatError": "._utils.errors",
+    "cache_info": ".vectors.storage.cache",
+    "clear_cache": ".vectors.storage.cache",
+    "load": "._model_files",
+    "load_pretrained": ".sources",
     "rank_pretrained": ".ranking.ranking",
+    "save": "._model_files",
     "transfer_report": ".evaluation.transfer",
 }
 

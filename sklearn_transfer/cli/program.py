@@ -16,6 +16,7 @@ import click
 
 from .. import __version__
 from .console import Console, one_line
+from .entry import INTERRUPTED
 
 _COMMANDS = {
     "train": "fine-tune a model on labelled texts, and measure it",
@@ -28,7 +29,7 @@ _COMMANDS = {
     "cache": "show or clear the cache of converted vectors",
 }
 _COMPLETION = "_SKLEARN_TRANSFER_COMPLETE"  # set by the shell that completes a command
-_INTERRUPTED, _CLOSED_PIPE = 130, 141  # as shells report the signals
+_CLOSED_PIPE = 141  # as shells report the signal
 
 _EPILOG = """\b
 Examples:
@@ -104,7 +105,7 @@ def _run(call: Callable[[], None], *, shows_traceback: bool) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _show_error("interrupted.")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
         return _CLOSED_PIPE

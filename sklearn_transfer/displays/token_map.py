@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
 from .._utils.characters import make_line
+from .._utils.fonts import find_families
 from .figures import find_fine_tuned, import_pyplot
 
 _LONGEST = 30  # characters of a word
@@ -145,6 +146,7 @@ class TokenMapDisplay:
             width=0.002,
             zorder=1,
         )
+        families = find_families()
         self.texts_ = [
             ax.annotate(
                 make_line(word, _LONGEST),
@@ -154,6 +156,7 @@ class TokenMapDisplay:
                 fontsize="small",
                 xytext=(-3 if shift < 0 else 3, 0),
                 textcoords="offset points",
+                fontfamily=families,
                 parse_math=False,  # a word may hold dollar signs
                 annotation_clip=False,
             )

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from .._utils.characters import make_line
+from .._utils.fonts import find_families
 from .._utils.optional import import_optional
 from .explanation import Explanation
 
@@ -140,11 +141,14 @@ class ExplanationDisplay:
         place = np.arange(len(values))
         self.bars_ = ax.barh(place, values, color=colours)
         # Texts may hold dollar signs, which matplotlib reads as formulas.
-        ax.set_yticks(place, names, parse_math=False)
+        as_is: dict[str, Any] = {"parse_math": False, "fontfamily": find_families()}
+        ax.set_yticks(place, names, **as_is)
         ax.invert_yaxis()
         ax.axvline(0, color="0.5", linewidth=0.8)
         label = make_line(str(self.explanation.targets[0, self.target]), _LONGEST)
-        ax.set_xlabel(f"Contribution to {label}", parse_math=False)
+        ax.set_xlabel(f"Contribution to {label}", **as_is)
+        if not names:
+            ax.text(0.5, 0.5, "no tokens with a contribution", ha="center", transform=ax.transAxes)
         output = self.explanation.logits[0, self.target]
         baseline = self.explanation.baseline[0, self.target]
         ax.set_title(f"output {output:.3f}, baseline {baseline:.3f}")

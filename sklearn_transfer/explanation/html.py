@@ -46,8 +46,8 @@ def render_html(explanation: Explanation, *, numbers: Sequence[int] | None = Non
         parts.append(f"<p>{rest}</p>")
     legend = (
         f"<p>{_mark('lowers the output', -1, 1)} {_mark('raises the output', 1, 1)} "
-        f"<small>method: {_clean(explanation.method.replace('_', ' '))}; the numbers are "
-        f"contributions</small></p>"
+        f"<small>method: {_clean(explanation.method.replace('_', ' '))}; the darkest colour is the "
+        f"largest contribution to each output</small></p>"
     )
     return f'<div class="sklearn-transfer-explanation">{legend}{"".join(parts)}</div>'
 
@@ -57,10 +57,10 @@ def _render_target(number: int, one: Explanation, target: int) -> str:
     shown, others = split_segments(one, target)
     largest = float(abs(one.contributions[:, target]).max(initial=0))
     body = "".join(_render_segment(segment, largest) for segment in shown)
+    name = _clean(str(one.targets[0, target]))
     heading = (
-        f"<b>{number}</b> · target <b>{_clean(str(one.targets[0, target]))}</b> · output "
-        f"{one.logits[0, target]:.3f} = baseline {one.baseline[0, target]:.3f} + contributions "
-        f"{one.sums[0, target]:.3f}"
+        f"<b>{number}</b> · target <b><bdi>{name}</bdi></b> · output {one.logits[0, target]:.3f} = "
+        f"baseline {one.baseline[0, target]:.3f} + contributions {one.sums[0, target]:.3f}"
     )
     parts = [f"<div style='margin:.6em 0'><div>{heading}</div>"]
     if body:

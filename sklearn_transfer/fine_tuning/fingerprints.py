@@ -39,7 +39,8 @@ def digest_module(module: nn.Module) -> str:
     """Digest of the parameters and buffers of a module."""
     return hash_content(
         *(
-            name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
+            # As bytes: NumPy has no bfloat16.
+            name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
             for name, tensor in module.state_dict().items()
         )
     )

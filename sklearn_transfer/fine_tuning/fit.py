@@ -18,7 +18,7 @@ from .._utils.named import by_name
 from ..explanation.explainer import Explainer
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
-from ..models.network import Network, make_head, measure_width
+from ..models.network import Network, make_head, measure_width, to_arrays
 from ..models.seeds import seeded
 from ..text.design import Design
 from ..text.rows import ComparedRows
@@ -134,7 +134,7 @@ class Fitted:
             features=self.representation.features,
             policy=self.net.settings.adaptation,
             shaping={k: v for k, v in self.shaping.items() if k not in _OTHERWISE_SAVED},
-            tensors={name: tensor.cpu().numpy() for name, tensor in state.items()},
+            tensors=to_arrays(state),
             unchanged=[name for name in network.state_dict() if name not in state],
             seed=self.net.settings.seed,
             history=[{k: v for k, v in row.items() if k != "batches"} for row in self.net.history],

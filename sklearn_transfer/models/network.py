@@ -217,6 +217,14 @@ class Network(nn.Module):
         return logits
 
 
+def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Tensors as arrays of a model file; bfloat16, which NumPy lacks, as equal float32."""
+    return {
+        name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+        for name, tensor in tensors.items()
+    }
+
+
 def load_tensors(
     module: nn.Module, arrays: Mapping[str, NDArray[Any]], unchanged: Collection[str]
 ) -> None:

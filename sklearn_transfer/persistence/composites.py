@@ -63,7 +63,7 @@ def _replace(value: Any, substitute: Callable[[Any], Any], done: dict[int, Any])
         return other
     done[id(value)] = value, value  # kept, so that its id is not used again
     made = value
-    if isinstance(value, BaseEstimator):
+    if _has_parts(value):
         changed = _replace_items(vars(value), substitute, done)
         if changed:
             made = copy.copy(value)
@@ -81,6 +81,14 @@ def _replace(value: Any, substitute: Callable[[Any], Any], done: dict[int, Any])
     return made
 
 
+def _has_parts(value: Any) -> bool:
+    """Return True for estimators, and for objects of scikit-learn that hold some, as scorers do."""
+    is_theirs = type(value).__module__.partition(".")[0] == "sklearn"
+    return isinstance(value, BaseEstimator) or (
+        is_theirs and hasattr(value, "__dict__") and not isinstance(value, dict | type)
+    )
+
+
 def _replace_items(
     items: dict[Any, Any], substitute: Callable[[Any], Any], done: dict[int, Any]
 ) -> dict[Any, Any]:
@@ -92,7 +100,14 @@ def _replace_items(
 def write_composite(folder: Path, composite: Any) -> None:
     """Write an estimator of scikit-learn, by skops."""
     library = import_optional("skops.io", extra="skops", purpose="A model file of a pipeline")
-    library.dump(composite, folder / COMPOSITE)
+    try:
+        library.dump(composite, folder / COMPOSITE)
+    except TypeError as error:
+        error.add_note(
+            f"This {type(composite).__name__} holds it outside the estimators that are written. Of "
+            f"a search, save best_estimator_."
+        )
+        raise
 
 
 def read_composite(folder: Path, trusted: Collection[str]) -> Any:

@@ -7,6 +7,7 @@ file is found before anything is made of it. Vectors have digests of their own, 
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -30,6 +31,7 @@ _UPGRADE = "Upgrade: git pull in the clone of sklearn-transfer."
 _SAFE_NAME = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*){0,8}")
 # Tensors hardly compress. An archive that expands more than this is a bomb, unless it is small.
 _MAX_EXPANSION, _SMALL = 20, 4 << 20
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _MAX_CONFIG = 64 << 20  # bytes; labels and parameters
 _BLOCK = 1 << 20
 _OTHER_PLACE = "Choose a new name, or remove it first."
@@ -231,4 +233,6 @@ def _extract(path: Path, folder: Path) -> None:
     except Exception as error:  # of all types: of zipfile on damaged archives
         if isinstance(error, OSError) and error.filename:
             raise
+        if isinstance(error, OSError) and error.errno in _FULL:  # nothing about the archive
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         raise ModelFormatError(f"{path}: the zip is damaged or cut off: {error!r:.200}") from error

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 import sklearn
 from sklearn.base import BaseEstimator
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from sklearn.utils.validation import check_is_fitted
 
 from .. import fine_tuning
@@ -193,9 +194,37 @@ def _encode_estimator(estimator: SavesModel, encoder: Encoder) -> dict[str, Any]
     state = estimator._saved_state()  # noqa: SLF001 (its protocol)
     return {
         "estimator": f"{name[0]}.{name[1]}",
+        "requests": _list_requests(estimator),
         "parameters": encoded,
         "state": {key: encoder.encode(value, key) for key, value in state.items()},
     }
+
+
+def _list_requests(estimator: SavesModel) -> dict[str, dict[str, Any]]:
+    """Metadata that `set_fit_request` and the like chose, by method."""
+    requests = getattr(estimator, "_metadata_request", None)
+    if requests is None:
+        return {}
+    chosen = {method: getattr(requests, method).requests for method in SIMPLE_METHODS}
+    return {
+        method: {name: request for name, request in entries.items() if request is not None}
+        for method, entries in chosen.items()
+        if any(request is not None for request in entries.values())
+    }
+
+
+def _restore_requests(estimator: BaseEstimator, entries: dict[str, Any]) -> None:
+    """Take over requests, as the methods ``set_*_request`` do where routing is enabled."""
+    if not entries:
+        return
+    requests = estimator._get_metadata_request()  # noqa: SLF001 (as those methods)
+    for method, chosen in entries.items():
+        known = getattr(requests, method, None) if method in SIMPLE_METHODS else None
+        if known is None or not set(chosen) <= set(known.requests):
+            raise ValueError(f"expected requests of metadata, found {method!r:.80}")
+        for name, request in chosen.items():
+            known.add_request(param=name, alias=request)
+    estimator._metadata_request = requests  # noqa: SLF001
 
 
 def _resolve(estimator: SavesModel) -> Any:
@@ -302,5 +331,7 @@ class _Reading:
         )
         made = kind(**parameters)
         made._validate_params()  # noqa: SLF001 (as `fit` does)
+        if "requests" in entry:
+            _restore_requests(made, State(name, entry).of("requests", dict))
         made._restore(State(name, state))  # noqa: SLF001 (its protocol)
         return made

@@ -109,6 +109,28 @@ def test_an_interrupt_leaves_nothing(saved_model, folder):
     assert not [path for path in folder.iterdir() if "out.csv" in path.name]
 
 
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from sklearn_transfer.cli.entry import main
+sys.argv[1:] = ["predict", "model.zip", "new.csv"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "numpy", "sklearn"])
+def test_an_interrupt_during_an_import_is_one_line(module):
+    code = INTERRUPTED_IMPORT.format(module=module)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Error: interrupted.\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_is_one_line(saved_model, folder):
     with Path("/dev/full").open("w") as full:

@@ -73,7 +73,9 @@ def test_other_tokens_are_added_up() -> None:
 
 
 def test_a_text_without_tokens_has_no_bars() -> None:
-    assert labels(ExplanationDisplay.from_explanation(make([], []))) == []
+    display = ExplanationDisplay.from_explanation(make([], []))
+    assert labels(display) == []
+    assert [text.get_text() for text in display.ax_.texts] == ["no tokens with a contribution"]
 
 
 def test_from_estimator_draws_on_given_axes(vectors: PretrainedVectors, reviews: Any) -> None:

@@ -64,7 +64,7 @@ def test_markup_has_no_effect() -> None:
     tokens = np.array(["<b>", '" onmouseover="alert(1)', "good"], dtype=object)
     explanation = explain(MARKUP, spans, [1, -1, 2], targets=targets, tokens=tokens)
     page = Page(explanation._repr_html_())
-    assert {tag for tag, _ in page.elements} <= {"div", "span", "p", "b", "small"}
+    assert {tag for tag, _ in page.elements} <= {"div", "span", "p", "b", "bdi", "small"}
     assert not any("onmouseover" in attributes for _, attributes in page.elements)
     assert MARKUP in page.text
     assert "target <img src=x onerror=alert(1)>" in page.text
@@ -171,3 +171,9 @@ def test_print_has_colours_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -
         "     +1.000  good",
         "     -0.200  bad",
     ]
+
+
+def test_a_label_from_right_to_left_does_not_turn_the_numbers():
+    page = explain("good", [(0, 4)], [1.0], targets=np.array([["نعم"]]))._repr_html_()
+    assert "<bdi>نعم</bdi>" in page
+    assert "the darkest colour is the largest contribution to each output" in page

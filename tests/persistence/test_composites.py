@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 
 import numpy as np
 import pandas as pd
 import pytest
+from model_files import assert_no_pickle
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -117,3 +123,43 @@ def test_a_damaged_pipeline_is_named(pipeline, tmp_path):
     (tmp_path / "m" / "estimator.skops").write_bytes(content)
     with pytest.raises(ModelFormatError, match=r"estimator\.skops"):
         load(tmp_path / "m")
+
+
+def load_trusting(path):
+    """Load a model with the types that it names; types of scikit-learn alone."""
+    with pytest.raises(ModelFormatError, match="trusted=") as caught:
+        load(path)
+    names = ast.literal_eval(str(caught.value).partition("trusted=")[2].removesuffix(")."))
+    assert all(name.startswith("sklearn.") for name in names)
+    return load(path, trusted=names)
+
+
+COMPOSITES = {
+    "search": lambda model: GridSearchCV(model, {"lowercase": [True, False]}, cv=2),
+    "search with a scorer": lambda model: GridSearchCV(
+        model, {"lowercase": [True, False]}, cv=2, scoring="accuracy"
+    ),
+    "calibration": lambda model: CalibratedClassifierCV(model, cv=2),
+    "vote": lambda model: VotingClassifier([("a", model), ("b", clone(model))], voting="soft"),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_estimators_inside_other_objects(name, vectors, reviews, tmp_path):
+    pytest.importorskip("skops")
+    model = COMPOSITES[name](FineTunedClassifier(vectors)).fit(*reviews)
+    save(model, tmp_path / "m.zip")
+    assert_no_pickle(tmp_path / "m.zip")
+    loaded = load_trusting(tmp_path / "m.zip")
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+def test_vectors_outside_estimators_are_refused(vectors, reviews, tmp_path):
+    pytest.importorskip("skops")
+    model = GridSearchCV(FineTunedClassifier(), {"pretrained": [vectors]}, cv=2).fit(*reviews)
+    with pytest.raises(TypeError) as caught:
+        save(model, tmp_path / "m")
+    assert "Of a search, save best_estimator_." in caught.value.__notes__[-1]
+    assert not (tmp_path / "m").exists()
+    save(model.best_estimator_, tmp_path / "m")
+    np.testing.assert_array_equal(load(tmp_path / "m").predict(TEXTS), model.predict(TEXTS))

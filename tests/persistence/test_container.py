@@ -166,6 +166,21 @@ def test_bombs_are_refused(tmp_path):
         load(tmp_path / "m.zip")
 
 
+def test_a_full_disk_is_no_damage(saved, tmp_path):
+    resource = pytest.importorskip("resource")
+    archive = tmp_path / "m.zip"
+    load(saved).save(archive)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            load(archive)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename
+    load(archive)
+
+
 def test_a_compressed_archive_is_opened(saved, model, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in files(saved):

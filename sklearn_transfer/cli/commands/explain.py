@@ -160,9 +160,12 @@ def _open_output(
             yield lambda rows, explanation: write(list(list_records(rows, explanation)))
 
 
+# Browsers show the page in the colours of the system, light or dark.
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Explanations</title></head>
+<head><meta charset="utf-8"><title>Explanations</title>
+<meta name="viewport" content="width=device-width">
+<style>:root{color-scheme:light dark}body{font-family:sans-serif}</style></head>
 <body>
 """
 

@@ -15,7 +15,7 @@ from ..._utils.devices import device_or_cpu, resolve_device
 from ..._utils.progress import progress_bar
 from ..._utils.state import State
 from ...explanation.explainer import Explainer
-from ...models.network import PretrainedModule, load_tensors
+from ...models.network import PretrainedModule, load_tensors, to_arrays
 from ...models.seeds import EvaluationSeed
 from ...text.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
@@ -149,7 +149,7 @@ class ModuleFeatures:
             "factor": float(self.factor),
             "coverage": self.coverage,
             "seed": self.seed,
-            "tensors": {name: tensor.cpu().numpy() for name, tensor in state.items()},
+            "tensors": to_arrays(state),
         }
 
     @classmethod

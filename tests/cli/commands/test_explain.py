@@ -66,6 +66,7 @@ def test_a_page_shows_all_texts_and_runs_nothing(run, saved_model):
     parser.handle_starttag = lambda tag, attributes: tags.add(tag)  # type: ignore[method-assign]
     parser.feed(page)
     assert "script" not in tags
+    assert "color-scheme:light dark" in page
     assert "alert" in "".join(shown)
     assert "46" in shown
     assert "more texts" not in page
