@@ -39,6 +39,11 @@ class EncodedSentences:
                 f"Expected an encoder whose features do not depend on padding, got {model!r}, "
                 f"which reads texts of one length at a time. Save it by model.save(path)."
             )
+        if model.settings.windows is not None:
+            raise ValueError(
+                f"Expected an encoder that truncates texts, got {model!r}, whose windows are not "
+                f"part of a graph. Leave windows out, or save the estimator by model.save(path)."
+            )
         self.model, self.library, self.center, self.head = model, library, center, head
 
     def inputs(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
