@@ -209,3 +209,8 @@ def test_occlusion_explains_all_words_and_gradients_are_refused(fitted):
 def test_opened_models_have_windows(tiny_model: Path):
     model = ContextualModel(open_library(tiny_model), windows=6, cache=None)
     np.testing.assert_allclose(model.encode([LONG]), windowed(tiny_model).encode([LONG]), atol=1e-6)
+
+
+def test_graphs_are_refused(fitted: FineTunedClassifier, tmp_path: Path):
+    with pytest.raises(ValueError, match="windows are not part of a graph"):
+        fitted.export_onnx(tmp_path / "model.onnx")
