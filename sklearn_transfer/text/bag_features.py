@@ -22,6 +22,7 @@ from .coverage import find_used, has_vector, learn_tokenization, measure_coverag
 from .design import Design
 from .ngrams import count_distinct, count_tokens
 from .places import PlacedTokens, place_tokens
+from .pooling import normalize_rows, sum_rows
 from .pretrained_words import PretrainedWords
 from .token_columns import TokenColumns
 from .token_design import Block, TokenDesign, TokenVectors, count_in_text
@@ -450,8 +451,8 @@ class BagFeatures:
             values = (1 + np.log(times)) * self._term_weights[word[index]]
         rows = iter(self._find_rows(tokens, word))
         return [
-            _normalize(
-                _sum_rows(values, index, pointer, next(rows))
+            normalize_rows(
+                sum_rows(values, index, pointer, next(rows))
                 if isinstance(source, PretrainedVectors)
                 else source.encode(texts)
             )
@@ -478,30 +479,7 @@ class BagFeatures:
         for block, mean, source in zip(pooled, self._means, self.sources, strict=True):
             # A text without a known word stays at zero: the vectors say nothing about it.
             centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
-            dense.append(_normalize(centred) * np.float32(self._block_scale(source)))
+            dense.append(normalize_rows(centred) * np.float32(self._block_scale(source)))
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)
-
-
-def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to length one; zero stays zero."""
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    length[length == 0] = 1
-    normalized: NDArray[np.float32] = rows / length[:, None]
-    return normalized
-
-
-def _sum_rows(
-    values: NDArray[np.float32],
-    indices: NDArray[np.integer],
-    pointer: NDArray[np.integer],
-    rows: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
-    if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
-        with np.errstate(invalid="ignore"):  # see Design.multiply_dense
-            product: NDArray[np.float32] = (values @ rows[indices])[None]
-        return product
-    product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
-    return product

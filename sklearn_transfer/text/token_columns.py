@@ -123,7 +123,8 @@ class TokenColumns:
 
     def rescale(self, scale: float, columns: csr_array) -> csr_array:
         """Multiply all values by a number, and with them the columns of the training texts."""
-        self.scale, self._norms = self.scale * scale, self._norms * scale
+        self.scale *= scale
+        self._norms *= scale
         return csr_array(columns * np.float32(scale))
 
     def transform(
