@@ -42,10 +42,12 @@ from . import (
     smaller,
     solvers,
     sounds,
+    sources_list,
     top_layers,
     training,
     unknown_words,
     upstream,
+    windows,
 )
 from .data import LOADERS, DataUnavailable
 from .measure import cuda_name, describe_machine
@@ -74,6 +76,8 @@ SCRIPTS = {
     "solvers": solvers,
     "encoded": encoded,
     "few_sentences": few_sentences,
+    "sources_list": sources_list,
+    "windows": windows,
     "contrastive": contrastive,
     "top_layers": top_layers,
     "distilled": distilled,
@@ -116,6 +120,9 @@ def main() -> None:
     parser.add_argument(
         "--rivals", action="store_true", help="fastText and model2vec too, in all_labels"
     )
+    parser.add_argument(
+        "--full", action="store_true", default=None, help="all texts, in sources_list"
+    )
     parser.add_argument("--jobs", type=int, help="processes of fuzz and contrastive")
     parser.add_argument("--minutes", type=float, help="of fuzz, contrastive, few_sentences")
     parser.add_argument("--rows", help="file in which few_sentences keeps its results")
@@ -144,7 +151,8 @@ def main() -> None:
         machine = describe_machine(script.PACKAGES)
         text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
         print(text, flush=True)
-        if not (options.quick or options.prepare):
+        is_part = options.quick and not getattr(script, "WRITES_PARTS", False)
+        if not (is_part or options.prepare):
             suffix = f"-{options.data}" if "data" in known and options.data else ""
             suffix += "-cuda" if script in ON_CUDA and cuda_name() else ""
             RESULTS.mkdir(exist_ok=True)

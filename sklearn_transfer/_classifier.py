@@ -91,12 +91,12 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Norm of the pretrained features of a text, where its words have norm 1; "auto" is
         ``clip(2 q, 0.25, 1)``, with q the average share of a training text's squared tf-idf that
         lies in words with a pretrained vector that no other training text has: the pretrained
-        features stand in for words that training has not seen. Where tokens are characters, it is
-        0.25. For numeric X, the factor of all
-        features; "auto" is 1. For frozen features alone, the norm of the centred features; "auto"
-        is 3, or 0.6 for contextual models under the convex solver with another loss than
-        cross-entropy. Used by: fixed features: those given, the linear bag of words, and frozen
-        models.
+        features stand in for words that training has not seen. Of characters it is 0.25. In a list
+        with contextual models under cross-entropy, these have the norm 3, and words 0.5 to 1.4 of
+        it, by leave-one-out. For numeric X, the factor of all features; "auto" is 1. For frozen
+        features alone, the norm of the centred features; "auto" is 3, or 0.6 for contextual models
+        under the convex solver with another loss than cross-entropy. Used by: fixed features: those
+        given, the linear bag of words, and frozen models.
     weighting : {"idf", "sif"} or None, default="idf"
         Weight of the pretrained vector of a word in its text; see `PretrainedEmbeddingTransformer`.
         Used by: word vectors under the encoders 'mean' and 'attention'.
@@ -157,8 +157,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         which updates only the rows of the words of a batch.
     criterion : {"auto", "squared_hinge", "cross_entropy", "focal"} or torch class, default="auto"
         Loss. "auto" is "squared_hinge", one class against the rest, for the convex solver, but
-        "cross_entropy" on a contextual model given alone and elsewhere. "focal" (Lin et al. 2017)
-        and classes need mini-batches.
+        "cross_entropy" on a contextual model, also in a list, and elsewhere. "focal" (Lin et al.
+        2017) and classes need mini-batches.
     label_smoothing : float, default=0.0
         Share of each target that is spread over all classes, for "cross_entropy". Used by:
         mini-batch training.

@@ -53,7 +53,12 @@ class ContextualModel(PickledOnly):
         evaluation mode and, if `device` is named, moved there.
     max_tokens : int, default=None
         Maximum sequence length in tokens; longer texts are truncated. None is the maximum of the
-        model, which cannot be exceeded.
+        model, which cannot be exceeded. With `windows`, the maximum length of a text, and None
+        reads all of it.
+    windows : int or tuple of int (size, step), default=None
+        Read a longer text in overlapping windows of at most `size` tokens, special tokens
+        included, each `step` tokens after the last one; of an int, three quarters of the tokens
+        that a window has room for. None truncates the text. Such a model cannot be trained.
     prompt : str, default=None
         Prepended to every text. None is the default prompt of the model; most have none.
     precision : {"float32", "float16", "bfloat16"}, default="float32"
@@ -121,6 +126,7 @@ class ContextualModel(PickledOnly):
         hidden_dtype: str = "float32",
         trust_remote_code: bool = False,
         pickle_weights: bool = False,
+        windows: int | tuple[int, int] | None = None,
     ) -> None:
         self.settings = Settings(
             max_tokens=max_tokens,
@@ -133,6 +139,7 @@ class ContextualModel(PickledOnly):
             hidden_dtype=hidden_dtype,
             trust_remote_code=trust_remote_code,
             pickle_weights=pickle_weights,
+            windows=windows,
         )
         self.source = source
         if not isinstance(source, str | os.PathLike):
@@ -162,7 +169,7 @@ class ContextualModel(PickledOnly):
 
     @property
     def max_tokens(self) -> int:
-        """Maximum sequence length in tokens, special tokens included."""
+        """Maximum length of a text in tokens, special tokens included."""
         return self.tokenizer.max_tokens
 
     @property
@@ -207,7 +214,8 @@ class ContextualModel(PickledOnly):
         -------
         ndarray of float32, shape (n_texts, dim)
             The same as ``SentenceTransformer.encode`` gives for single texts; zeros for a text
-            without tokens.
+            without tokens. For a text that is longer than `windows`, the mean of its windows,
+            weighted by their number of tokens and scaled to their average norm.
 
         Warns
         -----
@@ -216,7 +224,7 @@ class ContextualModel(PickledOnly):
         """
         texts = check_texts(texts, estimator=type(self).__name__)
         cache = self._model.cache(self.settings)
-        return cache.get(texts, lambda missing: self._run(self.split(missing)))
+        return cache.get(texts, lambda missing: self._run(self.split(missing), in_windows=True))
 
     def split(self, texts: Sequence[str]) -> Sequences:
         """Tokenize texts, each truncated to `max_tokens`."""
@@ -297,8 +305,19 @@ class ContextualModel(PickledOnly):
         """Remove the features that are kept, in memory and on disk."""
         self._model.cache(self.settings).clear()
 
-    def _run(self, sequences: Sequences) -> NDArray[np.float32]:
-        return self._model.run(sequences, self.settings.batch_tokens)
+    def _run(self, sequences: Sequences, *, in_windows: bool = False) -> NDArray[np.float32]:
+        windows = self._model.windows(self.settings) if in_windows else None
+        if windows is None:
+            return self._model.run(sequences, self.settings.batch_tokens)
+        return self._model.run_windows(sequences, windows, self.settings.batch_tokens)
+
+    def check_trainable(self) -> None:
+        """Raise a ValueError if texts are read in windows."""
+        if self.settings.windows is not None:
+            raise ValueError(
+                f"{self!r} reads long texts in windows, and cannot be trained. Set "
+                f"adaptation='frozen', or leave windows out to train it on truncated texts."
+            )
 
     @property
     def tokenizer(self) -> SentenceTokenizer:
@@ -423,12 +442,21 @@ class ContextualModel(PickledOnly):
             return repr(os.fspath(self.source))
         return "of a SentenceTransformer"
 
+    @property
+    def _length(self) -> str:
+        """The maximum sequence length, in words."""
+        windows = self.settings.windows
+        if windows is None:
+            return f"{self.max_tokens:,} tokens"
+        size = windows[0] if isinstance(windows, tuple) else windows
+        return f"windows of {size:,} tokens"
+
     def __repr__(self) -> str:
         if self._held is None:
             return f"<ContextualModel {self._name}, not opened>"
         return (
             f"<ContextualModel {self._name}: {self.n_layers} layers, {self.dim} features, "
-            f"{self.max_tokens} tokens, {self._held.dtype}, {self._held.device}>"
+            f"{self._length}, {self._held.dtype}, {self._held.device}>"
         )
 
     def _repr_html_(self) -> str:
@@ -439,7 +467,7 @@ class ContextualModel(PickledOnly):
             properties += [
                 ("layers", str(self.n_layers)),
                 ("features", str(self.dim)),
-                ("maximum length", f"{self.max_tokens:,} tokens"),
+                ("maximum length", self._length),
                 ("type", self._held.dtype),
                 ("device", self._held.device),
             ]
@@ -458,4 +486,6 @@ def _read_settings(state: State) -> dict[str, Any]:
         "cache": given.optional("cache", str),
         "cache_bytes": given.integer("cache_bytes"),
         "hidden_dtype": given.of("hidden_dtype", str),
+        # Files of earlier versions have none.
+        "windows": given.optional("windows", int, list, tuple) if "windows" in given else None,
     }

@@ -28,12 +28,14 @@ from .embedding_cache import EmbeddingCache
 from .library_state import find_default_prompt
 from .sequences import SentenceTokenizer, Sequences, batches_by_length
 from .weights import check_weights
+from .windows import Windows, average_windows, check_windows
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 # Tokens per batch: on a CPU the activations of a batch should fit into its caches.
 CPU_TOKENS, _OTHER_TOKENS = 1024, 16384
 _COUNTS = 1 << 20  # bytes: the lengths of a quarter of a million texts
 _LONGEST = 1 << 17  # maximum sequence length of a model that declares none
+_WHOLE = 1 << 40  # and of texts that are read in windows
 # Texts that are encoded together: any, with padding; of one length, where padding changes their
 # features; or none, where other texts do, as in models that quantize the states of a batch.
 Batching = Literal["padded", "equal lengths", "single"]
@@ -57,6 +59,7 @@ class Settings:
     hidden_dtype: str
     trust_remote_code: bool
     pickle_weights: bool
+    windows: int | tuple[int, int] | None = None  # also of pickles that have none
 
     def __post_init__(self) -> None:
         for name, allowed in (("precision", PRECISIONS), ("hidden_dtype", PRECISIONS[:2])):
@@ -68,6 +71,7 @@ class Settings:
                 raise ValueError(f"{name} must be a positive number of tokens, got {value}.")
         if self.cache_bytes < 0:
             raise ValueError(f"cache_bytes must not be negative, got {self.cache_bytes}.")
+        object.__setattr__(self, "windows", check_windows(self.windows))
 
 
 @dataclass
@@ -107,16 +111,29 @@ class OpenModel:
         if prompt is None:
             prompt = find_default_prompt(library)
         module = find_input_module(library)
+        longest = _WHOLE if settings.windows else self._find_limit(module)
+        longest = min(longest, settings.max_tokens or longest)
+        n_ids = _count_ids(module)
+        return SentenceTokenizer(module.tokenizer, self._lock, prompt, longest, n_ids, self._name)
+
+    @staticmethod
+    def _find_limit(module: Any) -> int:
+        """The maximum sequence length of the model."""
         limits = (
-            settings.max_tokens,
             getattr(module, "max_seq_length", None),
             module.tokenizer.model_max_length,  # a huge number if it is unknown
             *_count_positions(module),
             _LONGEST,
         )
-        longest = int(min(limit for limit in limits if limit and limit > 0))
-        n_ids = _count_ids(module)
-        return SentenceTokenizer(module.tokenizer, self._lock, prompt, longest, n_ids, self._name)
+        return int(min(limit for limit in limits if limit and limit > 0))
+
+    def windows(self, settings: Settings) -> Windows | None:
+        """The windows in which texts are read under some settings; None if they are truncated."""
+        if settings.windows is None:
+            return None
+        counts = self.tokenizer(settings).count_around()
+        limit = self._find_limit(find_input_module(self.library))
+        return Windows.of(settings.windows, counts, limit, self._name)
 
     @property
     def _name(self) -> str:
@@ -128,6 +145,7 @@ class OpenModel:
         # All that changes features. The device and the batches change the seventh digit.
         key = [_VERSION, self.fingerprint, self.dtype, self.dim]
         key += [tokenizer.max_tokens, tokenizer.prompt]
+        key += [] if settings.windows is None else [settings.windows]
         place, folder = settings.cache, None
         if place is not None and place != "memory":
             root = find_root() if place == "disk" else expand_user(place).absolute()
@@ -159,6 +177,20 @@ class OpenModel:
                 f"The contextual model gives NaN or infinite features for "
                 f"{np.count_nonzero(~finite)} of {n_texts} texts. Is its precision too low?"
             )
+        return features
+
+    def run_windows(
+        self, sequences: Sequences, windows: Windows, batch_tokens: int | None
+    ) -> NDArray[np.float32]:
+        """Compute the features of texts of any length, shape (n_texts, dim)."""
+        is_long = sequences.lengths > windows.size
+        short, long = np.flatnonzero(~is_long), np.flatnonzero(is_long)
+        features = np.empty((len(sequences), self.dim), dtype=np.float32)
+        if len(short):
+            features[short] = self.run(sequences[short], batch_tokens)
+        if len(long):
+            parts = windows.split(sequences[long])
+            features[long] = average_windows((self.run(s, batch_tokens), w) for s, w in parts)
         return features
 
     def _forward(
@@ -205,6 +237,7 @@ class OpenModel:
         """Refuse a model whose features differ from those of the library; once per prompt."""
         # Single texts are compared. Then the batches are chosen that do not change the features.
         if settings.prompt in self._checked:
+            self.windows(settings)
             return
         name = self._name
         given: Any = getattr(find_input_module(self.library), "tokenizer", None)
@@ -215,7 +248,7 @@ class OpenModel:
             )
         check_growth(given.backend_tokenizer, name)
         check_ids(given.get_vocab(), name)
-        sequences = self.tokenizer(replace(settings, max_tokens=None)).split(PROBES)
+        sequences = self.tokenizer(replace(settings, max_tokens=None, windows=None)).split(PROBES)
         read = np.flatnonzero(sequences.lengths)  # the library refuses a text without tokens
         if not self._checked and len(read):
             probe = self._tensors(sequences[read[-1:]])
@@ -244,6 +277,7 @@ class OpenModel:
             if difference <= tolerance:
                 break
         self._checked.add(settings.prompt)
+        self.windows(settings)
 
     def _run_probes(self, sequences: Sequences, batching: Batching) -> NDArray[np.float32]:
         self.batching = batching

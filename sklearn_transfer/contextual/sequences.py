@@ -219,13 +219,22 @@ class SentenceTokenizer:
         ids = self._ids(self.prompt) if self.prompt else []
         return len(ids) - int(bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
 
-    def split_alone(self, ids: NDArray[np.int64]) -> Sequences:
-        """Make a text of each id, between the special tokens and without the prompt."""
+    def count_around(self) -> tuple[int, int]:
+        """Count the tokens before a text, special ones and the prompt, and special ones after."""
+        before, after = self._special()
+        return max(len(before), self._count_prompt()), len(after)
+
+    def _special(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a text."""
         inner, whole = self._ids("a", add_special_tokens=False), self._ids("a")
         before = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-        special = whole[:before], whole[before + len(inner) :]
+        return whole[:before], whole[before + len(inner) :]
+
+    def split_alone(self, ids: NDArray[np.int64]) -> Sequences:
+        """Make a text of each id, between the special tokens and without the prompt."""
+        special = self._special()
         lines = np.tile(np.array([*special[0], 0, *special[1]], dtype=np.int64), (len(ids), 1))
-        lines[:, before] = ids
+        lines[:, len(special[0])] = ids
         lengths = np.full(len(ids), lines.shape[1])
         starts = np.cumsum(lengths) - lengths
         return self._make(lines.ravel(), starts, lengths, lengths)

@@ -115,6 +115,10 @@ class BagExplainer(PathExplainer):
 
 
 def _copy(model: ContextualModel) -> SentenceEncoder:
+    if model.settings.windows is not None:
+        raise ValueError(
+            f"Gradients need whole texts, which {model!r} does not read. Use method='occlusion'."
+        )
     try:
         return SentenceEncoder(model)
     except ValueError as error:  # quantized weights

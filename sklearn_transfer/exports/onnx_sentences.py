@@ -45,6 +45,11 @@ class EncodedSentences:
                 f"Expected an encoder with precision='float32', got {model!r}: a graph in another "
                 f"precision would predict otherwise. Open it with precision='float32', and fit."
             )
+        if model.settings.windows is not None:
+            raise ValueError(
+                f"Expected an encoder that truncates texts, got {model!r}, whose windows are not "
+                f"part of a graph. Leave windows out, or save the estimator by model.save(path)."
+            )
         self.model, self.library, self.center, self.head = model, library, center, head
 
     def inputs(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -76,6 +76,7 @@ def randomise_encoder(model: ContextualModel, seed: int) -> ContextualModel:
     return ContextualModel(
         fresh.eval(),
         max_tokens=settings.max_tokens,
+        windows=settings.windows,
         prompt=settings.prompt,
         device=settings.device,
         batch_tokens=settings.batch_tokens,

@@ -76,6 +76,7 @@ class SentenceEncoder(PretrainedModule):
     together = 32
 
     def __init__(self, model: ContextualModel, *, pulled: bool = False) -> None:
+        model.check_trainable()
         super().__init__(copy.deepcopy(model.library_model).float(), pulled=pulled)
         self._model = model
         if any("quantized" in type(part).__module__ for part in self.module.modules()):

@@ -22,12 +22,14 @@ from .coverage import find_used, has_vector, learn_tokenization, measure_coverag
 from .design import Design
 from .ngrams import count_distinct, count_tokens
 from .places import PlacedTokens, place_tokens
+from .pooling import normalize_rows, sum_rows
 from .pretrained_words import PretrainedWords
 from .token_columns import TokenColumns
 from .token_design import Block, TokenDesign, TokenVectors, count_in_text
 from .tokens import TokenIds, Tokenization
 from .units import CHARACTER, UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights, unseen_share
+from .word_scale import choose_word_scale
 
 # With this share of a text in words that only the pretrained vectors know, their scale is 1.
 _FULL_SCALE_SHARE, _LEAST_SCALE = 0.5, 0.25
@@ -57,6 +59,9 @@ class BagFeatures:
         ``clip(2 q, 0.25, 1)``, q the share of the squared tf-idf of a training text, on average,
         that lies in words with a pretrained vector that no other training text has; or 0.25 where
         the tokens are characters, of which few are new in a text.
+    encoder_scale : float, default=None
+        Norm of the features of sentence encoders together, next to words; all words have a scale
+        of their own, see `choose_word_scale`. None: that of all sources is `pretrained_scale`.
     pull : float
         Strength of the penalty on the token weights; that on the head is 1. The sparse columns are
         divided by its square root.
@@ -71,7 +76,8 @@ class BagFeatures:
     ----------
     vocabulary : Vocabulary, length n_words
         The tokens of the training texts.
-    pretrained_scale : float
+    pretrained_scale, word_scale : float
+        The norm of word vectors where words have norm 1, and the scale of both.
     coverage : float
         Share of the tokens of the training texts with a pretrained vector.
     token_unit : {"word", "character"} or None
@@ -107,6 +113,7 @@ class BagFeatures:
         ngram_range: tuple[int, int] | Literal["auto"] = "auto",
         char_ngram_range: tuple[int, int] | Literal["auto"] | None = "auto",
         pretrained_scale: float | Literal["auto"] = "auto",
+        encoder_scale: float | None = None,
         pull: float = 1.0,
         token_weights: bool = True,
         weighting: Weighting = "idf",
@@ -115,6 +122,7 @@ class BagFeatures:
         self.sources, self.tokenization = tuple(sources), tokenization
         self.tables = find_tables(self.sources)
         self._pretrained_scale = pretrained_scale
+        self.encoder_scale, self.word_scale = encoder_scale, 1.0
         self._columns: TokenColumns | None = None
         if token_weights:
             self._columns = TokenColumns(ngram_range, char_ngram_range, 1 / np.sqrt(pull))
@@ -168,6 +176,15 @@ class BagFeatures:
         self._means = [
             np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
         ]
+        design = self._assemble(sparse, pooled, len(texts))
+        if self.encoder_scale is None:
+            return design
+        kinds = [isinstance(source, ContextualModel) for source in self.sources]
+        is_encoder = np.repeat(kinds, [len(mean) for mean in self._means])
+        ratio = choose_word_scale(texts, design, is_encoder, membership, sample_weight)
+        self.word_scale = ratio * self.encoder_scale
+        if sparse is not None and self._columns is not None:
+            sparse = self._columns.rescale(self.word_scale, sparse)
         return self._assemble(sparse, pooled, len(texts))
 
     def transform(self, texts: Sequence[str]) -> Design:
@@ -205,6 +222,8 @@ class BagFeatures:
             "tokenization": self.tokenization,
             "columns": self._columns,
             "pretrained_scale": self.pretrained_scale,
+            "encoder_scale": self.encoder_scale,
+            "word_scale": self.word_scale,
             "weighting": self.weighting,
             "oov": self.oov,
             "words": self.vocabulary,
@@ -227,6 +246,9 @@ class BagFeatures:
             oov=state.choice("oov", "ignore", "subword", "hash"),
         )
         made._columns, made.pretrained_scale = columns, state.number("pretrained_scale")
+        if "encoder_scale" in state:  # files of earlier versions have one scale
+            made.encoder_scale = state.optional("encoder_scale", float)
+            made.word_scale = state.number("word_scale")
         words = list(state.of("words", Vocabulary))
         made._number = {word: i for i, word in enumerate(words)}
         made._term_weights = state.array("term_weights", "float32", len(words) + 1)
@@ -297,8 +319,8 @@ class BagFeatures:
         """The dense columns of each source."""
         bounds = pairwise(np.cumsum([0, *map(len, self._means)]).tolist())
         return [
-            Block(slice(start, stop), mean, self.block_scale)
-            for (start, stop), mean in zip(bounds, self._means, strict=True)
+            Block(slice(start, stop), mean, self._block_scale(source))
+            for (start, stop), mean, source in zip(bounds, self._means, self.sources, strict=True)
         ]
 
     def ngram_columns(self) -> tuple[slice, NDArray[np.float64]]:
@@ -337,10 +359,13 @@ class BagFeatures:
         """True if the features of a text are the sum of those of its tokens, at fixed norms."""
         return len(self.tables) == len(self.sources)
 
-    @property
-    def block_scale(self) -> float:
+    def _block_scale(self, source: Source) -> float:
         """The norm of the columns of one source."""
-        return float(self.pretrained_scale / np.sqrt(len(self.sources)))
+        if self.encoder_scale is None:
+            return float(self.pretrained_scale / np.sqrt(len(self.sources)))
+        if isinstance(source, ContextualModel):
+            return float(self.encoder_scale / np.sqrt(len(self.sources) - len(self.tables)))
+        return float(self.word_scale * self.pretrained_scale / np.sqrt(len(self.tables)))
 
     def __getstate__(self) -> dict[str, Any]:
         state = pack_state(self, "_term_weights")
@@ -426,8 +451,8 @@ class BagFeatures:
             values = (1 + np.log(times)) * self._term_weights[word[index]]
         rows = iter(self._find_rows(tokens, word))
         return [
-            _normalize(
-                _sum_rows(values, index, pointer, next(rows))
+            normalize_rows(
+                sum_rows(values, index, pointer, next(rows))
                 if isinstance(source, PretrainedVectors)
                 else source.encode(texts)
             )
@@ -451,33 +476,10 @@ class BagFeatures:
         self, sparse: csr_array | None, pooled: list[NDArray[np.float32]], n_texts: int
     ) -> Design:
         dense = [np.zeros((n_texts, 0), dtype=np.float32)]
-        for block, mean in zip(pooled, self._means, strict=True):
+        for block, mean, source in zip(pooled, self._means, self.sources, strict=True):
             # A text without a known word stays at zero: the vectors say nothing about it.
             centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
-            dense.append(_normalize(centred) * np.float32(self.block_scale))
+            dense.append(normalize_rows(centred) * np.float32(self._block_scale(source)))
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)
-
-
-def _normalize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to length one; zero stays zero."""
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    length[length == 0] = 1
-    normalized: NDArray[np.float32] = rows / length[:, None]
-    return normalized
-
-
-def _sum_rows(
-    values: NDArray[np.float32],
-    indices: NDArray[np.integer],
-    pointer: NDArray[np.integer],
-    rows: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
-    if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
-        with np.errstate(invalid="ignore"):  # see Design.multiply_dense
-            product: NDArray[np.float32] = (values @ rows[indices])[None]
-        return product
-    product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
-    return product

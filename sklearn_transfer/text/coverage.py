@@ -198,8 +198,9 @@ def measure_reading(texts: Sequence[str], models: Sequence[ContextualModel]) -> 
             warnings.warn(
                 f"Only {shares[-1]:.0%} of the tokens of the training texts are read: "
                 f"{np.count_nonzero(n_tokens > read)} of {len(texts)} texts have more than the "
-                f"{model.max_tokens} tokens of {model!r}, and are truncated. Split long texts, or "
-                f"use a model with a larger maximum length.",
+                f"{model.max_tokens} tokens of {model!r}, and are truncated. Read long texts in "
+                f"windows, ContextualModel(..., windows=N), or use a model with a larger maximum "
+                f"length.",
                 UserWarning,
                 stacklevel=levels_to_caller(),
             )

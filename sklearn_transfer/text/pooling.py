@@ -155,3 +155,26 @@ def remove_components(
     """Project orthonormal `components` out of `features`, shape (n_texts, n_features)."""
     projected = (features @ components.T) @ components
     return (features - projected).astype(np.float32, copy=False)
+
+
+def normalize_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to length one; zero stays zero."""
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    length[length == 0] = 1
+    normalized: NDArray[np.float32] = rows / length[:, None]
+    return normalized
+
+
+def sum_rows(
+    values: NDArray[np.float32],
+    indices: NDArray[np.integer],
+    pointer: NDArray[np.integer],
+    rows: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The product of a CSR matrix and `rows`, shape (n_texts, dim)."""
+    if len(pointer) == 2:  # for one text, the checks of SciPy take longer than the product
+        with np.errstate(invalid="ignore"):  # see Design.multiply_dense
+            product: NDArray[np.float32] = (values @ rows[indices])[None]
+        return product
+    product = csr_array((values, indices, pointer), shape=(len(pointer) - 1, len(rows))) @ rows
+    return product

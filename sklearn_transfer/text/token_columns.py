@@ -121,6 +121,12 @@ class TokenColumns:
         columns.data = self._weigh(columns.data, columns.indices, n_entries)
         return columns
 
+    def rescale(self, scale: float, columns: csr_array) -> csr_array:
+        """Multiply all values by a number, and with them the columns of the training texts."""
+        self.scale *= scale
+        self._norms *= scale
+        return csr_array(columns * np.float32(scale))
+
     def transform(
         self, words: Sequence[str], word: NDArray[np.int64], token_ids: TokenIds
     ) -> csr_array:

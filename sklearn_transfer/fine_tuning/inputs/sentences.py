@@ -54,6 +54,12 @@ class Sentences(Kind):
         """The model."""
         return self.model
 
+    def check_parameters(self, parameters: Parameters, policy: Adaptation) -> None:
+        """Refuse to train a model that reads texts in windows."""
+        super().check_parameters(parameters, policy)
+        if not isinstance(policy, Frozen) or isinstance(policy, Contrastive):
+            self.model.check_trainable()
+
     def is_linear(self, parameters: Parameters, policy: Adaptation) -> bool:
         """True if the model is frozen before the head is trained."""
         return isinstance(policy, Frozen)
@@ -76,6 +82,8 @@ class Sentences(Kind):
 
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
         """Frozen features, and the policy that suits the number of labels."""
+        if self.model.settings.windows is not None:
+            return ("frozen",)
         return ("frozen", "contrastive" if n_samples < _MANY_LABELS else "top-2")
 
     def few_labels_policy(self, task: Task) -> str | None:

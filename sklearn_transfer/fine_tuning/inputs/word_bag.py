@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...explanation.bag_paths import BagExplainer
 from ...explanation.explainer import Explainer, LinearExplainer
-from ...sources import Source, find_tables
+from ...sources import Source, find_contextual, find_tables
 from ...text.bag_features import BagFeatures
 from ...text.tokens import Tokenization
 from ...training.inference_net import InferenceNet
@@ -45,6 +45,13 @@ class WordBag(FixedFeatures):
         return BagExplainer(self.features, net)
 
 
+def _find_encoder_scale(sources: Sequence[Source], config: Configuration) -> float | None:
+    """Norm of sentence encoders next to token weights; None where all sources have one scale."""
+    is_auto = config.pretrained_scale == "auto" and config.loss == "cross_entropy"
+    is_mixed = config.is_convex and not config.is_frozen and find_contextual(sources)
+    return FROZEN_SCALE if is_auto and is_mixed else None
+
+
 def make_word_bag(sources: Sequence[Source], config: Configuration) -> WordBag:
     """Bag of words of a configuration; frozen, it has no token columns."""
     parameters = config.parameters
@@ -58,6 +65,7 @@ def make_word_bag(sources: Sequence[Source], config: Configuration) -> WordBag:
             ngram_range=parameters.ngram_range,
             char_ngram_range=parameters.char_ngram_range,
             pretrained_scale=scale,
+            encoder_scale=_find_encoder_scale(sources, config),
             pull=config.l2_sp,
             token_weights=not config.is_frozen,
             weighting=parameters.weighting,

@@ -54,9 +54,10 @@ class Words(Kind):
         return parameters.encoder == "mean" and isinstance(policy, Frozen | Full)
 
     def solver_loss(self, task: Task | type[Task], policy: Adaptation) -> Loss:
-        """That of sentence encoders, where only these give features."""
-        is_sentences = isinstance(policy, Frozen) and not self.has_tables
-        return task.sentence_loss if is_sentences else task.solver_loss
+        """That of sentence encoders, where only these or also token weights give features."""
+        has_encoders = any(isinstance(source, ContextualModel) for source in self.sources)
+        is_frozen = isinstance(policy, Frozen) and self.has_tables
+        return task.sentence_loss if has_encoders and not is_frozen else task.solver_loss
 
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if texts are read as a bag of words."""
