@@ -495,6 +495,30 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         logits = self._logits(X)
         return self._labels.probabilities(logits / self.temperature_)
 
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Score how much samples are like those of the classes that were fitted.
+
+        Parameters
+        ----------
+        X : like in `fit`
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,)
+            Higher means more like the training samples, as for scikit-learn's outlier detectors.
+
+        Notes
+        -----
+        The score is the largest logit minus the mean logit of the classes (Hendrycks et al. 2022);
+        half the absolute logit for two classes, and the largest logit for an indicator matrix. It
+        ranks samples; its scale depends on the model. To reject samples, choose a threshold as a
+        quantile of the scores of samples that were not trained on. The largest probability ranks
+        samples outside of all classes less well: it compares classes, and says little about a
+        sample that is far from all of them.
+        """
+        logits = self._logits(X)
+        return self._labels.outputs.evidence(logits)
+
     @property
     def _labels(self) -> Labels:
         return self._fitted.task  # type: ignore[return-value]

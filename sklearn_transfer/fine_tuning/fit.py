@@ -33,11 +33,11 @@ from ..training.setup import build_net
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
-from .parameters import PER_LABEL
 from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import LeftOut, assign_folds, take
 from .targets import Target, Task
+from .thresholds import PER_LABEL
 from .usage import warn_kept
 
 # Folds that are left out to calibrate probabilities, until they hold enough samples.

@@ -23,12 +23,12 @@ from ..training.names import (
 )
 from ..training.policies import POLICIES
 from ..vectors.table.lookup import OutOfVocabulary
+from .thresholds import PER_LABEL, SHARED
 
 if TYPE_CHECKING:
     from torch import nn
 
 CONVEX = "convex"
-SHARED, PER_LABEL = "shared", "per-label"
 
 CONSTRAINTS: dict[str, Any] = {
     "pretrained": "no_validation",  # load_pretrained checks it

@@ -19,11 +19,10 @@ from ..explanation.targets import ExplainedTargets, choose_classes, choose_value
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .class_names import all_classes, name_texts
-from .parameters import PER_LABEL
 from .splits import LeftOut
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
-from .thresholds import fit_thresholds
+from .thresholds import PER_LABEL, fit_thresholds
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 # The name of the output of an ONNX graph, the names of its axes, and its type.

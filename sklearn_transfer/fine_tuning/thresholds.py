@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+SHARED, PER_LABEL = "shared", "per-label"
+
 # All labels together lend so many positives to each: with fewer of its own, its threshold is near
 # the shared one.
 _LENT_POSITIVES = 100.0
