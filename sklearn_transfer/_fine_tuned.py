@@ -94,7 +94,7 @@ class FineTuned(
         kind, draft = fine_tuning.find_kind(parameters.pretrained), self._draft()
         given = y if self.distill_from is None else None
         X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
-        configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
+        configs = self._resolve_policies(parameters, kind, y, has_validation=X_val is not None)
         fine_tuning.warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
         task = (
@@ -153,7 +153,11 @@ class FineTuned(
         )
         task = make_task(y).named(given)
         seed = fine_tuning.find_seed(parameters)
-        config = fine_tuning.resolve(parameters, kind, task, self.adaptation, seed, is_stream=True)
+        config = fine_tuning.resolve(
+            *(parameters, kind, task, self.adaptation, seed),
+            is_stream=True,
+            is_indicator=y.ndim == 2,
+        )
         if previous is None:
             fine_tuning.warn_unused(self, [config])
         samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
@@ -167,15 +171,16 @@ class FineTuned(
         return draft
 
     def _resolve_policies(
-        self, parameters: Parameters, kind: Kind, n_samples: int, *, has_validation: bool
+        self, parameters: Parameters, kind: Kind, y: NDArray[Any], *, has_validation: bool
     ) -> list[tuple[Any, Configuration]]:
         """The given policy or, for "auto", all that suit X, each with its configuration."""
         is_auto = isinstance(parameters.adaptation, str) and parameters.adaptation == "auto"
-        policies = kind.candidates(parameters, n_samples) if is_auto else [parameters.adaptation]
+        policies = kind.candidates(parameters, len(y)) if is_auto else [parameters.adaptation]
         seed = fine_tuning.find_seed(parameters)
+        about_samples = {"has_validation": has_validation, "is_indicator": y.ndim == 2}
         task, resolve = self._task_type, fine_tuning.resolve
         return [
-            (name, resolve(parameters, kind, task, name, seed, has_validation=has_validation))
+            (name, resolve(parameters, kind, task, name, seed, **about_samples))
             for name in policies
         ]
 

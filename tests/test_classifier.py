@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
@@ -308,3 +310,34 @@ def test_no_warning_in_ordinary_use(vectors, reviews):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FineTunedClassifier(vectors).fit(*reviews).predict_proba(reviews[0])
+
+
+# Samples outside of all classes
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_samples_far_from_all_classes_have_low_scores(n_classes):
+    rng = np.random.default_rng(0)
+    centres = 4 * np.eye(6)[:n_classes]
+    y = np.arange(200) % n_classes
+    model = FineTunedClassifier().fit(centres[y] + rng.normal(size=(200, 6)), y)
+    inside = model.score_samples(centres[y] + rng.normal(size=(200, 6)))
+    outside = model.score_samples(centres.mean(axis=0) + rng.normal(size=(200, 6)))
+    assert (inside.shape, inside.dtype) == ((200,), np.float64)
+    assert roc_auc_score(np.repeat([1, 0], 200), np.r_[inside, outside]) > 0.9
+
+
+def test_scores_are_largest_logits():
+    X, y = make_classification(100, 8, n_informative=6, n_classes=3, random_state=0)
+    classes = FineTunedClassifier().fit(X, y)
+    logits = classes.decision_function(X).astype(float)
+    np.testing.assert_allclose(classes.score_samples(X), logits.max(axis=1) - logits.mean(axis=1))
+    two = FineTunedClassifier().fit(X, y > 0)
+    np.testing.assert_allclose(two.score_samples(X), abs(two.decision_function(X)) / 2)
+    labels = FineTunedClassifier().fit(X, np.eye(3, dtype=int)[y])
+    np.testing.assert_allclose(labels.score_samples(X), labels.decision_function(X).max(axis=1))
+
+
+def test_scores_need_a_fit():
+    with pytest.raises(NotFittedError):
+        FineTunedClassifier().score_samples([[1.0]])

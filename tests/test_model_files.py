@@ -101,6 +101,7 @@ def test_indicator_matrices(names, vectors, reviews, tmp_path):
     loaded = moved(model, tmp_path)
     assert_equal_models(model, loaded, UNSEEN)
     np.testing.assert_array_equal(loaded.classes_, model.classes_)
+    np.testing.assert_array_equal(loaded.thresholds_, model.thresholds_)
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])

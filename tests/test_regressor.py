@@ -334,7 +334,7 @@ def test_a_search_reaches_its_parameters(vectors, rated):
     assert (search.cv_results_["mean_test_score"] > 0.3).all()
 
 
-@pytest.mark.parametrize("name", ["label_smoothing", "class_weight", "calibrate"])
+@pytest.mark.parametrize("name", ["label_smoothing", "class_weight", "calibrate", "threshold"])
 def test_parameters_of_classes_are_not_its_own(name):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
         FineTunedRegressor(**{name: None})

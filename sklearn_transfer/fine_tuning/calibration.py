@@ -1,4 +1,4 @@
-"""Logits of samples that were left out of a fit, for the calibration of probabilities."""
+"""Logits of samples that were left out of a fit, for probabilities and thresholds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .._utils.progress import progress_bar
 from ..training.solvers import LinearProblem, solve_linear
 
-# So many left-out samples determine one temperature well enough.
+# So many left-out samples determine one temperature, or one threshold, well enough.
 _ENOUGH = 1500
 
 
@@ -19,11 +19,13 @@ def predict_left_out(  # noqa: PLR0913 (three are those of solve_linear)
     *,
     n_threads: int = 1,
     device: str = "cpu",
+    all_folds: bool = False,
     verbose: int = 0,
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Predict samples with linear models that were fitted without them.
 
-    Folds are left out in turn, until the samples that were left out weigh 1500.
+    Folds are left out in turn, until the samples that were left out weigh 1500, or until
+    the last one (`all_folds`).
 
     Parameters
     ----------
@@ -34,6 +36,7 @@ def predict_left_out(  # noqa: PLR0913 (three are those of solve_linear)
         Of the model that was fitted on all samples, to which the others are similar.
     n_threads : int, default=1
     device : str, default="cpu"
+    all_folds : bool, default=False
     verbose : int, default=0
         0 shows a progress bar on a terminal only.
 
@@ -48,7 +51,7 @@ def predict_left_out(  # noqa: PLR0913 (three are those of solve_linear)
     with progress_bar(n_folds, "calibration folds", verbose=verbose) as bar:
         for fold in range(n_folds):
             left_out, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            if len(left_out) and total < _ENOUGH:
+            if len(left_out) and (all_folds or total < _ENOUGH):
                 solution = solve_linear(
                     problem[kept], n_threads=n_threads, near=logits[kept], device=device
                 )

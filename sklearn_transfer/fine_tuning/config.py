@@ -27,6 +27,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
     *,
     is_stream: bool = False,
     has_validation: bool = False,
+    is_indicator: bool = False,
 ) -> Configuration:
     """Resolve the parameters of a fit, and reject those that contradict each other."""
     # `adaptation` is a policy, not "auto". With `is_stream`, samples come in parts (`partial_fit`).
@@ -73,6 +74,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
         seed=seed if is_convex or is_stream else _keep_seed(parameters, seed),
         has_validation=has_validation,
         is_stream=is_stream,
+        is_indicator=is_indicator,
     )
     if config.l2_sp == 0 and kind.has_token_weights(config):
         raise ValueError(

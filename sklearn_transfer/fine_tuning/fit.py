@@ -35,8 +35,9 @@ from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
-from .splits import assign_folds, take
+from .splits import LeftOut, assign_folds, take
 from .targets import Target, Task
+from .thresholds import PER_LABEL
 from .usage import warn_kept
 
 # Folds that are left out to calibrate probabilities, until they hold enough samples.
@@ -45,6 +46,7 @@ _N_FOLDS = 5
 # Parameters that do not change the result of a fit, or that enter its fingerprint otherwise.
 _NOT_FINGERPRINTED = {
     *("pretrained", "distill_from", "checkpoint", "device", "random_state", "verbose", "callbacks"),
+    "threshold",
 }
 
 # Parameters that shape a network, and that a model file has elsewhere, or anew.
@@ -69,7 +71,8 @@ class LabelledSamples:
 class Fitted:
     """Everything that a fit has learned; probabilities are those of ``logits / temperature``.
 
-    `shaping` are the parameters of the features and the module, which later fits keep.
+    Independent labels are predicted where their logits are above `thresholds`. `shaping` are the
+    parameters of the features and the module, which later fits keep.
     """
 
     task: Task
@@ -78,6 +81,7 @@ class Fitted:
     net: InferenceNet
     shaping: dict[str, Any]
     temperature: float = 1.0
+    thresholds: NDArray[np.float64] | None = None
 
     def check(self, X: Any, estimator: BaseEstimator) -> Any:
         """Validate X."""
@@ -117,6 +121,7 @@ class Fitted:
         return LinearPredictor(
             self.task,
             self.temperature,
+            self.thresholds,
             self.kind.input_kind,
             cast(DesignFeatures, self.representation.features),
             model,
@@ -129,6 +134,7 @@ class Fitted:
         return SavedNetwork(
             task=self.task,
             temperature=self.temperature,
+            thresholds=self.thresholds,
             input_kind=self.kind.input_kind,
             source=self.kind.source,
             features=self.representation.features,
@@ -194,9 +200,9 @@ class Fit:
         net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
-        temperature = self._calibrate(representation, net, (train, n_names), samples, valid)
+        cuts = self._calibrate(representation, net, (train, n_names), samples, valid)
         net.forget_data()
-        return Fitted(self.task, kind, representation, net, self._shaping(module), temperature)
+        return Fitted(self.task, kind, representation, net, self._shaping(module), *cuts)
 
     def _add_names(self, train: LabelledSamples) -> tuple[LabelledSamples, int]:
         """Add the names of classes to the samples; the number of texts that were added."""
@@ -218,8 +224,17 @@ class Fit:
             net = self.previous.net.reconfigure(cast(TransferNet, net))
         net.partial_fit(self._weigh(inputs, part), epochs=1)
         net.forget_data()
-        temperature = 1.0 if self.previous is None else self.previous.temperature
-        return Fitted(self.task, kind, representation, net, self._shaping(module), temperature)
+        cuts = self._keep_calibration()
+        return Fitted(self.task, kind, representation, net, self._shaping(module), *cuts)
+
+    def _keep_calibration(self) -> tuple[float, NDArray[np.float64] | None]:
+        """Temperature and thresholds of the previous fit, except for a threshold that is given."""
+        temperature, threshold = 1.0, self.parameters.threshold
+        if self.previous is not None:
+            temperature = self.previous.temperature
+            if isinstance(threshold, str):
+                return temperature, self.previous.thresholds
+        return temperature, self.task.find_thresholds(None, temperature, threshold)
 
     def _shaping(self, module: nn.Module) -> dict[str, Any]:
         """The parameters that a later fit from these weights cannot change."""
@@ -381,29 +396,39 @@ class Fit:
         train: tuple[LabelledSamples, int],
         samples: Samples,
         valid: Samples | None,
-    ) -> float:
-        """Temperature on validation samples, or on training samples that are left out in turn."""
-        # The last samples, which are names, are never left out.
+    ) -> tuple[float, NDArray[np.float64] | None]:
+        """Temperature and thresholds on validation samples, or on left-out training samples."""
+        parameters, task = self.parameters, self.task
+        left_out = None
         if valid is not None:
-            return self.task.find_temperature(net.logits(valid.X), valid.y, valid.weight)
-        if not (self.parameters.calibrate and isinstance(net, LinearNet)):
-            return 1.0
-        if representation.has_seen_labels:
-            return 1.0
-        texts, n_names = train
-        folds = assign_folds(self.task.groups(texts.target), content_keys(texts.X), _N_FOLDS)
+            left_out = LeftOut.of(net.logits(valid.X), valid, np.arange(len(valid)))
+        elif (
+            isinstance(net, LinearNet)
+            and not representation.has_seen_labels
+            and task.needs_left_out(parameters.threshold, calibrate=parameters.calibrate)
+        ):
+            left_out = self._leave_out(net, *train, samples)
+        temperature = 1.0
+        if left_out is not None and (valid is not None or parameters.calibrate):
+            temperature = task.find_temperature(*left_out)
+        return temperature, task.find_thresholds(left_out, temperature, parameters.threshold)
+
+    def _leave_out(
+        self, net: LinearNet, train: LabelledSamples, n_names: int, samples: Samples
+    ) -> LeftOut:
+        """Leave out training samples in turn; the last ones, which are names, never."""
+        folds = assign_folds(self.task.groups(train.target), content_keys(train.X), _N_FOLDS)
         folds[len(folds) - n_names :] = -1
-        problem = net.state_problem(samples)
-        n_threads = torch.get_num_threads()
         logits, rows = predict_left_out(
-            problem,
+            net.state_problem(samples),
             folds,
             net.logits(samples.X),
-            n_threads=n_threads,
+            n_threads=torch.get_num_threads(),
             device=str(net.device),
+            all_folds=self.parameters.threshold == PER_LABEL and samples.y.ndim == 2,
             verbose=self.parameters.verbose,
         )
-        return self.task.find_temperature(logits, samples.y[rows], samples.weight[rows])
+        return LeftOut.of(logits, samples, rows)
 
 
 def _make_linear_bag(design: Design, n_outputs: int) -> LinearBag:

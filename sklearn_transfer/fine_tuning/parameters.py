@@ -23,6 +23,7 @@ from ..training.names import (
 )
 from ..training.policies import POLICIES
 from ..vectors.table.lookup import OutOfVocabulary
+from .thresholds import PER_LABEL, SHARED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,6 +87,7 @@ CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     "class_names": [StrOptions({"auto"}), dict, list, tuple, None],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "calibrate": ["boolean"],
+    "threshold": [StrOptions({SHARED, PER_LABEL}), Interval(Real, 0, 1, closed="neither")],
     "distill_from": [HasMethods("predict_proba"), None],
 }
 
@@ -144,6 +146,7 @@ class Parameters:
     class_weight: Any = None
     class_names: Any = None
     calibrate: bool = True
+    threshold: float | str = SHARED
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> Self:

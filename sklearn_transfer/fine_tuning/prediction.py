@@ -29,6 +29,8 @@ class Predictor(Protocol):
     task : Task
     temperature : float
         Probabilities are those of ``logits / temperature``.
+    thresholds : ndarray of float64, shape (n_outputs,), or None
+        Independent labels are predicted where their logits are larger.
     is_convex : bool
         Whether a convex solver found the weights.
     """
@@ -37,6 +39,8 @@ class Predictor(Protocol):
     def task(self) -> Task: ...  # noqa: D102
     @property
     def temperature(self) -> float: ...  # noqa: D102
+    @property
+    def thresholds(self) -> NDArray[np.float64] | None: ...  # noqa: D102
     @property
     def is_convex(self) -> bool: ...  # noqa: D102
 
@@ -112,7 +116,8 @@ class LinearPredictor:
 
     Attributes
     ----------
-    task, temperature : Task, float
+    task, temperature, thresholds : object
+        See `Predictor`.
     input_kind : str
         See `check_input`.
     design : DesignFeatures
@@ -125,6 +130,7 @@ class LinearPredictor:
 
     task: Task
     temperature: float
+    thresholds: NDArray[np.float64] | None
     input_kind: str
     design: DesignFeatures
     model: LinearModel
@@ -151,6 +157,7 @@ class LinearPredictor:
         return cls(
             task,
             state.number("temperature"),
+            _read_thresholds(state, task),
             input_kind,
             design,
             model,
@@ -217,7 +224,8 @@ class SavedNetwork:
 
     Attributes
     ----------
-    task, temperature : Task, float
+    task, temperature, thresholds : object
+        See `Predictor`.
     input_kind : str
         See `check_input`.
     source : object
@@ -240,6 +248,7 @@ class SavedNetwork:
 
     task: Task
     temperature: float
+    thresholds: NDArray[np.float64] | None
     input_kind: str
     source: Any
     features: Any
@@ -263,9 +272,11 @@ class SavedNetwork:
         tensors = state.of("tensors", dict)
         if not all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
             raise state.error("tensors", "arrays by name", tensors)
+        task = state.of("task", Labels, Values)
         return cls(
-            task=state.of("task", Labels, Values),
+            task=task,
             temperature=state.number("temperature"),
+            thresholds=_read_thresholds(state, task),
             input_kind=input_kind,
             source=state["source"],
             features=features,
@@ -276,3 +287,10 @@ class SavedNetwork:
             history=state.items("history", dict),
             seed=state.integer("seed"),
         )
+
+
+def _read_thresholds(state: State, task: Task) -> NDArray[np.float64] | None:
+    """The thresholds of independent labels; None for other tasks."""
+    if not task.has_thresholds:
+        return state.choice("thresholds", None)  # type: ignore[no-any-return]
+    return state.array("thresholds", "float64", task.n_outputs)

@@ -236,6 +236,7 @@ class Configuration:
     If `is_convex`, a solver of scikit-learn fits a linear model with `loss`. Else a net is trained
     in mini-batches with `optimizer` and `criterion`, its pretrained layers at the rate `encoder_lr`
     (None is `lr`). If `is_stream`, samples come in parts (`partial_fit`).
+    `is_indicator` tells that y has independent labels.
     """
 
     parameters: Parameters
@@ -254,6 +255,7 @@ class Configuration:
     seed: int
     has_validation: bool = False
     is_stream: bool = False
+    is_indicator: bool = False
 
     @property
     def is_frozen(self) -> bool:

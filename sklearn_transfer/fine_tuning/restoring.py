@@ -60,7 +60,7 @@ def restore(saved: SavedNetwork, parameters: Parameters) -> Fitted:
     net.initialize()
     net.history = History({**row, "batches": []} for row in saved.history)
     kept = {**shaping, "pretrained": parameters.pretrained, "adaptation": saved.policy, **_LACKING}
-    return Fitted(saved.task, kind, representation, net, kept, saved.temperature)
+    return Fitted(saved.task, kind, representation, net, kept, saved.temperature, saved.thresholds)
 
 
 def _shape(parameters: Parameters, shaping: dict[str, Any], optimizer: str) -> Parameters:

@@ -6,10 +6,23 @@ fit does neither.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class LeftOut(NamedTuple):
+    """Logits of samples that were left out or held out, their targets and their weights."""
+
+    logits: NDArray[np.floating]
+    target: NDArray[Any]
+    weight: NDArray[np.floating]
+
+    @classmethod
+    def of(cls, logits: NDArray[np.floating], samples: Any, rows: NDArray[np.int64]) -> Self:
+        """The logits of some rows of samples."""
+        return cls(logits, samples.y[rows], samples.weight[rows])
 
 
 def take(X: Any, rows: NDArray[np.int64]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.special import log_expit, log_softmax
+from scipy.special import log_expit, log_softmax, logit
 from sklearn.utils import assert_all_finite, check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -19,8 +19,10 @@ from ..explanation.targets import ExplainedTargets, choose_classes, choose_value
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .class_names import all_classes, name_texts
+from .splits import LeftOut
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
+from .thresholds import PER_LABEL, fit_thresholds
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 # The name of the output of an ONNX graph, the names of its axes, and its type.
@@ -44,6 +46,7 @@ class Task(ABC):
     convex_losses: ClassVar[tuple[str, ...]]
 
     n_outputs: int
+    has_thresholds: bool = False  # whether each output is a decision of its own
     has_signs: bool = False  # whether low outputs mean as much as high ones
 
     @property
@@ -127,6 +130,16 @@ class Task(ABC):
         self, logits: NDArray[np.floating], target: Target, weight: NDArray[np.floating]
     ) -> float:
         """Divisor of the logits that suits samples that were not trained on."""
+
+    def needs_left_out(self, threshold: Any, *, calibrate: bool) -> bool:
+        """True if samples that are left out decide about predictions or probabilities."""
+        return False
+
+    def find_thresholds(
+        self, left_out: LeftOut | None, temperature: float, threshold: Any
+    ) -> NDArray[np.float64] | None:
+        """Logits above which independent labels are predicted; None for other tasks."""
+        return None
 
 
 class Labels(Task):
@@ -372,6 +385,27 @@ class Labels(Task):
     ) -> float:
         """Temperature of the probabilities (Guo et al. 2017)."""
         return fit_temperature(logits, target, weight)
+
+    @property
+    def has_thresholds(self) -> bool:  # type: ignore[override]
+        """True for an indicator matrix."""
+        return self.multilabel
+
+    def needs_left_out(self, threshold: Any, *, calibrate: bool) -> bool:
+        """True for a temperature, and for thresholds that are fitted."""
+        return calibrate or (self.multilabel and isinstance(threshold, str))
+
+    def find_thresholds(
+        self, left_out: LeftOut | None, temperature: float, threshold: Any
+    ) -> NDArray[np.float64] | None:
+        """Logits of a probability that is given, or those with the largest F1."""
+        if not self.multilabel:
+            return None
+        if not isinstance(threshold, str):
+            return np.full(self.n_outputs, temperature * float(logit(threshold)))
+        if left_out is None:
+            return np.zeros(self.n_outputs)
+        return fit_thresholds(*left_out, per_label=threshold == PER_LABEL)
 
 
 def _as_names(columns: Any) -> NDArray[Any]:

@@ -45,6 +45,16 @@ def _trains_whole(config: Configuration) -> bool:
     return not (config.is_convex or config.is_stream)
 
 
+def _leaves_out(config: Configuration) -> bool:
+    return config.is_convex and not isinstance(config.policy, Contrastive)
+
+
+def _fits_threshold(config: Configuration) -> bool:
+    is_given = not isinstance(config.parameters.threshold, str)
+    holds = config.has_validation or _holds_out(config) or _leaves_out(config)
+    return config.is_indicator and (is_given or holds)
+
+
 _TRAIN = "set optimizer='adam' or hidden_layer_sizes=(50,)"
 MINI_BATCH = Use("mini-batch training", lambda c: not c.is_convex, _TRAIN)
 WHOLE = Use("mini-batch training by `fit`", _trains_whole, f"call fit, and {_TRAIN}")
@@ -116,8 +126,13 @@ NAMES = Use(
 )
 CALIBRATION = Use(
     "the convex solver, without X_val or a contrastive stage",
-    lambda c: c.is_convex and not c.has_validation and not isinstance(c.policy, Contrastive),
+    lambda c: _leaves_out(c) and not c.has_validation,
     "leave X_val out, and use a linear head with optimizer='auto'",
+)
+THRESHOLD = Use(
+    "indicator matrices; names need samples that are left out or held out",
+    _fits_threshold,
+    "give y as an indicator matrix, and X_val or a linear head with optimizer='auto'",
 )
 
 # What is not listed is used by every fit.
@@ -147,6 +162,7 @@ USED_BY: dict[str, Use] = {
     "average_last": WHOLE,
     "label_smoothing": MINI_BATCH,
     "calibrate": CALIBRATION,
+    "threshold": THRESHOLD,
     "class_names": NAMES,
     "early_stopping": WHOLE,
     "validation_fraction": VALIDATION_FRACTION,

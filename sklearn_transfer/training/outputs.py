@@ -51,6 +51,13 @@ class ClassOutputs(Outputs):
         """Logits as scikit-learn expects them: shape (n_samples,) for two classes."""
         return logits[:, 0] if self.n_outputs == 1 else logits
 
+    def evidence(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The largest logit, relative to the mean over the classes; shape (n_samples,)."""
+        exact = logits.astype(np.float64)
+        if self.n_outputs == 1:
+            return np.asarray(np.abs(exact[:, 0]) / 2)
+        return np.asarray(exact.max(axis=1) - exact.mean(axis=1))
+
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Softmax or, of one column, sigmoid; shape (n_samples, n_classes)."""
         exact = logits.astype(np.float64)
@@ -81,6 +88,10 @@ class LabelOutputs(ClassOutputs):
     def decide(self, logits: NDArray[np.floating]) -> NDArray[np.floating]:
         """Logits, shape (n_samples, n_outputs)."""
         return logits
+
+    def evidence(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The largest logit, shape (n_samples,)."""
+        return np.asarray(logits.max(axis=1), dtype=np.float64)
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Sigmoid of each column, shape (n_samples, n_outputs)."""

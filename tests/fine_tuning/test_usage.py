@@ -43,6 +43,7 @@ CHANGED = {
     "label_smoothing": 0.3,
     "class_names": "auto",
     "calibrate": False,
+    "threshold": "per-label",
     "early_stopping": True,
     "validation_fraction": 0.4,
     "n_iter_no_change": 1,
