@@ -117,6 +117,7 @@ class ContextualModel(PickledOnly):
         source: Any,
         *,
         max_tokens: int | None = None,
+        windows: int | tuple[int, int] | None = None,
         prompt: str | None = None,
         precision: str = "float32",
         device: str = "auto",
@@ -126,7 +127,6 @@ class ContextualModel(PickledOnly):
         hidden_dtype: str = "float32",
         trust_remote_code: bool = False,
         pickle_weights: bool = False,
-        windows: int | tuple[int, int] | None = None,
     ) -> None:
         self.settings = Settings(
             max_tokens=max_tokens,

@@ -69,6 +69,10 @@ class Windows:
         name : str
             The model, for errors.
 
+        Returns
+        -------
+        Windows
+
         Raises
         ------
         ValueError
