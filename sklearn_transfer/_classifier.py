@@ -165,12 +165,20 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
     class_names : dict, list, "auto" or None, default=None
-        Names of the classes, which become labelled texts next to the samples: the name, and "This
-        text is about NAME.". With few labels they gain accuracy. A dict maps each label to its
-        name, or to a list of texts that stand for the class; labels without a sample become classes
-        too (zero-shot). A list is in the order of the sorted labels. "auto" takes labels that are
-        words, such as "card_arrival", and leaves others out. Used by: frozen contextual models, and
-        the contrastive stage.
+        Names of the classes, which become labelled texts next to the samples. With few labels they
+        gain accuracy. A dict maps each label, or column of an indicator matrix, to its name, or to
+        a list of texts that stand for the class; labels without a sample become classes too
+        (zero-shot): ``fit([], [])`` needs names only. A list is in the order of the sorted labels.
+        "auto" takes labels that are words, such as "card_arrival", and leaves others out. Used by:
+        texts in the convex solver, frozen models, and the contrastive stage.
+    name_templates : list of str or "auto", default="auto"
+        Texts with a place ``{}`` for the name of a class. "auto" is the name alone for word
+        vectors; for contextual models the name, and "This text is about {}.". Used by: class names.
+    unlabelled : "auto" or None, default=None
+        "auto" also trains on samples without a label (self-training), if samples that are left out
+        do not lose by them. They are those whose y is None or NaN or, among numbers, -1, as in
+        :mod:`sklearn.semi_supervised`. With None, -1 is a class and a missing label is an error:
+        -1 may be a class, as in the coding -1 and 1. See Notes.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
         turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
@@ -234,6 +242,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     adaptation_ : Choice
         The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
         and the reason (`reason`).
+    unlabelled_ : SelfTraining
+        With ``unlabelled="auto"``: whether the unlabelled samples are trained on (`used`), their
+        number (`n_samples`), accuracies of left-out samples (`scores`), and the reason (`reason`).
     n_iter_ : int
         Epochs trained, or iterations of the convex solver.
     temperature_ : float
@@ -332,6 +343,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         label_smoothing: float = 0.0,
         class_weight: Any = None,
         class_names: Any = None,
+        name_templates: Any = "auto",
+        unlabelled: str | None = None,
         calibrate: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -378,6 +391,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.class_names = class_names
+        self.name_templates = name_templates
+        self.unlabelled = unlabelled
         self.calibrate = calibrate
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

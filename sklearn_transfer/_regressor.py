@@ -21,7 +21,8 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
 
     The model of `FineTunedClassifier` for continuous targets, one or several. Targets are
     standardised for training. The parameters are those of `FineTunedClassifier`, except for
-    `label_smoothing`, `class_weight`, `class_names` and `calibrate`.
+    `label_smoothing`, `class_weight`, `class_names`, `name_templates`, `unlabelled` and
+    `calibrate`.
 
     Parameters
     ----------
@@ -80,7 +81,11 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     _task_type = Values
 
     __init__ = share_constructor(
-        FineTunedClassifier, without=("label_smoothing", "class_weight", "class_names", "calibrate")
+        FineTunedClassifier,
+        without=(
+            *("label_smoothing", "class_weight", "class_names", "name_templates", "unlabelled"),
+            "calibrate",
+        ),
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

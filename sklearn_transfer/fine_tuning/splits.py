@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import vstack
 
 
 def take(X: Any, rows: NDArray[np.int64]) -> Any:
     """Rows of a list of texts or of an array."""
     return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
+
+
+def join(X: Any, more: Any) -> Any:
+    """Lists of texts, arrays or sparse matrices, one after the other."""
+    if isinstance(X, list):
+        return [*X, *more]
+    return vstack([X, more], format="csr") if hasattr(X, "tocsr") else np.concatenate([X, more])
 
 
 def assign_folds(
@@ -35,6 +43,8 @@ def assign_folds(
     ndarray of int64, shape (n_samples,)
         From 0 to `n_folds` - 1; -1 where all samples of a group are equal: they always train.
     """
+    if not len(groups):
+        return np.zeros(0, dtype=np.int64)
     rank, n_distinct = _rank_within(groups, keys)
     return np.where(n_distinct > 1, rank % n_folds, -1)
 

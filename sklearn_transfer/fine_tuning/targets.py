@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +20,7 @@ from .._utils.state import State
 from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
-from .class_names import all_classes, name_texts
+from .class_names import all_classes, fill_templates, find_names
 from .target_checks import check_labels, check_values
 from .temperature import fit_temperature
 
@@ -64,12 +66,16 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+        cls,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64],
+        class_names: Any = None,
+        columns: Any = None,
     ) -> Self:
-        """Learn the coding of validated training targets; `class_names` as in the classifier."""
+        """Learn the coding of validated targets: `class_names` and names of the columns of y."""
 
-    def name_samples(self) -> tuple[list[str], Target | None]:
-        """Texts that stand for classes, and their encoded targets."""
+    def name_samples(self, templates: Sequence[str]) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, with their names in templates, and encoded targets."""
         return [], None
 
     def named(self, y: Any) -> Self:
@@ -133,7 +139,7 @@ class Labels(Task):
     """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
     # `classes` are the sorted labels or, of an indicator matrix, the names (`has_names`) or numbers
-    # of its columns. Two classes have one output. `texts` stand for classes, by label.
+    # of its columns. Two classes have one output. `names` are those of `class_names`, by label.
 
     solver_loss = "squared_hinge"
     sentence_loss = "cross_entropy"
@@ -142,7 +148,7 @@ class Labels(Task):
 
     def __init__(self, y: NDArray[Any]) -> None:
         self.multilabel, self.has_names = y.ndim == 2, False
-        self.texts: dict[Any, list[str]] = {}
+        self.names: dict[Any, str | list[str]] = {}
         self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         if not self.multilabel and len(self.classes) < 2:
             raise ValueError(
@@ -166,7 +172,7 @@ class Labels(Task):
     def from_state(cls, state: State) -> Labels:
         """The labels of these entries."""
         made = cls.__new__(cls)
-        made.texts = {}
+        made.names = {}
         made.multilabel, made.has_names = (
             state.of(name, bool) for name in ("multilabel", "has_names")
         )
@@ -184,34 +190,52 @@ class Labels(Task):
 
     @classmethod
     def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+        cls,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64],
+        class_names: Any = None,
+        columns: Any = None,
     ) -> Self:
         """Learn the classes, with those that have a name and no sample."""
-        if class_names is None:
-            return cls(y)
         if y.ndim == 2:
             made = cls(y)
-            made.texts = name_texts(class_names, made.classes)
-            all_known = set(made.classes.tolist())
-            if unknown := [label for label in made.texts if label not in all_known]:
-                raise ValueError(
-                    f"class_names must name the columns of y by their numbers, 0 to "
-                    f"{len(made.classes) - 1}, got {unknown!r}."
-                )
+            made._name_columns(class_names, columns)
             return made
-        texts = name_texts(class_names, np.unique(y))
-        made = cls(all_classes(np.unique(y), texts))
-        made.texts = texts
+        if class_names is None:
+            return cls(y)
+        names = find_names(class_names, np.unique(y))
+        made = cls(all_classes(np.unique(y), names))
+        made.names = names
         return made
 
-    def name_samples(self) -> tuple[list[str], Target | None]:
-        """Texts that stand for classes, and their encoded targets."""
-        pairs = [(text, label) for label, parts in self.texts.items() for text in parts]
-        if not pairs:
+    def _name_columns(self, class_names: Any, columns: Any) -> None:
+        if columns is not None:
+            self.classes, self.has_names = _as_names(columns), True
+        if class_names is None:
+            return
+        self.names = find_names(class_names, self.classes)
+        all_known = self.classes.tolist()
+        if unknown := [label for label in self.names if label not in all_known]:
+            kind = "names" if self.has_names else "numbers"
+            raise ValueError(
+                f"class_names must name the columns of y by their {kind}, {reprlib.repr(all_known)}"
+                f", got {unknown!r}."
+            )
+
+    def name_samples(self, templates: Sequence[str]) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, with their names in templates, and encoded targets."""
+        pairs = [
+            (text, label)
+            for label, name in self.names.items()
+            for text in fill_templates(name, templates)
+        ]
+        if not pairs or not templates:
             return [], None
         texts, labels = zip(*pairs, strict=True)
         if self.multilabel:
-            return list(texts), np.eye(len(self.classes), dtype=np.float32)[list(labels)]
+            column = {label: number for number, label in enumerate(self.classes.tolist())}
+            rows = [column[label] for label in labels]
+            return list(texts), np.eye(len(self.classes), dtype=np.float32)[rows]
         codes = np.searchsorted(self.classes, np.asarray(labels, dtype=self.classes.dtype))
         return list(texts), codes.astype(np.int64)
 
@@ -430,7 +454,11 @@ class Values(Task):
 
     @classmethod
     def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+        cls,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64],
+        class_names: Any = None,
+        columns: Any = None,
     ) -> Self:
         """Learn the mean and standard deviation of each target."""
         columns = y.reshape(len(y), -1)

@@ -24,6 +24,7 @@ from .._utils.state import State
 from ..contextual.model import ContextualModel
 from ..fine_tuning.prediction import LinearPredictor, SavedNetwork
 from ..fine_tuning.targets import Labels, Values
+from ..fine_tuning.unlabelled import SelfTraining
 from ..text.bag_features import BagFeatures
 from ..text.linear_model import LinearModel
 from ..text.ngrams import CharNgrams, WordNgrams
@@ -51,7 +52,7 @@ class _Kinds(Mapping[str, Any]):
         for kind in (
             *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization),
             *(Vocabulary, PooledFeatures, ScaledColumns, WordRows, Labels, Values),
-            *(LinearModel, LinearPredictor, SavedNetwork),
+            *(LinearModel, LinearPredictor, SavedNetwork, SelfTraining),
             *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
             *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
         )

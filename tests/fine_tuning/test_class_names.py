@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedVectors
 from sklearn_transfer.fine_tuning import calibration
-from sklearn_transfer.fine_tuning.class_names import name_texts
+from sklearn_transfer.fine_tuning.class_names import find_names
 from sklearn_transfer.training.policies import Contrastive
 
 TEXTS = ["good film", "great plot", "bad film", "awful plot"] * 3
@@ -116,14 +116,14 @@ def test_parts_say_that_names_have_no_effect(model: ContextualModel):
     ],
 )
 def test_labels_that_are_words_name_themselves(label: str, name: str):
-    texts = name_texts("auto", np.array([label, "LOC"]))
+    texts = find_names("auto", np.array([label, "LOC"]))
     assert texts == {label: [name, f"This text is about {name}."]}
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"]])
 def test_labels_that_are_no_names_are_said(labels: list[Any]):
     with pytest.warns(UserWarning, match="class_names='auto' found no names.*card_arrival"):
-        assert name_texts("auto", np.array(labels)) == {}
+        assert find_names("auto", np.array(labels)) == {}
 
 
 def test_texts_of_a_class_are_given_as_a_list():
@@ -131,7 +131,7 @@ def test_texts_of_a_class_are_given_as_a_list():
     expected = {"a": ["one text", "another"], "b": ["name", "This text is about name."]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert name_texts(given, np.array(["a", "b"])) == expected
+        assert find_names(given, np.array(["a", "b"])) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_texts_of_a_class_are_given_as_a_list():
 )
 def test_names_that_are_refused(names: Any, message: str):
     with pytest.raises(ValueError, match=message):
-        name_texts(names, np.array(["a", "b"]))
+        find_names(names, np.array(["a", "b"]))
 
 
 def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):
