@@ -45,6 +45,7 @@ from . import (
     top_layers,
     training,
     unknown_words,
+    unlabelled,
     upstream,
 )
 from .data import LOADERS, DataUnavailable
@@ -64,6 +65,7 @@ SCRIPTS = {
     "characters": characters,
     "continued": continued,
     "unknown_words": unknown_words,
+    "unlabelled": unlabelled,
     "probabilities": probabilities,
     "multilabel": multilabel,
     "regression": regression,

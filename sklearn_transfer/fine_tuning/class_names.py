@@ -36,7 +36,8 @@ def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[
     Returns
     -------
     dict of label to str or list of str
-        "auto" leaves out labels that are no names; a mapping may have labels without samples.
+        "auto" gives nothing unless most labels are names; a mapping may have labels without
+        samples.
 
     Raises
     ------
@@ -44,14 +45,13 @@ def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[
         If a class has no name, or an empty one, or that of another class.
     """
     if isinstance(class_names, str):
-        found = {label: name for label in classes.tolist() if (name := _spell(label))}
-        if not found:
+        given: dict[Any, Any] = _spell_labels(classes.tolist())
+        if not given:
             warn_once(
-                f"class_names='auto' found no names: expected labels of words, such as "
-                f"'card_arrival', got {reprlib.repr(classes.tolist())}. Give a dict from label to "
-                f"name, or class_names=None."
+                f"class_names='auto' found no names: expected labels most of which are words, such "
+                f"as 'card_arrival', got {reprlib.repr(classes.tolist())}. Give a dict from label "
+                f"to name, or class_names=None."
             )
-        given: dict[Any, Any] = dict(found)
     elif isinstance(class_names, Mapping):
         given = dict(class_names)
         missing = [label for label in classes.tolist() if label not in given]
@@ -91,13 +91,20 @@ def check_templates(templates: Sequence[Any]) -> None:
         )
 
 
-def _spell(label: Any) -> str:
-    """The words of a label, or nothing if it is no name."""
-    if not isinstance(label, str):
-        return ""
-    words = _WORDS.findall(_CAMEL.sub(" ", label))
-    is_name = any(len(word) >= _LETTERS and not word.isdigit() for word in words)
-    return " ".join(words) if is_name else ""
+def _spell_labels(labels: Sequence[Any]) -> dict[Any, str]:
+    """The words of all labels, or nothing unless most of them are names."""
+    # Names of some classes would draw samples of the others to them.
+    if not all(isinstance(label, str) for label in labels):
+        return {}
+    words = {label: _WORDS.findall(_CAMEL.sub(" ", label)) for label in labels}
+    n_names = sum(any(map(_is_word, parts)) for parts in words.values())
+    if 2 * n_names <= len(labels) or not all(words.values()):
+        return {}
+    return {label: " ".join(parts) for label, parts in words.items()}
+
+
+def _is_word(part: str) -> bool:
+    return len(part) >= _LETTERS and not part.isdigit()
 
 
 def _check_name(label: Any, name: Any) -> str | list[str]:

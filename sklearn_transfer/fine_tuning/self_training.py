@@ -25,15 +25,12 @@ _WEIGHT = 0.3
 # Centroids are of the surest share of the samples of each predicted class. The new log-probability
 # of a class is the sum of the old one, times `_TRUST`, and of the cosine, times `_CONCENTRATION`.
 _SUREST, _TRUST, _CONCENTRATION = 0.5, 2.0, 10.0
-# The similarity of labelled samples to unlabelled ones, as a quantile of that of unlabelled ones,
-# is .5 on average where both are drawn alike. Texts of another kind have .1 and less.
-_LEAST_QUANTILE, _N_NEIGHBORS, _N_COMPARED = 0.2, 5, 2000
+# The similarity of labelled samples to unlabelled ones, as a quantile of that among unlabelled
+# ones, is below .5 where both are drawn alike, and near 0 where they are not.
+_LEAST_QUANTILE, _N_NEIGHBORS, _N_COMPARED = 0.05, 5, 2000
 _N_FOLDS, _MANY_SAMPLES = 5, 2000
 # The least probability whose logarithm is taken.
 _SMALLEST = 1e-6
-
-_NO_LABEL = "no labelled sample to compare on"
-_TOO_FEW = "too few labelled samples to leave any out"
 
 
 class SelfTrainer:
@@ -42,7 +39,8 @@ class SelfTrainer:
     def __init__(self, config: Configuration, task: Labels, previous: Fitted | None = None) -> None:
         silent = replace(config.parameters, callbacks=None, checkpoint=None, verbose=0)
         self.config, self.task, self.previous = replace(config, parameters=silent), task, previous
-        self.verbose = config.parameters.verbose
+        # Measured: where classes form clusters, unlabelled samples help unless tests say otherwise.
+        self.is_likely = config.kind.forms_clusters(config)
 
     def run(
         self,
@@ -54,10 +52,10 @@ class SelfTrainer:
         # The decision is made on the samples that are held out or, without them, on labelled
         # samples that are left out in turn.
         n_samples = len(unlabelled.weight)
+        if not n_samples:
+            return None, SelfTraining(used=False, reason="no unlabelled sample")
         fit = Fit(self.config, self.task, self.previous)
         added = self._label(fit, samples, unlabelled, held_out)
-        if not len(samples.target):
-            return added, SelfTraining(used=True, n_samples=n_samples, reason=_NO_LABEL)
         quantile = _measure_likeness(added.base, samples, unlabelled)
         if quantile < _LEAST_QUANTILE:
             reason = (
@@ -67,10 +65,12 @@ class SelfTrainer:
             return None, SelfTraining(used=False, n_samples=n_samples, reason=reason)
         splits = [(samples, held_out)] if held_out is not None else list(self._split(samples))
         if not splits:
-            return added, SelfTraining(used=True, n_samples=n_samples, reason=_TOO_FEW)
+            reason = "too few labelled samples to leave any out"
+            chosen = SelfTraining(self.is_likely, n_samples, reason=reason)
+            return (added if chosen.used else None), chosen
         tests = [self._test(train, test, unlabelled) for train, test in splits]
         place = "held-out samples" if held_out is not None else "labelled samples left out"
-        chosen = _decide(tests, place, n_samples)
+        chosen = self._decide(tests, place, n_samples)
         if held_out is None:
             added = replace(added, left_out=_join(tests))
         return (added if chosen.used else None), chosen
@@ -85,7 +85,7 @@ class SelfTrainer:
         """The unlabelled samples with the labels that a fit on the labelled ones gives them."""
         base = fit.run(samples, held_out)
         probability = self.task.probabilities(base.logits(unlabelled.X) / base.temperature)
-        if self.config.kind.forms_clusters(self.config):
+        if self.is_likely:
             named, _ = fit.add_samples(samples)
             probability = _move_to_centroids(
                 base.features(named.X),
@@ -115,6 +115,21 @@ class SelfTrainer:
         ]
         return Test(test, logits, np.stack(hits))
 
+    def _decide(self, tests: list[Test], place: str, n_samples: int) -> SelfTraining:
+        """Refuse unlabelled samples by the hits that are lost and gained.
+
+        Where classes form clusters, the loss must be above one standard error. Elsewhere more hits
+        must be gained than lost.
+        """
+        hits = np.concatenate([test.hits for test in tests], axis=1)
+        weight = np.concatenate([test.samples.weight for test in tests])
+        without, with_them = np.average(hits, axis=1, weights=weight).tolist()
+        gains = weight * (hits[1] - hits[0])
+        bar = -np.sqrt(np.square(gains).sum()) if self.is_likely else _SMALLEST
+        reason = f"accuracy on {place}: {without:.3f} without them, {with_them:.3f} with them"
+        scores = {"labelled": without, "all": with_them}
+        return SelfTraining(bool(gains.sum() >= bar), n_samples, scores, reason)
+
 
 @dataclass(frozen=True)
 class Test:
@@ -131,18 +146,6 @@ def _join(tests: list[Test]) -> LeftOut:
         np.concatenate([test.samples.target for test in tests]),
         np.concatenate([test.samples.weight for test in tests]),
     )
-
-
-def _decide(tests: list[Test], place: str, n_samples: int) -> SelfTraining:
-    """Refuse unlabelled samples if more hits are lost than gained, by one standard error."""
-    hits = np.concatenate([test.hits for test in tests], axis=1)
-    weight = np.concatenate([test.samples.weight for test in tests])
-    without, with_them = np.average(hits, axis=1, weights=weight).tolist()
-    difference = weight * (hits[1] - hits[0])
-    lost = -difference.sum() > np.sqrt(np.square(difference).sum())
-    reason = f"accuracy on {place}: {without:.3f} without them, {with_them:.3f} with them"
-    scores = {"labelled": without, "all": with_them}
-    return SelfTraining(not lost, n_samples, scores, reason)
 
 
 def _move_to_centroids(
@@ -176,11 +179,13 @@ def _measure_likeness(
     base: Fitted, samples: LabelledSamples, unlabelled: UnlabelledSamples
 ) -> float:
     """Mean quantile of the labelled samples' cosines to their neighbours among unlabelled ones."""
+    if not len(samples.target):
+        return 1.0
     step = -(-len(unlabelled.weight) // _N_COMPARED)
     rows = np.arange(0, len(unlabelled.weight), step)
-    features = base.features(take(unlabelled.X, rows))
-    mean = features.mean(axis=0)
-    features, labelled = _to_unit(features - mean), _to_unit(base.features(samples.X) - mean)
+    features, labelled = base.features(take(unlabelled.X, rows)), base.features(samples.X)
+    mean = (features.mean(axis=0) + labelled.mean(axis=0)) / 2
+    features, labelled = _to_unit(features - mean), _to_unit(labelled - mean)
     n_neighbors = min(_N_NEIGHBORS, len(features) - 1)
     if n_neighbors < 1:
         return 1.0
