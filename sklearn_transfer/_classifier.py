@@ -6,19 +6,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 
 from ._fine_tuned import FineTuned
 from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
 from .fine_tuning.prediction import Predictor
 from .fine_tuning.targets import Labels
+from .fine_tuning.teachers import ask_classifier
+from .fine_tuning.unlabelled import ScoresLabelled
 from .text.weights import Weighting
 from .vectors.table.lookup import OutOfVocabulary
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
 
-class FineTunedClassifier(ClassifierMixin, FineTuned):
+class FineTunedClassifier(ScoresLabelled, FineTuned):
     r"""Classifier of texts, arrays or features, fine-tuned from a pretrained model.
 
     With its defaults it is a linear bag of words that starts from pretrained vectors and is fitted
@@ -165,20 +167,19 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
     class_names : dict, list, "auto" or None, default=None
-        Names of the classes, which become labelled texts next to the samples. With few labels they
-        gain accuracy. A dict maps each label, or column of an indicator matrix, to its name, or to
-        a list of texts that stand for the class; labels without a sample become classes too
-        (zero-shot): ``fit([], [])`` needs names only. A list is in the order of the sorted labels.
-        "auto" takes labels that are words, such as "card_arrival", and leaves others out. Used by:
-        texts in the convex solver, frozen models, and the contrastive stage.
+        Names of the classes, as more labelled texts: with few labels they gain accuracy. A dict
+        maps each label, or column of an indicator matrix, to its name or a list of texts; labels
+        without a sample become classes too, and ``fit([], [])`` needs names only (zero-shot). A
+        list is in the order of the sorted labels. "auto" takes the labels, if most are words, such
+        as "card_arrival". Used by: texts in the convex solver, frozen models, and the contrastive
+        stage.
     name_templates : list of str or "auto", default="auto"
-        Texts with a place ``{}`` for the name of a class. "auto" is the name alone for word
-        vectors; for contextual models the name, and "This text is about {}.". Used by: class names.
+        Texts with a place ``{}`` for the name. "auto" is the name alone and, for contextual models,
+        "This text is about {}.". Used by: class names.
     unlabelled : "auto" or None, default=None
-        "auto" also trains on samples without a label (self-training), if samples that are left out
-        do not lose by them. They are those whose y is None or NaN or, among numbers, -1, as in
-        :mod:`sklearn.semi_supervised`. With None, -1 is a class and a missing label is an error:
-        -1 may be a class, as in the coding -1 and 1. See Notes.
+        "auto" also trains on samples whose y is None, NaN or, among numbers, -1, unless samples
+        left out lose by it; see :class:`~sklearn_transfer.fine_tuning.unlabelled.SelfTraining`.
+        With None, -1 is a class, as in the coding -1 and 1, and a missing label is an error.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
         turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
@@ -243,8 +244,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
         and the reason (`reason`).
     unlabelled_ : SelfTraining
-        With ``unlabelled="auto"``: whether the unlabelled samples are trained on (`used`), their
-        number (`n_samples`), accuracies of left-out samples (`scores`), and the reason (`reason`).
+        With ``unlabelled="auto"``: whether unlabelled samples are trained on, and the reason.
     n_iter_ : int
         Epochs trained, or iterations of the convex solver.
     temperature_ : float
@@ -505,13 +505,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         return {**super()._attributes(fitted), **learned}
 
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
-        probability = np.asarray(self.distill_from.predict_proba(X))
-        if not np.allclose(probability.sum(axis=1), 1):  # independent labels
-            return (probability > 0.5).astype(int), sample_weight
-        confidence = probability.max(axis=1)
-        labels = np.asarray(self.distill_from.classes_)[probability.argmax(axis=1)]
-        given = 1.0 if sample_weight is None else np.asarray(sample_weight)
-        return labels, confidence * given
+        return ask_classifier(self.distill_from, X, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

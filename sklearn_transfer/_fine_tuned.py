@@ -14,7 +14,6 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
@@ -30,6 +29,7 @@ from .fine_tuning.parameters import Parameters
 from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
 from .fine_tuning.targets import Labels, Task
+from .fine_tuning.teachers import check_teacher
 from .fine_tuning.unlabelled import (
     SelfTraining,
     UnlabelledSamples,
@@ -106,10 +106,10 @@ class FineTuned(
         given = y if self.distill_from is None else None
         X, y, weight, unlabelled = self._check_all(parameters, kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, len(y), has_validation=X_val is not None)
-        fine_tuning.warn_unused(self, [config for _, config in configs])
-        previous = self._find_previous([config for _, config in configs])
         if not len(y):
             fine_tuning.check_names_only([config for _, config in configs])
+        fine_tuning.warn_unused(self, [config for _, config in configs])
+        previous = self._find_previous([config for _, config in configs])
         columns = getattr(given, "columns", None)
         task = (
             self._task_type.learn(y, weight, parameters.class_names, columns)
@@ -243,7 +243,7 @@ class FineTuned(
         """Validate X, targets and weights; rows of weight zero are left out."""
         X, y, sample_weight = samples
         if self.distill_from is not None:
-            _check_teacher(self.distill_from)
+            check_teacher(self.distill_from)
             X = list(X) if isinstance(X, Iterator) else X  # both models read it
             y, sample_weight = self._ask_teacher(X, sample_weight)
         return self._check_targets(kind.check(X, draft, reset=reset), y, sample_weight)
@@ -332,17 +332,6 @@ def _check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     return weight
-
-
-def _check_teacher(teacher: Any) -> None:
-    try:
-        check_is_fitted(teacher)
-    except NotFittedError as error:
-        raise NotFittedError(
-            f"Expected a fitted estimator as distill_from, got a {type(teacher).__name__} that is "
-            f"not fitted. A search clones the estimators of its grid, without what they have "
-            f"learned; put sklearn.frozen.FrozenEstimator(teacher) into the grid."
-        ) from error
 
 
 def _hold_out(

@@ -135,6 +135,11 @@ def find_last(estimator: Any) -> FineTuned:
             "transfer_report needs distill_from=None: all compared models would learn from the "
             "teacher."
         )
+    if getattr(last, "unlabelled", None) is not None:
+        raise ValueError(
+            "transfer_report needs unlabelled=None and a label for each sample: it scores all "
+            "samples, and compares numbers of labels."
+        )
     return last
 
 

@@ -105,7 +105,7 @@ class SelfTrainer:
 
     def _test(
         self, train: LabelledSamples, test: LabelledSamples, unlabelled: UnlabelledSamples
-    ) -> Test:
+    ) -> Comparison:
         """Fits without and with unlabelled samples, on samples that neither was trained on."""
         fit = Fit(self.config, self.task)
         added = self._label(fit, train, unlabelled)
@@ -113,9 +113,9 @@ class SelfTrainer:
         hits = [
             self.task.evaluate(part, test.target)[0] for part in (added.base.logits(test.X), logits)
         ]
-        return Test(test, logits, np.stack(hits))
+        return Comparison(test, logits, np.stack(hits))
 
-    def _decide(self, tests: list[Test], place: str, n_samples: int) -> SelfTraining:
+    def _decide(self, tests: list[Comparison], place: str, n_samples: int) -> SelfTraining:
         """Refuse unlabelled samples by the hits that are lost and gained.
 
         Where classes form clusters, the loss must be above one standard error. Elsewhere more hits
@@ -132,7 +132,7 @@ class SelfTrainer:
 
 
 @dataclass(frozen=True)
-class Test:
+class Comparison:
     """Samples, their logits, and hits without and with unlabelled ones, shape (2, n_samples)."""
 
     samples: LabelledSamples
@@ -140,7 +140,7 @@ class Test:
     hits: NDArray[np.float64]
 
 
-def _join(tests: list[Test]) -> LeftOut:
+def _join(tests: list[Comparison]) -> LeftOut:
     return LeftOut(
         np.concatenate([test.logits for test in tests]),
         np.concatenate([test.samples.target for test in tests]),

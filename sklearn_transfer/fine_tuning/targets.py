@@ -21,7 +21,7 @@ from ..explanation.targets import ExplainedTargets, choose_classes, choose_value
 from ..training.names import Loss
 from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
 from .class_names import all_classes, fill_templates, find_names
-from .target_checks import check_labels, check_values
+from .target_checks import check_labels, check_values, frame_as_array
 from .temperature import fit_temperature
 
 Target = NDArray[np.int64] | NDArray[np.floating]
@@ -269,7 +269,7 @@ class Labels(Task):
         if y is None:
             raise ValueError("The classifier requires y to be passed, but the target y is None.")
         check_labels(y)
-        y = _frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
+        y = frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
         values = np.asarray(y)
         try:
             assert_all_finite(values, input_name="y")
@@ -402,16 +402,6 @@ def _as_names(columns: Any) -> NDArray[Any]:
     names = list(columns)
     is_plain = len({type(name) for name in names}) == 1
     return np.asarray(names, dtype=None if is_plain else object)
-
-
-def _frame_as_array(y: Any) -> Any:
-    """The numbers of a frame of several columns, whose types may differ; anything else as given."""
-    if not hasattr(y, "columns") or len(y.columns) < 2:
-        return y
-    try:
-        return np.asarray(y.to_numpy(), dtype=np.float64)
-    except (TypeError, ValueError):  # not numbers: refused with the types of scikit-learn
-        return y
 
 
 class Values(Task):

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import _safe_indexing
 
 from .._utils.missing import is_missing
 from .._utils.state import PlainState
@@ -29,6 +31,26 @@ class SelfTraining(PlainState):
     scores : dict of str to float
         Accuracy without ("labelled") and with them ("all"), on labelled samples that were left out.
     reason : str
+
+    Notes
+    -----
+    Unlabelled samples get the labels of a first fit on the labelled ones. On features of contextual
+    models, one step towards the centroids of the classes revises the labels. In the final fit they
+    are samples of weight 0.3, times the probability of their label. They are never held out or left
+    out: calibration, ``adaptation="auto"``, early stopping and `score` see labelled samples alone.
+
+    They are refused if labelled samples are unlike them, and by the accuracy on labelled samples
+    that are left out (or held out, or X_val): models of word vectors must gain, contextual models
+    must not lose more than one standard error. Without labelled samples to leave out, contextual
+    models use them, and models of word vectors do not.
+
+    Splitters and scorers of scikit-learn take -1 for a class. In a cross-validation, split the
+    labelled samples, and train on the others in each fold::
+
+        labelled, others = np.flatnonzero(y != -1), np.flatnonzero(y == -1)
+        folds = StratifiedKFold(5).split(labelled, y[labelled])
+        cv = [(np.append(labelled[a], others), labelled[b]) for a, b in folds]
+        cross_val_score(FineTunedClassifier(vectors, unlabelled="auto"), X, y, cv=cv)
     """
 
     used: bool
@@ -135,3 +157,32 @@ def check_labelled(y: NDArray[Any], class_names: Any, n_unlabelled: int) -> None
             f"coding -1 and 1, set unlabelled=None; for classes without a labelled sample give "
             f"class_names={{label: name, ...}}."
         )
+
+
+class ScoresLabelled(ClassifierMixin):
+    """Classifier whose `score` leaves out samples without a label, if its `unlabelled` is set."""
+
+    unlabelled: Any
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy on labelled samples.
+
+        Parameters
+        ----------
+        X : like in `fit`
+        y : like in `fit`
+            With ``unlabelled="auto"``, samples without a label are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if self.unlabelled is not None:
+            y, is_unlabelled = split_labels(y)
+            rows = np.flatnonzero(~is_unlabelled)
+            if not len(rows):
+                raise ValueError("Expected labelled samples to score, got none.")
+            X = _safe_indexing(X, rows)
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        return float(super().score(X, y, sample_weight))
