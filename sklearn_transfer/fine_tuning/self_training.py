@@ -20,8 +20,9 @@ from .splits import assign_folds, take
 from .targets import Labels
 from .unlabelled import SelfTraining, UnlabelledSamples
 
-# Weight of an unlabelled sample, times the probability of its class.
-_WEIGHT = 0.3
+# Weight of an unlabelled sample, times the probability of its class; and where classes form
+# clusters.
+_WEIGHT, _WEIGHT_IN_CLUSTER = 0.3, 0.1
 # Centroids are of the surest share of the samples of each predicted class. The new log-probability
 # of a class is the sum of the old one, times `_TRUST`, and of the cosine, times `_CONCENTRATION`.
 _SUREST, _TRUST, _CONCENTRATION = 0.5, 2.0, 10.0
@@ -84,16 +85,19 @@ class SelfTrainer:
     ) -> AddedSamples:
         """The unlabelled samples with the labels that a fit on the labelled ones gives them."""
         base = fit.run(samples, held_out)
-        probability = self.task.probabilities(base.logits(unlabelled.X) / base.temperature)
+        logits = base.logits(unlabelled.X)
         if self.is_likely:
             named, _ = fit.add_samples(samples)
             probability = _move_to_centroids(
                 base.features(named.X),
                 self.task.membership(named.target).toarray() * named.weight[:, None],
                 base.features(unlabelled.X),
-                probability,
+                self.task.probabilities(logits),
             )
-        weight = _WEIGHT * probability.max(axis=1) * unlabelled.weight
+        else:
+            probability = self.task.probabilities(logits / base.temperature)
+        weight = _WEIGHT_IN_CLUSTER if self.is_likely else _WEIGHT
+        weight = weight * probability.max(axis=1) * unlabelled.weight
         target = probability.argmax(axis=1).astype(np.int64)
         return AddedSamples(LabelledSamples(unlabelled.X, target, weight), base)
 
