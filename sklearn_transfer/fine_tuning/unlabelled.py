@@ -37,7 +37,8 @@ class SelfTraining(PlainState):
     Unlabelled samples get the labels of a first fit on the labelled ones. On features of contextual
     models, one step towards the centroids of the classes revises the labels. In the final fit they
     are samples of weight 0.1 for contextual models, else 0.3, times the probability of their label.
-    They are never held out or left out: calibration, ``adaptation="auto"``, early stopping and `score` see labelled samples alone.
+    They are never held out or left out: calibration, ``adaptation="auto"``, early stopping and
+    `score` see labelled samples alone.
 
     They are refused if labelled samples are unlike them, and by the accuracy on labelled samples
     that are left out (or held out, or X_val): models of word vectors must gain, contextual models
