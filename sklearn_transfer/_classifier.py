@@ -168,11 +168,10 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         Weights of the classes in the loss.
     class_names : dict, list, "auto" or None, default=None
         Names of the classes, as more labelled texts: with few labels they gain accuracy. A dict
-        maps each label, or column of an indicator matrix, to its name or a list of texts; labels
-        without a sample become classes too, and ``fit([], [])`` needs names only (zero-shot). A
-        list is in the order of the sorted labels. "auto" takes the labels, if most are words, such
-        as "card_arrival". Used by: texts in the convex solver, frozen models, and the contrastive
-        stage.
+        maps a label, or column of an indicator matrix, to a name or list of texts; labels without
+        sample become classes too (zero-shot). A list is in the order of the sorted labels. "auto"
+        takes labels, if most are words: "card_arrival". Used by: texts in the convex solver, frozen
+        models, and the contrastive stage.
     name_templates : list of str or "auto", default="auto"
         Texts with a place ``{}`` for the name. "auto" is the name alone and, for contextual models,
         "This text is about {}.". Used by: class names.
@@ -231,8 +230,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        The labels, sorted; of an indicator matrix the numbers of its columns or, of a frame, their
-        names.
+        The labels, sorted; of an indicator matrix the numbers or, of a frame, names of its columns.
     net_ : skorch.NeuralNet
         The trained net.
     module_ : torch.nn.Module
@@ -244,7 +242,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
         and the reason (`reason`).
     unlabelled_ : SelfTraining
-        With ``unlabelled="auto"``: whether unlabelled samples are trained on, and the reason.
+        With ``unlabelled="auto"``, its decision.
     n_iter_ : int
         Epochs trained, or iterations of the convex solver.
     temperature_ : float
@@ -285,9 +283,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         best, least = None, math.inf
         try:
             for _ in range(50):
-                model.partial_fit(X, y, classes=labels)
-                loss = log_loss(y_val, model.predict_proba(X_val))
-                if loss < least:
+                probability = model.partial_fit(X, y, classes=labels).predict_proba(X_val)
+                if (loss := log_loss(y_val, probability)) < least:
                     best, least = copy.deepcopy(model), loss
         except KeyboardInterrupt:
             pass
@@ -477,8 +474,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         ndarray, shape (n_samples,)
             Or (n_samples, n_labels), an indicator matrix, where y was one.
         """
-        logits = self._logits(X)
-        return self._labels.predictions(logits)
+        return self._labels.predictions(self._logits(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`.
@@ -492,8 +488,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         ndarray, shape (n_samples, n_classes)
             Rows sum to 1, unless y was an indicator matrix.
         """
-        logits = self._logits(X)
-        return self._labels.probabilities(logits / self.temperature_)
+        return self._labels.probabilities(self._logits(X) / self.temperature_)
 
     @property
     def _labels(self) -> Labels:
@@ -501,8 +496,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
 
     def _attributes(self, fitted: Predictor) -> dict[str, Any]:
         labels: Any = fitted.task
-        learned = {"classes_": labels.classes, "temperature_": fitted.temperature}
-        return {**super()._attributes(fitted), **learned}
+        common = super()._attributes(fitted)
+        return {**common, "classes_": labels.classes, "temperature_": fitted.temperature}
 
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
         return ask_classifier(self.distill_from, X, sample_weight)

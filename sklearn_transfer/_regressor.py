@@ -12,7 +12,8 @@ from ._classifier import FineTunedClassifier
 from ._fine_tuned import FineTuned
 from ._utils.sharing import document_parameters, share_constructor
 from .fine_tuning.parameters import REGRESSOR_CONSTRAINTS
-from .fine_tuning.targets import Task, Values
+from .fine_tuning.targets import Task
+from .fine_tuning.values import Values
 
 
 @document_parameters(FineTunedClassifier)

@@ -23,8 +23,9 @@ from .._utils.named import find_name
 from .._utils.state import State
 from ..contextual.model import ContextualModel
 from ..fine_tuning.prediction import LinearPredictor, SavedNetwork
-from ..fine_tuning.targets import Labels, Values
+from ..fine_tuning.targets import Labels
 from ..fine_tuning.unlabelled import SelfTraining
+from ..fine_tuning.values import Values
 from ..text.bag_features import BagFeatures
 from ..text.linear_model import LinearModel
 from ..text.ngrams import CharNgrams, WordNgrams
