@@ -236,11 +236,9 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses, seconds and the learning rate of each layer (`rates`) per epoch; one row for the
-        convex solver.
+        Losses, seconds and learning rates of layers (`rates`) per epoch; one row if convex.
     adaptation_ : Choice
-        The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
-        and the reason (`reason`).
+        The policy (`policy`), accuracy of each candidate (`scores`) for "auto", and the `reason`.
     unlabelled_ : SelfTraining
         With ``unlabelled="auto"``, its decision.
     n_iter_ : int
@@ -474,7 +472,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         ndarray, shape (n_samples,)
             Or (n_samples, n_labels), an indicator matrix, where y was one.
         """
-        return self._labels.predictions(self._logits(X))
+        logits = self._logits(X)
+        return self._labels.predictions(logits)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`.
@@ -488,7 +487,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         ndarray, shape (n_samples, n_classes)
             Rows sum to 1, unless y was an indicator matrix.
         """
-        return self._labels.probabilities(self._logits(X) / self.temperature_)
+        logits = self._logits(X)
+        return self._labels.probabilities(logits / self.temperature_)
 
     @property
     def _labels(self) -> Labels:

@@ -215,7 +215,8 @@ class FineTuned(
         if hasattr(draft, "unlabelled_"):
             del draft.unlabelled_
         if has_names_only(parameters.class_names, X, y):
-            return [], np.array([]), np.zeros(0), None
+            none = None if parameters.unlabelled is None else UnlabelledSamples([], np.zeros(0))
+            return [], np.array([]), np.zeros(0), none
         if parameters.unlabelled is None:
             return (*self._check_training(kind, draft, samples), None)
         if self.distill_from is not None:

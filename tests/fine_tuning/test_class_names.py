@@ -96,7 +96,8 @@ def test_an_indicator_matrix_has_names_by_column(model: ContextualModel):
 
 
 def test_auto_compares_policies_on_samples_alone(model: ContextualModel):
-    named = classifier(model, adaptation="auto", class_names=NAMES).fit(TEXTS, LABELS)
+    named = classifier(model, adaptation="auto", class_names=NAMES)
+    named.fit(TEXTS, LABELS, X_val=TEXTS, y_val=LABELS)
     assert set(named.adaptation_.scores) == {"frozen", "contrastive"}
     assert clone(named).class_names == NAMES
 
