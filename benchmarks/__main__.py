@@ -47,6 +47,7 @@ from . import (
     top_layers,
     training,
     unknown_words,
+    unlabelled,
     upstream,
     windows,
 )
@@ -67,6 +68,7 @@ SCRIPTS = {
     "characters": characters,
     "continued": continued,
     "unknown_words": unknown_words,
+    "unlabelled": unlabelled,
     "probabilities": probabilities,
     "multilabel": multilabel,
     "out_of_scope": out_of_scope,

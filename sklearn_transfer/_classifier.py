@@ -7,19 +7,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 
 from ._fine_tuned import FineTuned
 from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
 from .fine_tuning.prediction import Predictor
 from .fine_tuning.targets import Labels
+from .fine_tuning.teachers import ask_classifier
+from .fine_tuning.unlabelled import ScoresLabelled
 from .text.weights import Weighting
 from .vectors.table.lookup import OutOfVocabulary
 
 _TOKEN_PATTERN = r"\w+|[^\w\s]"
 
 
-class FineTunedClassifier(ClassifierMixin, FineTuned):
+class FineTunedClassifier(ScoresLabelled, FineTuned):
     r"""Classifier of texts, arrays or features, fine-tuned from a pretrained model.
 
     With its defaults it is a linear bag of words that starts from pretrained vectors and is fitted
@@ -166,12 +168,18 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
     class_names : dict, list, "auto" or None, default=None
-        Names of the classes, which become labelled texts next to the samples: the name, and "This
-        text is about NAME.". With few labels they gain accuracy. A dict maps each label to its
-        name, or to a list of texts that stand for the class; labels without a sample become classes
-        too (zero-shot). A list is in the order of the sorted labels. "auto" takes labels that are
-        words, such as "card_arrival", and leaves others out. Used by: frozen contextual models, and
-        the contrastive stage.
+        Names of the classes, as more labelled texts: with few labels they gain accuracy. A dict
+        maps a label, or column of an indicator matrix, to a name or list of texts; labels without
+        sample become classes too (zero-shot). A list is in the order of the sorted labels. "auto"
+        takes labels, if most are words: "card_arrival". Used by: texts in the convex solver, frozen
+        models, and the contrastive stage.
+    name_templates : list of str or "auto", default="auto"
+        Texts with a place ``{}`` for the name. "auto" is the name alone and, for contextual models,
+        "This text is about {}.". Used by: class names.
+    unlabelled : "auto" or None, default=None
+        "auto" also trains on samples whose y is None, NaN or, among numbers, -1, unless samples
+        left out lose by it; see :class:`~sklearn_transfer.fine_tuning.unlabelled.SelfTraining`.
+        With None, -1 is a class, as in the coding -1 and 1, and a missing label is an error.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
         turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
@@ -231,18 +239,17 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        The labels, sorted; of an indicator matrix the numbers of its columns or, of a frame, their
-        names.
+        The labels, sorted; of an indicator matrix the numbers or, of a frame, names of its columns.
     net_ : skorch.NeuralNet
         The trained net.
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses, seconds and the learning rate of each layer (`rates`) per epoch; one row for the
-        convex solver.
+        Losses, seconds and learning rates of layers (`rates`) per epoch; one row if convex.
     adaptation_ : Choice
-        The policy that was used (`policy`), the accuracy of each candidate (`scores`) for "auto",
-        and the reason (`reason`).
+        The policy (`policy`), accuracy of each candidate (`scores`) for "auto", and the `reason`.
+    unlabelled_ : SelfTraining
+        With ``unlabelled="auto"``, its decision.
     n_iter_ : int
         Epochs trained, or iterations of the convex solver.
     temperature_ : float
@@ -286,9 +293,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         best, least = None, math.inf
         try:
             for _ in range(50):
-                model.partial_fit(X, y, classes=labels)
-                loss = log_loss(y_val, model.predict_proba(X_val))
-                if loss < least:
+                probability = model.partial_fit(X, y, classes=labels).predict_proba(X_val)
+                if (loss := log_loss(y_val, probability)) < least:
                     best, least = copy.deepcopy(model), loss
         except KeyboardInterrupt:
             pass
@@ -344,6 +350,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         label_smoothing: float = 0.0,
         class_weight: Any = None,
         class_names: Any = None,
+        name_templates: Any = "auto",
+        unlabelled: str | None = None,
         calibrate: bool = True,
         threshold: Any = "shared",
         early_stopping: bool = False,
@@ -391,6 +399,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.class_names = class_names
+        self.name_templates = name_templates
+        self.unlabelled = unlabelled
         self.calibrate = calibrate
         self.threshold = threshold
         self.early_stopping = early_stopping
@@ -534,14 +544,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         return {**super()._attributes(fitted), **learned}
 
     def _ask_teacher(self, X: Any, sample_weight: Any) -> tuple[Any, Any]:
-        probability = np.asarray(self.distill_from.predict_proba(X))
-        if not np.allclose(probability.sum(axis=1), 1):  # independent labels
-            thresholds = getattr(self.distill_from, "thresholds_", 0.5)
-            return (probability > thresholds).astype(int), sample_weight
-        confidence = probability.max(axis=1)
-        labels = np.asarray(self.distill_from.classes_)[probability.argmax(axis=1)]
-        given = 1.0 if sample_weight is None else np.asarray(sample_weight)
-        return labels, confidence * given
+        return ask_classifier(self.distill_from, X, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+)
 
 from . import fine_tuning
 from ._utils.cloning import CloneSharesPretrained
@@ -25,7 +28,15 @@ from .exports.exportable import Exports
 from .fine_tuning.parameters import Parameters
 from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.splits import hold_out, take
-from .fine_tuning.targets import Task
+from .fine_tuning.targets import Labels, Task
+from .fine_tuning.teachers import check_teacher
+from .fine_tuning.unlabelled import (
+    SelfTraining,
+    UnlabelledSamples,
+    check_labelled,
+    has_names_only,
+    split_labels,
+)
 from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, find_input_kind
 from .training.policies import Choice
@@ -93,22 +104,28 @@ class FineTuned(
         parameters = Parameters.of(self)
         kind, draft = fine_tuning.find_kind(parameters.pretrained), self._draft()
         given = y if self.distill_from is None else None
-        X, y, weight = self._check_training(kind, draft, (X, y, sample_weight))
+        X, y, weight, unlabelled = self._check_all(parameters, kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, y, has_validation=X_val is not None)
+        if not len(y):
+            fine_tuning.check_names_only([config for _, config in configs])
         fine_tuning.warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
+        columns = getattr(given, "columns", None)
         task = (
-            self._task_type.learn(y, weight, parameters.class_names)
+            self._task_type.learn(y, weight, parameters.class_names, columns)
             if previous is None
-            else previous.task
+            else previous.task.named(given)
         )
-        task = task.named(given)
         samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
         draft.adaptation_, config = fine_tuning.select_policy(configs, task, samples, validation)
         train, held_out = _hold_out(config, task, samples, validation)
+        added = None
+        if unlabelled is not None:
+            trainer = fine_tuning.SelfTrainer(config, cast(Labels, task), previous)
+            added, draft.unlabelled_ = trainer.run(train, unlabelled, held_out)
         fit = fine_tuning.Fit(config, task, previous)
-        return self._take_over(draft, fit.run(train, held_out))
+        return self._take_over(draft, fit.run(train, held_out, added))
 
     def transform(self, X: Any) -> NDArray[np.floating]:
         """Features as the fine-tuned model sees them.
@@ -145,6 +162,10 @@ class FineTuned(
         parameters = Parameters.of(self)
         if parameters.adaptation == "auto":
             raise ValueError("adaptation='auto' needs all samples at once (fit); name a policy.")
+        if parameters.unlabelled is not None:
+            raise ValueError(
+                "unlabelled='auto' needs all samples at once (fit); set unlabelled=None."
+            )
         previous = self._fitted.resume() if hasattr(self, "_fitted") else None
         kind = fine_tuning.find_kind(parameters.pretrained) if previous is None else previous.kind
         draft, given = self._draft(), y if self.distill_from is None else None
@@ -191,18 +212,54 @@ class FineTuned(
             return None
         return None if any(config.is_convex for config in configs) else previous.resume()
 
+    def _check_all(
+        self, parameters: Parameters, kind: Kind, draft: Self, samples: tuple[Any, Any, Any]
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64], UnlabelledSamples | None]:
+        """Validate labelled samples, of which there may be none, and those without a label."""
+        X, y, sample_weight = samples
+        if hasattr(draft, "unlabelled_"):
+            del draft.unlabelled_
+        if has_names_only(parameters.class_names, X, y):
+            none = None if parameters.unlabelled is None else UnlabelledSamples([], np.zeros(0))
+            return [], np.array([]), np.zeros(0), none
+        if parameters.unlabelled is None:
+            return (*self._check_training(kind, draft, samples), None)
+        if self.distill_from is not None:
+            raise ValueError(
+                "distill_from gives all samples a label: set unlabelled=None or distill_from=None."
+            )
+        X = kind.check(X, draft, reset=True)
+        known, is_unlabelled = split_labels(y)
+        check_consistent_length(X, is_unlabelled)
+        weight = _check_weight(sample_weight, X)
+        labelled, others = (
+            np.flatnonzero(~is_unlabelled),
+            np.flatnonzero(is_unlabelled & (weight > 0)),
+        )
+        unlabelled = UnlabelledSamples(take(X, others), weight[others])
+        X, y, weight = take(X, labelled), np.array([]), weight[labelled]
+        if len(labelled):
+            X, y, weight = self._check_targets(X, known, weight)
+        check_labelled(y, parameters.class_names, int(is_unlabelled.sum()))
+        return X, y, weight, unlabelled
+
     def _check_training(
         self, kind: Kind, draft: Self, samples: tuple[Any, Any, Any], *, reset: bool = True
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
         """Validate X, targets and weights; rows of weight zero are left out."""
         X, y, sample_weight = samples
         if self.distill_from is not None:
-            _check_teacher(self.distill_from)
+            check_teacher(self.distill_from)
             X = list(X) if isinstance(X, Iterator) else X  # both models read it
             y, sample_weight = self._ask_teacher(X, sample_weight)
-        X = kind.check(X, draft, reset=reset)
+        return self._check_targets(kind.check(X, draft, reset=reset), y, sample_weight)
+
+    def _check_targets(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
+        """Validate targets and weights of validated samples."""
         y = self._task_type.check(y, X)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = _check_weight(sample_weight, X)
         if not weight.any():  # older versions of scikit-learn accept it
             raise ValueError("Sample weights must contain at least one non-zero number.")
         if not weight.all():
@@ -221,7 +278,13 @@ class FineTuned(
     def _saved_state(self) -> dict[str, Any]:
         if not hasattr(self, "_fitted"):
             return {}
-        names = ("adaptation_", "n_features_in_", "feature_names_in_", "_sklearn_output_config")
+        names = (
+            "adaptation_",
+            "unlabelled_",
+            "n_features_in_",
+            "feature_names_in_",
+            "_sklearn_output_config",
+        )
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return {"fitted": self._fitted.detached(), **kept}
 
@@ -236,6 +299,8 @@ class FineTuned(
         if "n_features_in_" in state:
             self.n_features_in_ = state.integer("n_features_in_", 1)
         self.adaptation_ = state.of("adaptation_", Choice)
+        if "unlabelled_" in state:
+            self.unlabelled_ = state.of("unlabelled_", SelfTraining)
         self.__dict__ |= self._attributes(fitted)
         restore_output(self, state)
         if "feature_names_in_" in state:
@@ -268,15 +333,11 @@ class FineTuned(
         return tags
 
 
-def _check_teacher(teacher: Any) -> None:
-    try:
-        check_is_fitted(teacher)
-    except NotFittedError as error:
-        raise NotFittedError(
-            f"Expected a fitted estimator as distill_from, got a {type(teacher).__name__} that is "
-            f"not fitted. A search clones the estimators of its grid, without what they have "
-            f"learned; put sklearn.frozen.FrozenEstimator(teacher) into the grid."
-        ) from error
+def _check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    weight: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return weight
 
 
 def _hold_out(

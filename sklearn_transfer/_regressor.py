@@ -12,7 +12,8 @@ from ._classifier import FineTunedClassifier
 from ._fine_tuned import FineTuned
 from ._utils.sharing import document_parameters, share_constructor
 from .fine_tuning.parameters import REGRESSOR_CONSTRAINTS
-from .fine_tuning.targets import Task, Values
+from .fine_tuning.targets import Task
+from .fine_tuning.values import Values
 
 
 @document_parameters(FineTunedClassifier)
@@ -21,7 +22,8 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
 
     The model of `FineTunedClassifier` for continuous targets, one or several. Targets are
     standardised for training. The parameters are those of `FineTunedClassifier`, except for
-    `label_smoothing`, `class_weight`, `class_names`, `calibrate` and `threshold`.
+    `label_smoothing`, `class_weight`, `class_names`, `name_templates`, `unlabelled`, `calibrate`
+    and `threshold`.
 
     Parameters
     ----------
@@ -81,7 +83,10 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
 
     __init__ = share_constructor(
         FineTunedClassifier,
-        without=("label_smoothing", "class_weight", "class_names", "calibrate", "threshold"),
+        without=(
+            *("label_smoothing", "class_weight", "class_names", "name_templates", "unlabelled"),
+            *("calibrate", "threshold"),
+        ),
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

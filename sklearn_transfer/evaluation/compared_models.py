@@ -20,8 +20,9 @@ from ..fine_tuning.config import resolve
 from ..fine_tuning.inputs import find_kind
 from ..fine_tuning.parameters import Parameters
 from ..fine_tuning.protocol import Configuration, Kind
-from ..fine_tuning.targets import Labels, Values
+from ..fine_tuning.targets import Labels
 from ..fine_tuning.usage import find_unused
+from ..fine_tuning.values import Values
 from ..sources import find_input_kind
 from ..text.patterns import UNSPACED
 from ..training.policies import Contrastive
@@ -134,6 +135,11 @@ def find_last(estimator: Any) -> FineTuned:
         raise ValueError(
             "transfer_report needs distill_from=None: all compared models would learn from the "
             "teacher."
+        )
+    if getattr(last, "unlabelled", None) is not None:
+        raise ValueError(
+            "transfer_report needs unlabelled=None and a label for each sample: it scores all "
+            "samples, and compares numbers of labels."
         )
     return last
 

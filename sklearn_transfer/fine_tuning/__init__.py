@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from .inputs.sentences import SentenceInputs
     from .restoring import restore
     from .selection import select_policy
-    from .usage import warn_unused
+    from .self_training import SelfTrainer
+    from .usage import check_names_only, warn_unused
 
 __all__ = [
     "Fit",
     "LabelledSamples",
     "ModuleFeatures",
     "ModuleInputs",
+    "SelfTrainer",
     "SentenceInputs",
+    "check_names_only",
     "explain_encoded",
     "find_kind",
     "find_seed",
@@ -39,7 +42,9 @@ _LAZY = {
     "LabelledSamples": ".fit",
     "ModuleFeatures": ".inputs.module_features",
     "ModuleInputs": ".inputs.arrays",
+    "SelfTrainer": ".self_training",
     "SentenceInputs": ".inputs.sentences",
+    "check_names_only": ".usage",
     "explain_encoded": ".encoded",
     "find_kind": ".inputs",
     "find_seed": ".config",

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from .._utils.errors import warn_once
 
-# The texts that stand for a name.
-_TEMPLATES = ("{}", "This text is about {}.")
+# The texts that stand for a name: of word vectors, and of sentence encoders.
+WORD_TEMPLATES = ("{}",)
+SENTENCE_TEMPLATES = ("{}", "This text is about {}.")
+_PLACE = "{}"
 # Words of a label such as "card_arrival", "comp.graphics" or "CardArrival".
 _WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -21,8 +23,8 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LETTERS = 4
 
 
-def name_texts(class_names: Any, classes: NDArray[Any]) -> dict[Any, list[str]]:
-    """The texts that stand for each class.
+def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
+    """The name of each class, or a list of texts that stand for it.
 
     Parameters
     ----------
@@ -33,8 +35,9 @@ def name_texts(class_names: Any, classes: NDArray[Any]) -> dict[Any, list[str]]:
 
     Returns
     -------
-    dict of label to list of str
-        "auto" leaves out labels that are no names; a mapping may have labels without samples.
+    dict of label to str or list of str
+        "auto" gives nothing unless most labels are names; a mapping may have labels without
+        samples.
 
     Raises
     ------
@@ -42,13 +45,12 @@ def name_texts(class_names: Any, classes: NDArray[Any]) -> dict[Any, list[str]]:
         If a class has no name, or an empty one, or that of another class.
     """
     if isinstance(class_names, str):
-        given: dict[Any, Any] = {label: _spell(label) for label in classes.tolist()}
-        given = {label: name for label, name in given.items() if name}
+        given: dict[Any, Any] = _spell_labels(classes.tolist())
         if not given:
             warn_once(
-                f"class_names='auto' found no names: expected labels of words, such as "
-                f"'card_arrival', got {reprlib.repr(classes.tolist())}. Give a dict from label to "
-                f"name, or class_names=None."
+                f"class_names='auto' found no names: expected labels most of which are words, such "
+                f"as 'card_arrival', got {reprlib.repr(classes.tolist())}. Give a dict from label "
+                f"to name, or class_names=None."
             )
     elif isinstance(class_names, Mapping):
         given = dict(class_names)
@@ -66,45 +68,71 @@ def name_texts(class_names: Any, classes: NDArray[Any]) -> dict[Any, list[str]]:
                 f"{len(class_names)} names."
             )
         given = dict(zip(classes.tolist(), class_names, strict=True))
-    texts = {label: _fill(label, name) for label, name in given.items()}
-    _check_distinct(texts)
-    return texts
+    names = {label: _check_name(label, name) for label, name in given.items()}
+    _check_distinct(names)
+    return names
 
 
-def _spell(label: Any) -> str:
-    """The words of a label, or nothing if it is no name."""
-    if not isinstance(label, str):
-        return ""
-    words = _WORDS.findall(_CAMEL.sub(" ", label))
-    is_name = any(len(word) >= _LETTERS and not word.isdigit() for word in words)
-    return " ".join(words) if is_name else ""
+def fill_templates(name: str | list[str], templates: Sequence[str]) -> list[str]:
+    """The texts of a class: its name in each template, or the texts that were given."""
+    if isinstance(name, list):
+        return name
+    return [template.replace(_PLACE, name) for template in templates]
 
 
-def _fill(label: Any, name: Any) -> list[str]:
-    texts = [template.format(name) for template in _TEMPLATES] if isinstance(name, str) else name
-    is_valid = isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts)
-    if not is_valid or not texts or not all(map(str.strip, [name] if texts[0] == name else texts)):
+def check_templates(templates: Sequence[Any]) -> None:
+    """Refuse templates without a place for the name."""
+    wrong = [t for t in templates if not isinstance(t, str) or _PLACE not in t]
+    if wrong or not templates:
+        got = repr(wrong[0]) if wrong else "no template"
+        raise ValueError(
+            f"Expected name_templates with a place {_PLACE!r} for the name, such as 'This text is "
+            f"about {_PLACE}.', got {got}."
+        )
+
+
+def _spell_labels(labels: Sequence[Any]) -> dict[Any, str]:
+    """The words of all labels, or nothing unless most of them are names."""
+    # Names of some classes would draw samples of the others to them.
+    if not all(isinstance(label, str) for label in labels):
+        return {}
+    words = {label: _WORDS.findall(_CAMEL.sub(" ", label)) for label in labels}
+    n_names = sum(any(map(_is_word, parts)) for parts in words.values())
+    if 2 * n_names <= len(labels) or not all(words.values()):
+        return {}
+    return {label: " ".join(parts) for label, parts in words.items()}
+
+
+def _is_word(part: str) -> bool:
+    return len(part) >= _LETTERS and not part.isdigit()
+
+
+def _check_name(label: Any, name: Any) -> str | list[str]:
+    if isinstance(name, str) and name.strip():
+        return name
+    is_list = isinstance(name, Sequence) and not isinstance(name, str) and len(name) > 0
+    if not is_list or not all(isinstance(text, str) and text.strip() for text in name):
         raise ValueError(
             f"The name of the class {label!r} must be a string, or a list of texts that stand for "
             f"the class, and not empty; got {name!r}."
         )
-    return list(texts)
+    return list(name)
 
 
-def _check_distinct(texts: Mapping[Any, Sequence[str]]) -> None:
+def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
     seen: dict[str, Any] = {}
-    for label, parts in texts.items():
-        for text in parts:
-            if seen.setdefault(text, label) != label:
+    for label, name in names.items():
+        for text in [name] if isinstance(name, str) else name:
+            if seen.setdefault(text.strip(), label) != label:
                 raise ValueError(
-                    f"The classes {seen[text]!r} and {label!r} have the same name, {text!r}. Give "
-                    f"each class a name of its own."
+                    f"The classes {seen[text.strip()]!r} and {label!r} have the same name, "
+                    f"{text.strip()!r}. Give each class a name of its own."
                 )
 
 
-def all_classes(classes: NDArray[Any], texts: Mapping[Any, Any]) -> NDArray[Any]:
+def all_classes(classes: NDArray[Any], names: Mapping[Any, Any]) -> NDArray[Any]:
     """The sorted labels of samples and of names."""
-    others = [label for label in texts if label not in set(classes.tolist())]
+    others = [label for label in names if label not in set(classes.tolist())]
     if not others:
         return classes
     kinds = sorted({type(label).__name__ for label in [*classes.tolist(), *others]})
@@ -112,4 +140,4 @@ def all_classes(classes: NDArray[Any], texts: Mapping[Any, Any]) -> NDArray[Any]
         raise ValueError(
             f"class_names must have labels of the type of those in y, got {' and '.join(kinds)}."
         )
-    return np.unique(np.concatenate([classes, np.asarray(others)]))
+    return np.unique(np.concatenate([classes, np.asarray(others)]) if len(classes) else others)

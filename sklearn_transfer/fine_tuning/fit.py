@@ -15,6 +15,7 @@ from torch import nn
 
 from .._utils.errors import levels_to_caller
 from .._utils.named import by_name
+from .._utils.texts import TokenizedText
 from ..explanation.explainer import Explainer
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
@@ -35,7 +36,7 @@ from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
-from .splits import LeftOut, assign_folds, take
+from .splits import LeftOut, assign_folds, join, take
 from .targets import Target, Task
 from .thresholds import PER_LABEL
 from .usage import warn_kept
@@ -65,6 +66,12 @@ class LabelledSamples:
         """The samples of a boolean mask, shape (n_samples,)."""
         chosen = np.flatnonzero(rows)
         return type(self)(take(self.X, chosen), self.target[chosen], self.weight[chosen])
+
+    def append(self, other: LabelledSamples) -> LabelledSamples:
+        """These samples and others after them."""
+        target = np.concatenate([self.target, other.target])
+        weight = np.concatenate([self.weight, other.weight])
+        return LabelledSamples(join(self.X, other.X), target, weight)
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,15 @@ class Fitted:
         return isinstance(self.net, LinearNet)
 
 
+@dataclass(frozen=True)
+class AddedSamples:
+    """Samples whose labels are those that the fit `base` on the labelled samples gave them."""
+
+    samples: LabelledSamples
+    base: Fitted
+    left_out: LeftOut | None = None
+
+
 class Fit:
     """One fit of a configuration, from scratch or from the weights of a previous fit."""
 
@@ -185,12 +201,17 @@ class Fit:
         self.config, self.task, self.previous = config, task, previous
         self.parameters = config.parameters
 
-    def run(self, train: LabelledSamples, held_out: LabelledSamples | None = None) -> Fitted:
-        """Train on samples; those that are held out are only evaluated."""
+    def run(
+        self,
+        train: LabelledSamples,
+        held_out: LabelledSamples | None = None,
+        added: AddedSamples | None = None,
+    ) -> Fitted:
+        """Train on samples, and on those that are added; samples held out are only evaluated."""
         if self.previous is not None:
             self.previous = self.previous.copy()
-        train, n_names = self._add_names(train)
-        kind, representation, inputs = self._learn_inputs(train)
+        train, n_added = self.add_samples(train, added)
+        kind, representation, inputs = self._learn_inputs(train, added)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
         valid = None
@@ -200,18 +221,26 @@ class Fit:
         net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         self._check_convergence(net)
-        cuts = self._calibrate(representation, net, (train, n_names), samples, valid)
+        if valid is None and added is not None:
+            cuts = self._calibrate_on(added.left_out, representation)
+        else:
+            cuts = self._calibrate(representation, net, (train, n_added), samples, valid)
         net.forget_data()
         return Fitted(self.task, kind, representation, net, self._shaping(module), *cuts)
 
-    def _add_names(self, train: LabelledSamples) -> tuple[LabelledSamples, int]:
-        """Add the names of classes to the samples; the number of texts that were added."""
-        texts, target = self.task.name_samples()
-        if target is None or not self.config.kind.reads_names(self.config):
-            return train, 0
-        targets = np.concatenate([train.target, target])
-        weight = np.concatenate([train.weight, np.ones(len(texts))])
-        return LabelledSamples([*train.X, *texts], targets, weight), len(texts)
+    def add_samples(
+        self, train: LabelledSamples, added: AddedSamples | None = None
+    ) -> tuple[LabelledSamples, int]:
+        """Append names of classes, and samples that are added; the number of both."""
+        n_labelled = len(train.target)
+        texts, target = self.task.name_samples(self.config.name_templates)
+        if target is not None:
+            if train.X and isinstance(train.X[0], TokenizedText):
+                texts = [TokenizedText.of(text.split()) for text in texts]
+            train = train.append(LabelledSamples(texts, target, np.ones(len(texts))))
+        if added is not None:
+            train = train.append(added.samples)
+        return train, len(train.target) - n_labelled
 
     def run_epoch(self, part: LabelledSamples) -> Fitted:
         """Train one epoch, in mini-batches, on a part of the samples."""
@@ -245,8 +274,13 @@ class Fit:
             return {**shaping, "adaptation": self.config.policy}
         return shaping if encoder.is_anchored else {**shaping, "l2_sp": self.config.l2_sp}
 
-    def _learn_inputs(self, train: LabelledSamples) -> tuple[Kind, Representation, Inputs]:
+    def _learn_inputs(
+        self, train: LabelledSamples, added: AddedSamples | None = None
+    ) -> tuple[Kind, Representation, Inputs]:
         """Learn the representation of X, or extend that of the previous fit."""
+        if added is not None and added.base.representation.has_seen_labels:
+            base = added.base  # its stage saw true labels only, and takes longest
+            return base.kind, base.representation, base.representation.features.transform(train.X)
         if self.previous is not None:
             warn_kept(self.config, self.previous.shaping)
             return self._extend(self.previous, train.X)
@@ -429,6 +463,22 @@ class Fit:
             verbose=self.parameters.verbose,
         )
         return LeftOut.of(logits, samples, rows)
+
+    def _calibrate_on(
+        self, left_out: LeftOut | None, representation: Representation
+    ) -> tuple[float, NDArray[np.float64] | None]:
+        """Temperature and thresholds on samples that fits with added samples did not see."""
+        # The labels of added samples depend on all others, so these cannot be left out later.
+        temperature = 1.0
+        if left_out is not None and self._is_calibrated(representation):
+            temperature = self.task.find_temperature(*left_out)
+        return temperature, self.task.find_thresholds(
+            left_out, temperature, self.parameters.threshold
+        )
+
+    def _is_calibrated(self, representation: Representation) -> bool:
+        is_linear = self.config.is_convex and self.parameters.calibrate
+        return is_linear and not representation.has_seen_labels
 
 
 def _make_linear_bag(design: Design, n_outputs: int) -> LinearBag:

@@ -23,6 +23,7 @@ from ..training.names import (
 )
 from ..training.policies import POLICIES
 from ..vectors.table.lookup import OutOfVocabulary
+from .class_names import check_templates
 from .thresholds import PER_LABEL, SHARED
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     "criterion": [StrOptions({"auto", *CLASSIFICATION_NAMES}), callable],
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "class_names": [StrOptions({"auto"}), dict, list, tuple, None],
+    "name_templates": [StrOptions({"auto"}), list, tuple],
+    "unlabelled": [StrOptions({"auto"}), None],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "calibrate": ["boolean"],
     "threshold": [StrOptions({SHARED, PER_LABEL}), Interval(Real, 0, 1, closed="neither")],
@@ -145,6 +148,8 @@ class Parameters:
     label_smoothing: float = 0.0
     class_weight: Any = None
     class_names: Any = None
+    name_templates: Sequence[str] | Literal["auto"] = "auto"
+    unlabelled: Literal["auto"] | None = None
     calibrate: bool = True
     threshold: float | str = SHARED
 
@@ -155,6 +160,8 @@ class Parameters:
         values = {name: _as_plain(value) for name, value in given.items()}
         for name in ("ngram_range", "char_ngram_range"):
             values[name] = _check_range(name, values[name])
+        if not isinstance(templates := values.get("name_templates", "auto"), str):
+            check_templates(templates)
         values["verbose"] = int(values["verbose"])
         return cls(**values)
 

@@ -18,7 +18,8 @@ from ..text.rows import ComparedRows
 from ..text.units import UnitName
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .checks import INPUT_KINDS, check_input
-from .targets import Labels, Task, Values
+from .targets import Labels, Task
+from .values import Values
 
 
 class Predictor(Protocol):

@@ -172,8 +172,12 @@ class Kind(ABC):
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if the head reads features that mini-batch training does not change."""
 
-    def reads_names(self, config: Configuration) -> bool:
-        """True if names of classes are texts like the samples."""
+    def name_templates(self, config: Configuration) -> Sequence[str]:
+        """``name_templates="auto"``; nothing where names of classes are no samples."""
+        return ()
+
+    def forms_clusters(self, config: Configuration) -> bool:
+        """True if the features of a class lie around its centroid."""
         return False
 
     def splits_words(self, config: Configuration) -> bool:
@@ -261,6 +265,13 @@ class Configuration:
     def is_frozen(self) -> bool:
         """True if the pretrained model stays as it is while the head is trained."""
         return isinstance(self.policy, Frozen)
+
+    @property
+    def name_templates(self) -> Sequence[str]:
+        """Templates of the texts that stand for the name of a class; nothing without effect."""
+        of_kind = () if self.is_stream else self.kind.name_templates(self)
+        given = self.parameters.name_templates
+        return of_kind if isinstance(given, str) or not of_kind else given
 
     def batch_size(self, n_samples: int) -> int:
         """Samples of a mini-batch."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import vstack
 
 
 class LeftOut(NamedTuple):
@@ -30,6 +31,13 @@ def take(X: Any, rows: NDArray[np.int64]) -> Any:
     return [X[i] for i in rows.tolist()] if isinstance(X, list) else X[rows]
 
 
+def join(X: Any, more: Any) -> Any:
+    """Lists of texts, arrays or sparse matrices, one after the other."""
+    if isinstance(X, list):
+        return [*X, *more]
+    return vstack([X, more], format="csr") if hasattr(X, "tocsr") else np.concatenate([X, more])
+
+
 def assign_folds(
     groups: NDArray[np.int64], keys: NDArray[np.integer], n_folds: int
 ) -> NDArray[np.int64]:
@@ -48,6 +56,8 @@ def assign_folds(
     ndarray of int64, shape (n_samples,)
         From 0 to `n_folds` - 1; -1 where all samples of a group are equal: they always train.
     """
+    if not len(groups):
+        return np.zeros(0, dtype=np.int64)
     rank, n_distinct = _rank_within(groups, keys)
     return np.where(n_distinct > 1, rank % n_folds, -1)
 

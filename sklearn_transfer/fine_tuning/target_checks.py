@@ -79,3 +79,13 @@ def _find_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     elif values.dtype.kind == "O":
         missing.ravel()[:] = [is_missing(value) for value in values.ravel()]
     return missing
+
+
+def frame_as_array(y: Any) -> Any:
+    """The numbers of a frame of several columns, whose types may differ; anything else as given."""
+    if not hasattr(y, "columns") or len(y.columns) < 2:
+        return y
+    try:
+        return np.asarray(y.to_numpy(), dtype=np.float64)
+    except (TypeError, ValueError):  # not numbers: refused with the types of scikit-learn
+        return y

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import log_expit, log_softmax, logit
-from sklearn.utils import assert_all_finite, check_array, compute_class_weight
+from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.state import State
-from ..explanation.targets import ExplainedTargets, choose_classes, choose_values
+from ..explanation.targets import ExplainedTargets, choose_classes
 from ..training.names import Loss
-from ..training.outputs import ClassOutputs, LabelOutputs, Outputs, ValueOutputs
-from .class_names import all_classes, name_texts
+from ..training.outputs import ClassOutputs, LabelOutputs, Outputs
+from .class_names import all_classes, fill_templates, find_names
 from .splits import LeftOut
-from .target_checks import check_labels, check_values
+from .target_checks import check_labels, frame_as_array
 from .temperature import fit_temperature
 from .thresholds import PER_LABEL, fit_thresholds
 
 Target = NDArray[np.int64] | NDArray[np.floating]
 # The name of the output of an ONNX graph, the names of its axes, and its type.
 GraphOutput = tuple[str, list[str], type[np.floating]]
-
-# Quantiles of a value between which texts are told apart for the supervised scale.
-_N_QUANTILES = 4
 
 
 class Task(ABC):
@@ -67,12 +66,16 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+        cls,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64],
+        class_names: Any = None,
+        columns: Any = None,
     ) -> Self:
-        """Learn the coding of validated training targets; `class_names` as in the classifier."""
+        """Learn the coding of validated targets: `class_names` and names of the columns of y."""
 
-    def name_samples(self) -> tuple[list[str], Target | None]:
-        """Texts that stand for classes, and their encoded targets."""
+    def name_samples(self, templates: Sequence[str]) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, with their names in templates, and encoded targets."""
         return [], None
 
     def named(self, y: Any) -> Self:
@@ -146,7 +149,7 @@ class Labels(Task):
     """Classes, or an indicator matrix, whose columns are independent binary labels."""
 
     # `classes` are the sorted labels or, of an indicator matrix, the names (`has_names`) or numbers
-    # of its columns. Two classes have one output. `texts` stand for classes, by label.
+    # of its columns. Two classes have one output. `names` are those of `class_names`, by label.
 
     solver_loss = "squared_hinge"
     sentence_loss = "cross_entropy"
@@ -155,7 +158,7 @@ class Labels(Task):
 
     def __init__(self, y: NDArray[Any]) -> None:
         self.multilabel, self.has_names = y.ndim == 2, False
-        self.texts: dict[Any, list[str]] = {}
+        self.names: dict[Any, str | list[str]] = {}
         self.classes = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         if not self.multilabel and len(self.classes) < 2:
             raise ValueError(
@@ -179,7 +182,7 @@ class Labels(Task):
     def from_state(cls, state: State) -> Labels:
         """The labels of these entries."""
         made = cls.__new__(cls)
-        made.texts = {}
+        made.names = {}
         made.multilabel, made.has_names = (
             state.of(name, bool) for name in ("multilabel", "has_names")
         )
@@ -197,34 +200,52 @@ class Labels(Task):
 
     @classmethod
     def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
+        cls,
+        y: NDArray[Any],
+        sample_weight: NDArray[np.float64],
+        class_names: Any = None,
+        columns: Any = None,
     ) -> Self:
         """Learn the classes, with those that have a name and no sample."""
-        if class_names is None:
-            return cls(y)
         if y.ndim == 2:
             made = cls(y)
-            made.texts = name_texts(class_names, made.classes)
-            all_known = set(made.classes.tolist())
-            if unknown := [label for label in made.texts if label not in all_known]:
-                raise ValueError(
-                    f"class_names must name the columns of y by their numbers, 0 to "
-                    f"{len(made.classes) - 1}, got {unknown!r}."
-                )
+            made._name_columns(class_names, columns)
             return made
-        texts = name_texts(class_names, np.unique(y))
-        made = cls(all_classes(np.unique(y), texts))
-        made.texts = texts
+        if class_names is None:
+            return cls(y)
+        names = find_names(class_names, np.unique(y))
+        made = cls(all_classes(np.unique(y), names))
+        made.names = names
         return made
 
-    def name_samples(self) -> tuple[list[str], Target | None]:
-        """Texts that stand for classes, and their encoded targets."""
-        pairs = [(text, label) for label, parts in self.texts.items() for text in parts]
-        if not pairs:
+    def _name_columns(self, class_names: Any, columns: Any) -> None:
+        if columns is not None:
+            self.classes, self.has_names = _as_names(columns), True
+        if class_names is None:
+            return
+        self.names = find_names(class_names, self.classes)
+        all_known = self.classes.tolist()
+        if unknown := [label for label in self.names if label not in all_known]:
+            kind = "names" if self.has_names else "numbers"
+            raise ValueError(
+                f"class_names must name the columns of y by their {kind}, {reprlib.repr(all_known)}"
+                f", got {unknown!r}."
+            )
+
+    def name_samples(self, templates: Sequence[str]) -> tuple[list[str], Target | None]:
+        """Texts that stand for classes, with their names in templates, and encoded targets."""
+        pairs = [
+            (text, label)
+            for label, name in self.names.items()
+            for text in fill_templates(name, templates)
+        ]
+        if not pairs or not templates:
             return [], None
         texts, labels = zip(*pairs, strict=True)
         if self.multilabel:
-            return list(texts), np.eye(len(self.classes), dtype=np.float32)[list(labels)]
+            column = {label: number for number, label in enumerate(self.classes.tolist())}
+            rows = [column[label] for label in labels]
+            return list(texts), np.eye(len(self.classes), dtype=np.float32)[rows]
         codes = np.searchsorted(self.classes, np.asarray(labels, dtype=self.classes.dtype))
         return list(texts), codes.astype(np.int64)
 
@@ -258,7 +279,7 @@ class Labels(Task):
         if y is None:
             raise ValueError("The classifier requires y to be passed, but the target y is None.")
         check_labels(y)
-        y = _frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
+        y = frame_as_array(y.toarray() if hasattr(y, "toarray") else y)
         values = np.asarray(y)
         try:
             assert_all_finite(values, input_name="y")
@@ -412,141 +433,3 @@ def _as_names(columns: Any) -> NDArray[Any]:
     names = list(columns)
     is_plain = len({type(name) for name in names}) == 1
     return np.asarray(names, dtype=None if is_plain else object)
-
-
-def _frame_as_array(y: Any) -> Any:
-    """The numbers of a frame of several columns, whose types may differ; anything else as given."""
-    if not hasattr(y, "columns") or len(y.columns) < 2:
-        return y
-    try:
-        return np.asarray(y.to_numpy(), dtype=np.float64)
-    except (TypeError, ValueError):  # not numbers: refused with the types of scikit-learn
-        return y
-
-
-class Values(Task):
-    """Continuous values, standardised for training by mean and scale, shape (n_targets,)."""
-
-    has_signs = True
-    solver_loss = "squared_error"
-    sentence_loss = "squared_error"
-    net_loss = "squared_error"
-    convex_losses = ("squared_error", "absolute_error", "huber")
-
-    def __init__(
-        self, mean: NDArray[np.float64], scale: NDArray[np.float64], *, one_dimensional: bool
-    ) -> None:
-        self.mean, self.scale, self.one_dimensional = mean, scale, one_dimensional
-        self.n_outputs = len(mean)
-
-    def to_state(self) -> dict[str, Any]:
-        """Entries of a model file."""
-        return {
-            "mean": self.mean,
-            "scale": self.scale,
-            "one_dimensional": self.one_dimensional,
-        }
-
-    @classmethod
-    def from_state(cls, state: State) -> Values:
-        """The values of these entries."""
-        mean = state.array("mean", "float64", None)
-        scale = state.array("scale", "float64", len(mean))
-        one_dimensional = state.of("one_dimensional", bool)
-        if not len(mean) or (one_dimensional and len(mean) != 1):
-            raise state.error("mean", "the mean of each target", mean)
-        return cls(mean, scale, one_dimensional=one_dimensional)
-
-    @property
-    def outputs(self) -> ValueOutputs:
-        """Standardised values."""
-        return ValueOutputs(self.n_outputs)
-
-    @classmethod
-    def learn(
-        cls, y: NDArray[Any], sample_weight: NDArray[np.float64], class_names: Any = None
-    ) -> Self:
-        """Learn the mean and standard deviation of each target."""
-        columns = y.reshape(len(y), -1)
-        mean = np.average(columns, axis=0, weights=sample_weight)
-        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=sample_weight))
-        return cls(mean, np.where(scale > 0, scale, 1.0), one_dimensional=y.ndim == 1)
-
-    @staticmethod
-    def check(y: Any, X: Any) -> NDArray[Any]:
-        """Validate finite values: float64, shape (n_samples,) or (n_samples, n_targets)."""
-        if y is None:
-            raise ValueError("The regressor requires y to be passed, but the target y is None.")
-        check_values(y)
-        checked: NDArray[Any] = check_array(
-            y, dtype=np.float64, ensure_2d=False, ensure_all_finite=True, input_name="y"
-        )
-        if checked.ndim != 2 or checked.shape[1] == 1:
-            checked = column_or_1d(checked, warn=True)
-        check_consistent_length(X, checked)
-        return checked
-
-    def encode(self, y: NDArray[Any]) -> Target:
-        """Standardised values, float64 of shape (n_samples, n_targets)."""
-        columns = y.reshape(len(y), -1)
-        if columns.shape[1] != self.n_outputs:
-            raise ValueError(
-                f"y must have {self.n_outputs} targets, as in the first fit; got shape {y.shape}."
-            )
-        encoded: NDArray[np.float64] = (columns - self.mean) / self.scale
-        return encoded
-
-    def membership(self, target: Target) -> csr_array:
-        """1 where a sample lies between two quantiles of a target, (n_samples, n_intervals)."""
-        blocks = []
-        for column in target.T:
-            cuts = np.quantile(column, np.linspace(0, 1, _N_QUANTILES + 1)[1:-1])
-            blocks.append(np.searchsorted(cuts, column)[:, None] == np.arange(_N_QUANTILES))
-        return csr_array(np.concatenate(blocks, axis=1).astype(float))
-
-    def weights(
-        self, target: Target, sample_weight: NDArray[np.float64], class_weight: Any
-    ) -> NDArray[np.float64]:
-        """The sample weights."""
-        return sample_weight
-
-    def predictions(self, logits: NDArray[np.floating]) -> NDArray[Any]:
-        """Values in the units of y, shape (n_samples,) or (n_samples, n_targets)."""
-        values: NDArray[np.float64] = logits * self.scale + self.mean
-        return values[:, 0] if self.one_dimensional else values
-
-    def add_outputs(self, graph: Any, logits: str, temperature: float) -> GraphOutput:
-        """Values in the units of y; the temperature is 1."""
-        scale, mean = (graph.array(a, np.float64) for a in (self.scale * temperature, self.mean))
-        scaled = graph.add("Mul", graph.cast(logits, np.float64), scale)
-        values = graph.add("Add", scaled, mean)
-        if self.one_dimensional:
-            return graph.add("Squeeze", values, [1]), ["n_texts"], np.float64
-        return values, ["n_texts", "n_targets"], np.float64
-
-    def choose_targets(self, logits: NDArray[np.floating], target: Any) -> ExplainedTargets:
-        """Columns of y, by their numbers, in the units of y; None is all columns."""
-        return choose_values(self.mean, self.scale, len(logits), target)
-
-    def in_units(
-        self, coefficients: NDArray[np.floating], intercept: NDArray[np.floating]
-    ) -> tuple[NDArray[np.floating], Any]:
-        """Coefficients of values; those of a single target have one dimension less."""
-        coefficients = coefficients * self.scale[:, None]
-        intercept = intercept * self.scale + self.mean
-        if self.one_dimensional:
-            return coefficients[0], float(intercept[0])
-        return coefficients, intercept
-
-    def evaluate(
-        self, logits: NDArray[np.floating], target: Target
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Coefficient of determination and squared error, averaged over the targets."""
-        error = ((logits - target) ** 2).mean(axis=1)
-        return 1 - error, error
-
-    def find_temperature(
-        self, logits: NDArray[np.floating], target: Target, weight: NDArray[np.floating]
-    ) -> float:
-        """Values are not calibrated: 1."""
-        return 1.0

@@ -120,9 +120,15 @@ VALIDATION_FRACTION = Use(
     f"set early_stopping=True, leave X_val out, and {_TRAIN}",
 )
 NAMES = Use(
-    "frozen contextual models, and the contrastive stage",
-    lambda c: c.kind.reads_names(c) and not c.is_stream,
-    "call fit, with a contextual model and adaptation='frozen' or 'contrastive'",
+    "texts in the convex solver, frozen models, and the contrastive stage",
+    lambda c: bool(c.name_templates),
+    "call fit on texts, with word vectors and a linear head, or adaptation='frozen' or "
+    "'contrastive'",
+)
+TEMPLATES = Use(
+    "class names",
+    lambda c: bool(c.name_templates) and c.parameters.class_names is not None,
+    "give class_names",
 )
 CALIBRATION = Use(
     "the convex solver, without X_val or a contrastive stage",
@@ -164,6 +170,7 @@ USED_BY: dict[str, Use] = {
     "calibrate": CALIBRATION,
     "threshold": THRESHOLD,
     "class_names": NAMES,
+    "name_templates": TEMPLATES,
     "early_stopping": WHOLE,
     "validation_fraction": VALIDATION_FRACTION,
     "n_iter_no_change": EARLY_STOPPING,
@@ -199,6 +206,15 @@ def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> N
         warn_once(
             f"Some parameters of this {type(estimator).__name__} were changed but have no effect: "
             f"{parts}."
+        )
+
+
+def check_names_only(configs: Iterable[Configuration]) -> None:
+    """Refuse a fit without a labelled sample where class names are no samples."""
+    if not all(map(NAMES.applies, configs)):
+        raise ValueError(
+            f"Expected labelled samples, got none: class_names stand in for them in {NAMES.label} "
+            f"only. To use them, {NAMES.remedy}."
         )
 
 

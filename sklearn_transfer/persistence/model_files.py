@@ -24,7 +24,9 @@ from .._utils.named import find_name
 from .._utils.state import State
 from ..contextual.model import ContextualModel
 from ..fine_tuning.prediction import LinearPredictor, SavedNetwork
-from ..fine_tuning.targets import Labels, Values
+from ..fine_tuning.targets import Labels
+from ..fine_tuning.unlabelled import SelfTraining
+from ..fine_tuning.values import Values
 from ..text.bag_features import BagFeatures
 from ..text.linear_model import LinearModel
 from ..text.ngrams import CharNgrams, WordNgrams
@@ -52,7 +54,7 @@ class _Kinds(Mapping[str, Any]):
         for kind in (
             *(BagFeatures, TokenColumns, WordNgrams, CharNgrams, TokenIds, Tokenization),
             *(Vocabulary, PooledFeatures, ScaledColumns, WordRows, Labels, Values),
-            *(LinearModel, LinearPredictor, SavedNetwork),
+            *(LinearModel, LinearPredictor, SavedNetwork, SelfTraining),
             *(policies.Choice, policies.Frozen, policies.Full, policies.Top, policies.Gradual),
             *(policies.Discriminative, policies.LinearProbing, policies.Contrastive),
         )

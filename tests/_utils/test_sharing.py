@@ -99,7 +99,8 @@ def test_the_estimators_share_a_constructor():
     classifier, regressor = (
         inspect.signature(kind).parameters for kind in (FineTunedClassifier, FineTunedRegressor)
     )
-    without = ("label_smoothing", "class_weight", "class_names", "calibrate", "threshold")
+    without = ("label_smoothing", "class_weight", "class_names", "name_templates", "unlabelled")
+    without += ("calibrate", "threshold")
     assert list(regressor) == [name for name in classifier if name not in without]
     for name, parameter in regressor.items():
         assert parameter.default == classifier[name].default

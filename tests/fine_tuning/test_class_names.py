@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedVectors
+from sklearn_transfer import (
+    ContextualModel,
+    FineTunedClassifier,
+    PretrainedVectors,
+    clear_cache,
+)
 from sklearn_transfer.fine_tuning import calibration
-from sklearn_transfer.fine_tuning.class_names import name_texts
+from sklearn_transfer.fine_tuning.class_names import fill_templates, find_names
 from sklearn_transfer.training.policies import Contrastive
 
 TEXTS = ["good film", "great plot", "bad film", "awful plot"] * 3
@@ -90,19 +96,119 @@ def test_an_indicator_matrix_has_names_by_column(model: ContextualModel):
 
 
 def test_auto_compares_policies_on_samples_alone(model: ContextualModel):
-    named = classifier(model, adaptation="auto", class_names=NAMES).fit(TEXTS, LABELS)
+    named = classifier(model, adaptation="auto", class_names=NAMES)
+    named.fit(TEXTS, LABELS, X_val=TEXTS, y_val=LABELS)
     assert set(named.adaptation_.scores) == {"frozen", "contrastive"}
     assert clone(named).class_names == NAMES
 
 
-def test_other_models_say_that_names_have_no_effect(vectors: PretrainedVectors):
+@pytest.mark.parametrize("adaptation", ["full", "frozen"])
+def test_word_vectors_read_the_name_alone(vectors: PretrainedVectors, adaptation: str):
+    settings: dict[str, Any] = {"adaptation": adaptation, "calibrate": False}
+    named = FineTunedClassifier(vectors, class_names=NAMES, **settings).fit(TEXTS, LABELS)
+    texts, labels = [*TEXTS, "good great", "bad awful"], [*LABELS, "praise", "blame"]
+    by_hand = FineTunedClassifier(vectors, **settings).fit(texts, labels)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-6
+    )
+
+
+def test_a_name_of_word_vectors_has_the_tokens_of_its_words(vectors: PretrainedVectors):
+    texts = [text.split() for text in TEXTS]
+
+    def classifier_of_tokens(**settings: Any) -> FineTunedClassifier:
+        return FineTunedClassifier(vectors, tokenizer=list, calibrate=False, **settings)
+
+    named = classifier_of_tokens(class_names=NAMES).fit(texts, LABELS)
+    by_hand = classifier_of_tokens().fit(
+        [*texts, ["good", "great"], ["bad", "awful"]], [*LABELS, "praise", "blame"]
+    )
+    np.testing.assert_allclose(
+        named.decision_function(texts), by_hand.decision_function(texts), atol=1e-6
+    )
+
+
+def test_mini_batches_say_that_names_have_no_effect(vectors: PretrainedVectors):
+    model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam", max_epochs=1)
     with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
-        FineTunedClassifier(vectors, class_names=NAMES).fit(TEXTS, LABELS)
+        model.fit(TEXTS, LABELS)
 
 
 def test_parts_say_that_names_have_no_effect(model: ContextualModel):
     with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
         classifier(model, class_names=NAMES).partial_fit(TEXTS, LABELS, classes=list(NAMES))
+
+
+@pytest.mark.parametrize("policy", ["frozen", Contrastive(n_steps=2), "auto"])
+def test_names_alone(model: ContextualModel, policy: Any):
+    named = classifier(model, adaptation=policy, class_names=NAMES).fit([], [])
+    assert named.classes_.tolist() == ["blame", "praise"]
+    assert named.predict(["good great", "bad awful"]).tolist() == ["praise", "blame"]
+    assert named.temperature_ == 1
+
+
+def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
+    named = FineTunedClassifier(vectors, class_names={1: "good", 0: "bad"}).fit([], [])
+    assert named.predict(["a great film", "an awful plot"]).tolist() == [1, 0]
+
+
+def test_names_alone_need_a_fit_that_reads_them(vectors: PretrainedVectors):
+    model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam")
+    with pytest.raises(ValueError, match="Expected labelled samples, got none: class_names stand"):
+        model.fit([], [])
+    with pytest.raises(ValueError, match="at least one text"):
+        FineTunedClassifier(vectors, class_names="auto").fit([], [])
+    with pytest.raises(ValueError, match="at least two classes"):
+        FineTunedClassifier(vectors, class_names={"a": "good"}).fit([], [])
+
+
+def test_columns_of_a_frame_have_names_by_column(model: ContextualModel):
+    y = pd.DataFrame([[1, 0], [1, 1], [0, 1], [0, 0]] * 3, columns=["good_film", "awful_plot"])
+    by_dict = {"awful_plot": "bad awful", "good_film": "good great"}
+    by_number = classifier(model, class_names=["good great", "bad awful"]).fit(TEXTS, y.to_numpy())
+    by_column = classifier(model, class_names=by_dict).fit(TEXTS, y)
+    np.testing.assert_allclose(
+        by_column.decision_function(TEXTS), by_number.decision_function(TEXTS), atol=1e-4
+    )
+    assert by_column.classes_.tolist() == ["good_film", "awful_plot"]
+    spelled = classifier(model, class_names="auto").fit(TEXTS, y)
+    by_hand = classifier(model, class_names=["good film", "awful plot"]).fit(TEXTS, y)
+    np.testing.assert_allclose(
+        spelled.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-4
+    )
+    with pytest.raises(ValueError, match=r"name the columns of y by their names.*got \['other'\]"):
+        classifier(model, class_names={**by_dict, "other": "film"}).fit(TEXTS, y)
+
+
+def test_templates(model: ContextualModel):
+    templates = ["the {} film", "{} {{}}"]
+    named = classifier(model, class_names=NAMES, name_templates=templates).fit(TEXTS, LABELS)
+    texts = {
+        "praise": ["the good great film", "good great {good great}"],
+        "blame": ["the bad awful film", "bad awful {bad awful}"],
+    }
+    by_hand = classifier(model, class_names=texts).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("templates", "message"),
+    [
+        (["{}", "a film"], "with a place '{}' for the name.*got 'a film'"),
+        ([], "with a place '{}' for the name.*got no template"),
+        ([3], "with a place '{}' for the name.*got 3"),
+    ],
+)
+def test_templates_without_a_place(model: ContextualModel, templates: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        classifier(model, class_names=NAMES, name_templates=templates).fit(TEXTS, LABELS)
+
+
+def test_templates_without_names_have_no_effect(model: ContextualModel):
+    with pytest.warns(UserWarning, match="name_templates .*used by class names: give class_names"):
+        classifier(model, name_templates=["{}"]).fit(TEXTS, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -116,22 +222,38 @@ def test_parts_say_that_names_have_no_effect(model: ContextualModel):
     ],
 )
 def test_labels_that_are_words_name_themselves(label: str, name: str):
-    texts = name_texts("auto", np.array([label, "LOC"]))
-    assert texts == {label: [name, f"This text is about {name}."]}
+    assert find_names("auto", np.array([label, "other"])) == {label: name, "other": "other"}
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"]])
+def test_auto_names_all_labels_if_most_are_words():
+    names = find_names("auto", np.array(["comp.graphics", "alt.atheism", "sci.med"]))
+    assert names["sci.med"] == "sci med"
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"], ["card", "LOC"], ["film", "!"]]
+)
 def test_labels_that_are_no_names_are_said(labels: list[Any]):
     with pytest.warns(UserWarning, match="class_names='auto' found no names.*card_arrival"):
-        assert name_texts("auto", np.array(labels)) == {}
+        assert find_names("auto", np.array(labels)) == {}
+
+
+def test_labels_that_are_numbers_are_said_once(model: ContextualModel):
+    clear_cache()  # also forgets the warnings that were shown
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            classifier(model, class_names="auto").fit(TEXTS, [0, 0, 1, 1] * 3)
+    assert len([w for w in caught if "found no names" in str(w.message)]) == 1
 
 
 def test_texts_of_a_class_are_given_as_a_list():
     given = {"a": ["one text", "another"], "b": "name"}
-    expected = {"a": ["one text", "another"], "b": ["name", "This text is about name."]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert name_texts(given, np.array(["a", "b"])) == expected
+        assert find_names(given, np.array(["a", "b"])) == given
+    assert fill_templates(given["a"], ["{}", "a {}"]) == ["one text", "another"]
+    assert fill_templates(given["b"], ["{}", "a {}"]) == ["name", "a name"]
 
 
 @pytest.mark.parametrize(
@@ -143,11 +265,13 @@ def test_texts_of_a_class_are_given_as_a_list():
         ({"a": "x", "b": []}, "class 'b' must be a string.*got \\[\\]"),
         ({"a": "x", "b": 3}, "class 'b' must be a string.*got 3"),
         (["x", "x"], "classes 'a' and 'b' have the same name, 'x'"),
+        (["x", " x"], "classes 'a' and 'b' have the same name, 'x'"),
+        ({"c": "x", "d": "y"}, "a name for every class of y, got none for 'a', 'b'"),
     ],
 )
 def test_names_that_are_refused(names: Any, message: str):
     with pytest.raises(ValueError, match=message):
-        name_texts(names, np.array(["a", "b"]))
+        find_names(names, np.array(["a", "b"]))
 
 
 def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):

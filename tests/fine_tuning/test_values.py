@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
-from sklearn_transfer.fine_tuning.targets import Values
+from sklearn_transfer.fine_tuning.values import Values
 from sklearn_transfer.training.outputs import ValueOutputs
 
 Y = np.array([1.0, 3.0, 8.0, 2.0])

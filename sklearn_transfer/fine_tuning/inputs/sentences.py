@@ -21,6 +21,7 @@ from ...text.coverage import measure_reading
 from ...training.inference_net import InferenceNet
 from ...training.names import Loss
 from ...training.policies import Adaptation, Contrastive, Frozen
+from ..class_names import SENTENCE_TEMPLATES
 from ..parameters import Parameters
 from ..protocol import Configuration, Features, Kind, Representation
 from ..targets import Task
@@ -72,8 +73,12 @@ class Sentences(Kind):
         """True if the model is not part of the net."""
         return config.is_frozen
 
-    def reads_names(self, config: Configuration) -> bool:
-        """True if the head reads features that are fixed before it is fitted."""
+    def name_templates(self, config: Configuration) -> Sequence[str]:
+        """The name and a sentence, if the head reads features that are fixed before its fit."""
+        return SENTENCE_TEMPLATES if config.is_frozen else ()
+
+    def forms_clusters(self, config: Configuration) -> bool:
+        """True if the features are fixed before the head is fitted."""
         return config.is_frozen
 
     def truncates(self, config: Configuration) -> bool:

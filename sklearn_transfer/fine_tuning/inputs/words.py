@@ -12,6 +12,7 @@ from ...sources import Source, find_tables, load_sources
 from ...text.random_vectors import RandomVectors
 from ...training.names import Loss
 from ...training.policies import Adaptation, Frozen, Full
+from ..class_names import SENTENCE_TEMPLATES, WORD_TEMPLATES
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
 from ..targets import Task
@@ -62,6 +63,16 @@ class Words(Kind):
     def has_fixed_features(self, config: Configuration) -> bool:
         """True if texts are read as a bag of words."""
         return config.is_convex or (config.is_frozen and config.parameters.encoder == "mean")
+
+    def name_templates(self, config: Configuration) -> Sequence[str]:
+        """The name alone, whose words are all that word vectors read, for a bag of words."""
+        if not self.has_fixed_features(config):
+            return ()
+        return WORD_TEMPLATES if self.splits_words(config) else SENTENCE_TEMPLATES
+
+    def forms_clusters(self, config: Configuration) -> bool:
+        """True if contextual models alone give the features."""
+        return not self.splits_words(config)
 
     def splits_words(self, config: Configuration) -> bool:
         """True if word vectors or token weights need words."""
