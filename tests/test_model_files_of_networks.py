@@ -154,11 +154,10 @@ def test_opened_sentence_encoders(tiny_model, reviews, tmp_path):
     assert_equal_models(model, moved(model, tmp_path), UNSEEN)
 
 
-@pytest.mark.parametrize("adaptation", ["full", "frozen", "contrastive"])
-def test_modules_in_bfloat16(adaptation, numbers, tmp_path):
+@pytest.mark.parametrize("name", ADAPTED)
+def test_modules_in_bfloat16(name, numbers, tmp_path):
     X, y = numbers[0].astype(np.float32), numbers[1]
-    options = {**SHORT, "adaptation": adaptation}
-    model = FineTunedClassifier(body().to(torch.bfloat16), **options).fit(X, y)
+    model = FineTunedClassifier(body().to(torch.bfloat16), **ADAPTED[name]).fit(X, y)
     model.save(tmp_path / "m")
     loaded = load(tmp_path / "m", pretrained=body().to(torch.bfloat16))
     assert_equal_models(model, loaded, X)
