@@ -398,7 +398,7 @@ PLAIN = {
     **{"n_iter_no_change": 2, "early_stopping": True, "calibrate": False, "lowercase": False},
     **{"mixed_precision": True, "warm_start": False, "compile": False},
     **{"epochs": 1, "pull": 0.5, "window": 2, "negative": 2, "min_count": 1, "n_jobs": 1},
-    **{"remove_components": 1},
+    **{"remove_components": 1, "threshold": 0.25},
 }
 NUMERIC = [
     pytest.param(estimator, name, id=f"{estimator.__name__}-{name}")
@@ -419,6 +419,8 @@ def test_numbers_may_be_of_any_type_of_numpy(estimator, name):
     elif estimator is not PretrainedEmbeddingTransformer and name not in CONVEX:
         settings = {**MINIBATCH, **(STOPPING if name in HELD_OUT else {})}
     y = VALUES if estimator is FineTunedRegressor else LABELS
+    if name == "threshold":  # of independent labels
+        y = np.stack([LABELS == LABELS[0], LABELS != LABELS[0]], axis=1).astype(int)
 
     def fit(value):
         model = estimator(VECTORS, **{**settings, name: value}).fit(TEXTS, y)

@@ -69,7 +69,8 @@ SCORES: dict[str, tuple[str, np.ndarray, Callable[[Any], float]]] = {
             CLASSES, softmax(m.decision_function(TEXTS).astype(float), axis=1), multi_class="ovr"
         ),
     ),
-    "labels": ("f1_micro", INDICATOR, lambda m: _f1(INDICATOR, m.predict(TEXTS))),
+    # Thresholds are fitted after the last epoch.
+    "labels": ("f1_micro", INDICATOR, lambda m: _f1(INDICATOR, m.decision_function(TEXTS) > 0)),
     "area of labels": (
         "roc_auc",
         INDICATOR,
