@@ -7,10 +7,12 @@ import copy
 import io
 import json
 import shutil
+import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import fuzz_rooms
@@ -18,8 +20,9 @@ import numpy as np
 import safetensors.numpy
 from fuzz_limits import Wrong
 from fuzz_rooms import TEXTS, Files, Room
+from tiny_files import save_tree
 
-from sklearn_transfer._utils.errors import ModelFormatError
+from sklearn_transfer._utils.errors import ModelFormatError, VectorFormatError
 from sklearn_transfer._utils.hashing import hash_content
 from sklearn_transfer._utils.memo import clear_memos
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
@@ -69,8 +72,11 @@ class ModelFiles(Room):
             about = json.loads(signed["model/config.json"])
             for source in about["sources"]:
                 folder = f"model/{source['folder']}/"
-                _sign_vectors(signed, folder)
-                source["fingerprint"] = _fingerprint(signed, folder)
+                if f"{folder}vectors.json" in signed:
+                    _sign_vectors(signed, folder)
+                    source["fingerprint"] = _fingerprint(signed, folder)
+                else:
+                    source["fingerprint"] = _fingerprint_encoder(signed, folder)
             for name in about["files"]:
                 content = signed[f"model/{name}"]
                 if isinstance(content, bytes) and not name.endswith(".npy"):
@@ -189,12 +195,16 @@ class Continued(ModelFiles):
         return model.fit(TRAINING)
 
     def result(self, model: Any) -> Any:
-        return np.stack([model.vectors_[word] for word in ("good", "bad", "plot")])
+        vectors = model.vectors_
+        words = [word for word in ("good", "bad", "plot") if word in vectors]
+        return vectors[words]
 
 
 class SentenceEncoders(ModelFiles):
     """A linear model on a frozen sentence encoder, which is in the file."""
 
+    # The encoder is opened by the first prediction, with the error of any other folder.
+    refusals = (*ModelFiles.refusals, VectorFormatError)
     parameters: ClassVar[dict[str, Any]] = {"adaptation": "frozen", "device": "cpu"}
 
     def fit(self, folder: Path) -> Any:
@@ -228,6 +238,16 @@ class Pipelines(ModelFiles):
         model.fit(TRAINING, list("abab"))
         save(model, folder / "model")
         self.expected = model.predict_proba(TEXTS)
+
+    def open(self, work: Path, *, signed: bool) -> bool:
+        from sklearn.exceptions import NotFittedError
+
+        try:
+            return super().open(work, signed=signed)
+        except NotFittedError:  # a step without its state is an estimator, too
+            if not signed:
+                raise
+            return False
 
 
 _VALUES: list[Any] = [
@@ -295,6 +315,21 @@ def _fingerprint(tree: Files, folder: str) -> str:
     contents = [tree[name] for name in sorted(tree) if name.startswith(folder)]
     parts = [part for c in contents if isinstance(c, bytes) for part in (b"%d" % len(c), c)]
     return hash_content(*(part for part in parts if part))
+
+
+def _fingerprint_encoder(tree: Files, folder: str) -> str:
+    """The fingerprint of the folder of a sentence encoder."""
+    from sklearn_transfer.contextual.opening import fingerprint_folder
+
+    files = {
+        name.removeprefix(folder): content
+        for name, content in tree.items()
+        if name.startswith(folder)
+    }
+    settings: Any = SimpleNamespace(trust_remote_code=False)
+    with tempfile.TemporaryDirectory() as place:
+        save_tree(files, Path(place) / "encoder")
+        return fingerprint_folder(Path(place) / "encoder", settings)
 
 
 ROOMS: dict[str, Callable[[str, Path, int], Room]] = {

@@ -255,6 +255,11 @@ def test_average_last_and_early_stopping_are_refused_together(fit):
         fit("mean", average_last=2, early_stopping=True)
 
 
+def test_an_unknown_backend_is_refused(fit):
+    with pytest.raises(ValueError, match=r"a backend of torch.compile, got 'fast'. Backends here"):
+        fit("mean", compile="fast")
+
+
 def test_the_users_scheduler_works_beside_the_policy(fit):
     from skorch.callbacks import LRScheduler
 

@@ -420,7 +420,7 @@ def test_numbers_may_be_of_any_type_of_numpy(estimator, name):
         settings = {**MINIBATCH, **(STOPPING if name in HELD_OUT else {})}
     y = VALUES if estimator is FineTunedRegressor else LABELS
     if name == "threshold":  # of independent labels
-        y = np.stack([LABELS == LABELS[0], LABELS != LABELS[0]], axis=1).astype(int)
+        y = np.stack([LABELS[0] == LABELS, LABELS[0] != LABELS], axis=1).astype(int)
 
     def fit(value):
         model = estimator(VECTORS, **{**settings, name: value}).fit(TEXTS, y)

@@ -38,6 +38,7 @@ def resolve(  # noqa: PLR0913 (the one place that sees all of them)
         raise ValueError(
             "average_last and early_stopping both choose the final weights: set one of them."
         )
+    _check_backend(parameters.compile)
     if isinstance(policy, Contrastive):
         _check_contrastive(kind, is_stream=is_stream)
     if is_stream and parameters.class_weight == "balanced":
@@ -95,6 +96,17 @@ def _is_convex(
         and parameters.criterion in ("auto", *task.convex_losses)
         and kind.is_linear(parameters, policy)
     )
+
+
+def _check_backend(name: bool | str) -> None:  # noqa: FBT001 (a value, no flag)
+    if not isinstance(name, str):
+        return
+    known = torch.compiler.list_backends(exclude_tags=())
+    if name not in known:
+        raise ValueError(
+            f"Expected compile=True, False or a backend of torch.compile, got {name!r}. Backends "
+            f"here: {', '.join(known)}."
+        )
 
 
 def _check_contrastive(kind: Kind, *, is_stream: bool) -> None:
