@@ -1,7 +1,7 @@
 """Do contributions add up, and are the tokens with the largest ones those that matter?
 
-Completeness: test texts of MR, the default model and networks on GloVe 50 d, and a sentence
-encoder. The gap is the difference of the logit and of baseline and contributions, relative to the
+Completeness: 1,000 test texts of MR, the default model and networks on GloVe 50 d; and 200 of them,
+a sentence encoder. The gap is the difference of the logit and of baseline and contributions, relative to the
 difference that is explained; see `Explanation.gaps`.
 
 Faithfulness (deletion and insertion, Petsiuk et al. 2018): the default model on GloVe 50 d, and the
@@ -79,7 +79,7 @@ def _completeness(data: Labelled, *, n_train: int | None, n_texts: int) -> str:
     for name, (source, settings) in sources.items():
         progress(name)
         is_encoder = source is not GLOVE
-        some = texts[:10] if is_encoder and n_train else texts
+        some = texts[: n_texts // 5] if is_encoder else texts
         train = slice(200 if is_encoder else n_train)
         model = FineTunedClassifier(source, **settings)
         model.fit(data.train[train], data.train_labels[train])
