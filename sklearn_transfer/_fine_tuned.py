@@ -89,6 +89,7 @@ class FineTuned(
             A sample of weight 2 counts as two samples, a sample of weight 0 as none.
         X_val, y_val : like X and y, default=None
             Evaluated after every epoch, never trained on; `early_stopping` holds out no rows then.
+            With ``unlabelled="auto"``, samples without a label are left out.
 
         Returns
         -------
@@ -366,5 +367,11 @@ def _check_validation(
     if X_val is None:
         return None
     X_val = kind.check(X_val, estimator, reset=False)
+    if getattr(estimator, "unlabelled", None) is not None:
+        y_val, is_unlabelled = split_labels(y_val)
+        check_consistent_length(X_val, is_unlabelled)
+        X_val = take(X_val, np.flatnonzero(~is_unlabelled))
+        if not len(y_val):
+            raise ValueError("Expected labelled samples in X_val and y_val, got none.")
     target = task.named(y_val).encode(task.check(y_val, X_val))
     return fine_tuning.LabelledSamples(X_val, target, np.ones(len(target)))

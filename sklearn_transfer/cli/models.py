@@ -48,6 +48,11 @@ class Recipe:
             if name not in known:
                 hint = suggest(name, known) or f" Parameters are {', '.join(known)}."
                 raise click.UsageError(f"{kind.__name__} has no parameter {name!r}.{hint}")
+        if settings.get("unlabelled") is not None:
+            raise click.UsageError(
+                "unlabelled needs rows without a label, which commands do not read. Leave it out, "
+                "or train in Python: FineTunedClassifier(unlabelled='auto').fit(texts, labels)."
+            )
         return model.set_params(**settings)
 
 

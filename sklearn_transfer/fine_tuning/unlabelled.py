@@ -89,7 +89,7 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
     values = _as_array(y)
     if values.ndim > 1 and values.shape[1:] != (1,):
         raise ValueError(
-            f"unlabelled='auto' and 'always' expect one label per sample, got y of shape "
+            f"unlabelled='auto' expects one label per sample, got y of shape "
             f"{values.shape}. Set unlabelled=None, and leave samples without labels out."
         )
     column = values.ravel()

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sklearn_transfer import FineTunedClassifier, PretrainedVectors
 from sklearn_transfer.fine_tuning.unlabelled import check_labelled, has_names_only, split_labels
 
 
@@ -72,3 +73,18 @@ def test_names_alone():
     assert not has_names_only(names, ["text"], ["a"])
     assert not has_names_only(names, iter([]), [])
     assert not has_names_only("auto", [], [])
+
+
+def test_validation_leaves_out_samples_without_a_label(vectors: PretrainedVectors, reviews: Any):
+    texts, labels = reviews
+    y = np.where(np.arange(len(texts)) < 30, labels == "yes", -1)
+    model = FineTunedClassifier(
+        vectors, hidden_layer_sizes=(4,), max_epochs=2, unlabelled="auto", random_state=0
+    )
+    predicted = [
+        model.fit(texts, y, X_val=texts[rows], y_val=y[rows]).predict_proba(texts)
+        for rows in (slice(20, 40), slice(20, 30))
+    ]
+    np.testing.assert_array_equal(*predicted)
+    with pytest.raises(ValueError, match=r"labelled samples in X_val and y_val, got none"):
+        model.fit(texts, y, X_val=texts[40:], y_val=y[40:])

@@ -155,6 +155,7 @@ def test_other_files_are_not_replaced(train):
         (("clean.csv", "--set", "lr=x"), 1, "'lr' parameter of FineTunedClassifier must be"),
         (("clean.csv", "--set", "lr"), 2, "expected NAME=VALUE, got 'lr'"),
         (("clean.csv", "--set", "encder=cnn"), 2, "Did you mean 'encoder'?"),
+        (("clean.csv", "--set", "unlabelled=auto"), 2, "rows without a label, which commands do"),
         (("clean.csv", "--encoding", "utf8000"), 2, "unknown encoding: utf8000"),
         (("clean.csv", "--delimiter", "::"), 2, "expected one character, or tab"),
         (("clean.csv", "--holdout", "0.1", "--test", "clean.csv"), 2, "not both"),
