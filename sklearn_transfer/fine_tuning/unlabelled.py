@@ -134,10 +134,17 @@ def _check_strings(labels: NDArray[Any]) -> None:
 
 
 def has_names_only(class_names: Any, X: Any, y: Any) -> bool:
-    """Return True for no sample at all next to a mapping of class names."""
-    if not isinstance(class_names, Mapping) or not hasattr(X, "__len__") or len(X):
+    """Return True for no sample at all next to a mapping of class names; refuse other names."""
+    if class_names is None or not hasattr(X, "__len__") or len(X):
         return False
-    return y is None or (hasattr(y, "__len__") and not len(y))
+    if y is not None and (not hasattr(y, "__len__") or len(y)):
+        return False
+    if not isinstance(class_names, Mapping):
+        raise ValueError(
+            f"Expected class_names={{label: name, ...}} for a fit without samples, got "
+            f"{class_names!r}, which names the labels of y."
+        )
+    return True
 
 
 def check_labelled(y: NDArray[Any], class_names: Any, n_unlabelled: int) -> None:

@@ -72,7 +72,6 @@ def test_names_alone():
     assert not has_names_only(names, [], ["a"])
     assert not has_names_only(names, ["text"], ["a"])
     assert not has_names_only(names, iter([]), [])
-    assert not has_names_only("auto", [], [])
 
 
 def test_validation_leaves_out_samples_without_a_label(vectors: PretrainedVectors, reviews: Any):
@@ -88,3 +87,9 @@ def test_validation_leaves_out_samples_without_a_label(vectors: PretrainedVector
     np.testing.assert_array_equal(*predicted)
     with pytest.raises(ValueError, match=r"labelled samples in X_val and y_val, got none"):
         model.fit(texts, y, X_val=texts[40:], y_val=y[40:])
+
+
+@pytest.mark.parametrize("names", ["auto", ["bad", "good"]])
+def test_names_alone_are_a_mapping(vectors: PretrainedVectors, names: Any):
+    with pytest.raises(ValueError, match=r"class_names=\{label: name, ...\} for a fit without"):
+        FineTunedClassifier(vectors, class_names=names).fit([], [])
