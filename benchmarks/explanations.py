@@ -1,8 +1,8 @@
 """Do contributions add up, and are the tokens with the largest ones those that matter?
 
 Completeness: 1,000 test texts of MR, the default model and networks on GloVe 50 d; and 200 of them,
-a sentence encoder. The gap is the difference of the logit and of baseline and contributions, relative to the
-difference that is explained; see `Explanation.gaps`.
+a sentence encoder. The gap is the difference of the logit and of baseline and contributions,
+relative to the difference that is explained; see `Explanation.gaps`.
 
 Faithfulness (deletion and insertion, Petsiuk et al. 2018): the default model on GloVe 50 d, and the
 probability of the class that it predicts. Deletion removes the tokens of a text in the order of

@@ -180,6 +180,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         "auto" also trains on samples whose y is None, NaN or, among numbers, -1, unless samples
         left out lose by it; see :class:`~sklearn_transfer.fine_tuning.unlabelled.SelfTraining`.
         With None, -1 is a class, as in the coding -1 and 1, and a missing label is an error.
+        `score` leaves unlabelled samples out; scikit-learn's scorers, such as
+        ``scoring="accuracy"``, count them as wrong, and its splitters accept -1, not None.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
         turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
