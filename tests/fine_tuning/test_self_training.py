@@ -199,7 +199,7 @@ def test_validation_samples_decide(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"), X_val=X_val, y_val=y_val)
     assert "held-out samples" in fitted.unlabelled_.reason
     with pytest.raises(ValueError, match="not among the classes"):
-        fit(classifier(model, adaptation="frozen"), X_val=X_val, y_val=[-1, *y_val[1:]])
+        fit(classifier(model, adaptation="frozen"), X_val=X_val, y_val=[7, *y_val[1:]])
 
 
 def test_mini_batches_hold_out_labelled_samples(vectors: PretrainedVectors):
