@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.base import _fit_context
 
 from ._fine_tuned import FineTuned
@@ -14,6 +13,7 @@ from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
 from .fine_tuning.prediction import Predictor
 from .fine_tuning.targets import Labels
 from .fine_tuning.teachers import ask_classifier
+from .fine_tuning.thresholds import to_probabilities
 from .fine_tuning.unlabelled import ScoresLabelled
 from .text.weights import Weighting
 from .vectors.table.lookup import OutOfVocabulary
@@ -537,11 +537,11 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
 
     def _attributes(self, fitted: Predictor) -> dict[str, Any]:
         labels: Any = fitted.task
-        cuts, temperature = fitted.thresholds, fitted.temperature
+        temperature = fitted.temperature
         learned = {
             "classes_": labels.classes,
             "temperature_": temperature,
-            "thresholds_": None if cuts is None else expit(cuts / temperature),
+            "thresholds_": to_probabilities(fitted.thresholds, temperature),
         }
         return {**super()._attributes(fitted), **learned}
 

@@ -16,7 +16,7 @@ from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.models.text_encoder import make_text_encoder
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
-from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.text.token_ids import TokenIds
 from sklearn_transfer.training.batches import Batch, Batches, Samples
 from sklearn_transfer.training.inference_net import TrainingSettings
 from sklearn_transfer.training.losses import CrossEntropy

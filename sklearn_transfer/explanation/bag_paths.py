@@ -18,7 +18,7 @@ from ..models.sentence_encoder import SentenceEncoder
 from ..text.bag_features import BagFeatures
 from ..text.places import PlacedTokens, merge_tokens
 from ..text.token_design import Block, TokenDesign
-from ..text.tokens import TokenIds
+from ..text.token_ids import TokenIds
 from ..training.inference_net import InferenceNet
 from .explainer import Attribution, Candidates
 from .integrated_gradients import Path, PathExplainer

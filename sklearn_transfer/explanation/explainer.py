@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..text.linear_model import LinearModel
 from ..text.places import PlacedTokens
-from ..text.tokens import TokenIds
+from ..text.token_ids import TokenIds
 from .occlusion import occlude
 
 # Tokens whose columns are held at a time.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._utils.errors import levels_to_caller
 from ..contextual.sequences import batches_by_length
 from ..text.places import PlacedTokens
-from ..text.tokens import TokenIds
+from ..text.token_ids import TokenIds
 from ..training.inference_net import InferenceNet
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .completeness import measure_gaps, measure_sizes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..text.places import PlacedTokens
-from ..text.tokens import TokenIds
+from ..text.token_ids import TokenIds
 
 # Tokens of shortened texts that are read at a time.
 _TOGETHER = 1 << 16

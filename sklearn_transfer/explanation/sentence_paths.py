@@ -15,7 +15,7 @@ from ..contextual.sequences import SentenceTokenizer
 from ..models.sentence_encoder import SentenceEncoder
 from ..models.token_vectors import TokenTable
 from ..text.places import PlacedTokens
-from ..text.tokens import TokenIds
+from ..text.token_ids import TokenIds
 from ..training.inference_net import InferenceNet
 from ..vectors.table.vocabulary import to_offsets
 from .integrated_gradients import Path, PathExplainer

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .._utils.atomic import write_atomically
 from ..contextual.model import ContextualModel
 from ..fine_tuning.prediction import Predictor
+from ..fine_tuning.thresholds import to_probabilities
 from ..text.bag_features import BagFeatures
 from ..text.rows import WordRows
 from .onnx_graph import Graph, Output, add_centred, import_onnx
@@ -40,7 +41,7 @@ class Exported(Protocol):
         """Add the inputs and the nodes up to the logits, shape (n_texts, n_outputs)."""
 
     def metadata(self) -> dict[str, Any]:
-        """What another program needs to make the inputs."""
+        """Entries that another program needs to make the inputs."""
 
 
 def write_onnx(predictor: Predictor, path: str | os.PathLike[str], vectors: Vectors) -> None:
@@ -54,6 +55,9 @@ def write_onnx(predictor: Predictor, path: str | os.PathLike[str], vectors: Vect
     output = Output(*predictor.task.add_outputs(graph, logits, predictor.temperature))
     about = {"producer": "sklearn_transfer", "version": _VERSION}
     content = {**about, **predictor.task.describe(), **exported.metadata()}
+    thresholds = to_probabilities(predictor.thresholds, predictor.temperature)
+    if thresholds is not None:
+        content["thresholds"] = thresholds.tolist()
     metadata = {key: json.dumps(value, default=str) for key, value in content.items()}
     written = graph.finish(output, metadata)
     with write_atomically(Path(path)) as file:

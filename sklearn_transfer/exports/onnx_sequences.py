@@ -73,7 +73,7 @@ class SequenceOfTokens:
         return self.head.add(graph, graph.add("Slice", encoded, [0], [-1], [0]))
 
     def metadata(self) -> dict[str, Any]:
-        """What a program needs to find the ids of a text."""
+        """Entries that a program needs to find the ids of a text."""
         tokenization = describe_tokenization(self.features.tokenization, self.features.sources)
         words = {"words": self.words.learned, "other_words": list(self.words.others)}
         return {**tokenization, **words}

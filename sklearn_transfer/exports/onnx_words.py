@@ -120,7 +120,7 @@ class BagOfTokens:
         return graph.add("Slice", logits, [0], [-1], [0])
 
     def metadata(self) -> dict[str, Any]:
-        """What a program needs to find the ids of a text."""
+        """Entries that a program needs to find the ids of a text."""
         features, columns = self.features, self.columns
         names: list[str] = []
         n_word_ngrams = 0
@@ -258,7 +258,7 @@ def add_ragged(graph: Graph, n_ids: int) -> tuple[str, str, str]:
 
 
 def add_is_known(graph: Graph, ids: str, n_ids: int) -> str:
-    """Whether ids are in ``range(n_ids)``."""
+    """True for ids in ``range(n_ids)``."""
     is_negative = graph.add("Less", ids, 0)
     return graph.add("And", graph.add("Less", ids, n_ids), graph.add("Not", is_negative))
 
@@ -305,7 +305,7 @@ def look_up(table: PretrainedVectors, words: list[str]) -> NDArray[np.float32]:
 def describe_tokenization(
     tokenization: Tokenization, tables: Sequence[PretrainedVectors]
 ) -> dict[str, Any]:
-    """How texts are split, where a pattern says it."""
+    """The rule that splits texts, where a pattern says it."""
     is_pattern = tokenization.tokenizer is None and tokenization.table_tokenizer(tables) is None
     lowercase = tokenization.lowers_case(tables)
     described = describe_pattern(tokenization.token_pattern) if is_pattern else {}

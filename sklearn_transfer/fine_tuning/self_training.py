@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ..text.pooling import normalize_rows
 from .fingerprints import content_keys
 from .fit import AddedSamples, Fit, Fitted, LabelledSamples
 from .protocol import Configuration
@@ -164,7 +165,7 @@ def _move_to_centroids(
     steps follow clusters that need not be the classes.
     """
     mean = unlabelled.mean(axis=0)
-    labelled, unlabelled = _to_unit(labelled - mean), _to_unit(unlabelled - mean)
+    labelled, unlabelled = normalize_rows(labelled - mean), normalize_rows(unlabelled - mean)
     centroids = membership.T @ labelled
     chosen = probability.argmax(axis=1)
     for code in range(probability.shape[1]):
@@ -174,7 +175,7 @@ def _move_to_centroids(
         centroids[code] += unlabelled[surest].sum(axis=0)
     prior = probability.sum(axis=0) + 1
     log_probability = np.log(np.maximum(probability, _SMALLEST))
-    cosine = unlabelled @ _to_unit(centroids).T
+    cosine = unlabelled @ normalize_rows(centroids).T
     revised = _CONCENTRATION * cosine + _TRUST * log_probability + np.log(prior)
     return cast(NDArray[np.float64], softmax(revised, axis=1))
 
@@ -189,7 +190,7 @@ def _measure_likeness(
     rows = np.arange(0, len(unlabelled.weight), step)
     features, labelled = base.features(take(unlabelled.X, rows)), base.features(samples.X)
     mean = (features.mean(axis=0) + labelled.mean(axis=0)) / 2
-    features, labelled = _to_unit(features - mean), _to_unit(labelled - mean)
+    features, labelled = normalize_rows(features - mean), normalize_rows(labelled - mean)
     n_neighbors = min(_N_NEIGHBORS, len(features) - 1)
     if n_neighbors < 1:
         return 1.0
@@ -204,10 +205,3 @@ def _measure_likeness(
 def _mean_of_largest(values: NDArray[np.floating], n: int) -> NDArray[np.floating]:
     largest: NDArray[np.floating] = np.partition(values, -n, axis=1)[:, -n:].mean(axis=1)
     return largest
-
-
-def _to_unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Rows of length one; zero stays zero."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.floating] = rows / np.where(length > 0, length, 1)
-    return unit

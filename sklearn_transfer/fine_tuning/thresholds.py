@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 SHARED, PER_LABEL = "shared", "per-label"
 
@@ -55,6 +56,13 @@ def fit_thresholds(
             true, false = pooled.above(own.cuts)
             thresholds[label] = own.best_threshold(own.true + lent * true, own.false + lent * false)
     return thresholds
+
+
+def to_probabilities(
+    thresholds: NDArray[np.floating] | None, temperature: float
+) -> NDArray[np.float64] | None:
+    """Thresholds of logits as those of the calibrated probabilities."""
+    return None if thresholds is None else np.asarray(expit(thresholds / temperature))
 
 
 class _Counts:

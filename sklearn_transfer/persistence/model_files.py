@@ -34,7 +34,8 @@ from ..text.pooled_features import PooledFeatures
 from ..text.rows import WordRows
 from ..text.scaled_columns import ScaledColumns
 from ..text.token_columns import TokenColumns
-from ..text.tokens import TokenIds, Tokenization
+from ..text.token_ids import TokenIds
+from ..text.tokens import Tokenization
 from ..training import policies
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage.files import expand_user

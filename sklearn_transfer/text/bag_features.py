@@ -26,7 +26,8 @@ from .pooling import normalize_rows, sum_rows
 from .pretrained_words import PretrainedWords
 from .token_columns import TokenColumns
 from .token_design import Block, TokenDesign, TokenVectors, count_in_text
-from .tokens import TokenIds, Tokenization
+from .token_ids import TokenIds
+from .tokens import Tokenization
 from .units import CHARACTER, UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights, unseen_share
 from .word_scale import choose_word_scale

@@ -17,7 +17,8 @@ from ..contextual.model import ContextualModel
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from .patterns import CHARACTER_PATTERNS, UNSPACED
-from .tokens import TokenIds, Tokenization
+from .token_ids import TokenIds
+from .tokens import Tokenization
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _ENOUGH = 0.5

@@ -15,7 +15,8 @@ from .._utils.texts import TokenizedText
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .patterns import left_out, read_pattern
-from .tokens import TokenIds, Tokenization
+from .token_ids import TokenIds
+from .tokens import Tokenization
 
 Spans = list[tuple[int, int]]
 

@@ -23,7 +23,8 @@ from .coverage import (
 )
 from .ngrams import count_tokens
 from .pooling import Pooling, check_poolings, common_components, pool, remove_components
-from .tokens import TokenIds, Tokenization
+from .token_ids import TokenIds
+from .tokens import Tokenization
 from .units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .tokens import TokenIds
+from .token_ids import TokenIds
 
+_Float = TypeVar("_Float", bound=np.floating)
 Pooling = Literal["mean", "sum", "max", "min"]
 
 # Texts longer than this are pooled one by one, shorter ones together, a position at a time.
@@ -157,11 +158,11 @@ def remove_components(
     return (features - projected).astype(np.float32, copy=False)
 
 
-def normalize_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize_rows(rows: NDArray[_Float]) -> NDArray[_Float]:
     """Scale rows to length one; zero stays zero."""
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     length[length == 0] = 1
-    normalized: NDArray[np.float32] = rows / length[:, None]
+    normalized: NDArray[_Float] = rows / length[:, None]
     return normalized
 
 

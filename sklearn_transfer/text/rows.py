@@ -18,7 +18,8 @@ from ..vectors.table.vocabulary import Vocabulary
 from .coverage import find_used, has_vector, learn_tokenization, measure_coverage
 from .ngrams import count_tokens
 from .places import PlacedTokens, place_tokens
-from .tokens import TokenIds, Tokenization
+from .token_ids import TokenIds
+from .tokens import Tokenization
 from .units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 

@@ -13,7 +13,7 @@ from .._utils.state import State
 from .design import Design, dense_design
 from .places import PlacedTokens
 from .token_design import ColumnDesign
-from .tokens import TokenIds
+from .token_ids import TokenIds
 
 
 class ScaledColumns:

@@ -22,7 +22,7 @@ from .ngrams import (
     document_frequency,
 )
 from .pooling import idf
-from .tokens import TokenIds
+from .token_ids import TokenIds
 from .units import UNITS, WORD, TokenUnit, find_unit, read_unit
 from .weights import supervised_scale
 

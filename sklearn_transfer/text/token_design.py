@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .linear_model import LinearModel
-from .tokens import TokenIds
+from .token_ids import TokenIds
 
 # Cells of the products of vectors and coefficients that are held at a time.
 _CELLS = 1 << 22

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .._utils.state import State
-from .tokens import TokenIds
+from .token_ids import TokenIds
 
 UnitName = Literal["word", "character"]
 

@@ -1,5 +1,6 @@
 """ONNX files give the predictions of the model, in onnxruntime."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -92,7 +93,13 @@ def test_several_classes(vectors, reviews, tmp_path, n_classes):
 def test_several_labels(vectors, reviews, tmp_path):
     texts = reviews[0]
     y = np.array([[i % 2, i % 3 == 0, i % 5 == 1] for i in range(len(texts))]).astype(int)
-    check(FineTunedClassifier(vectors).fit(texts, y), tmp_path / "model.onnx")
+    model = FineTunedClassifier(vectors).fit(texts, y)
+    check(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    thresholds = json.loads(session.get_modelmeta().custom_metadata_map["thresholds"])
+    (found,) = session.run(None, model.onnx_inputs(texts))
+    assert thresholds != [0.5] * 3
+    assert (found > thresholds).astype(int).tolist() == model.predict(texts).tolist()
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])

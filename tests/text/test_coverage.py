@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sklearn_transfer.text.coverage import has_vector, learn_tokenization, measure_coverage
-from sklearn_transfer.text.tokens import TOKEN_PATTERN, TokenIds, Tokenization
+from sklearn_transfer.text.token_ids import TokenIds
+from sklearn_transfer.text.tokens import TOKEN_PATTERN, Tokenization
 from sklearn_transfer.vectors.pretrained_vectors import OutOfVocabulary, PretrainedVectors
 
 TOKENS = ["the", "Cat", "zork", "cat", "blub"]

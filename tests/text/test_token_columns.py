@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from sklearn_transfer._utils.state import State
 from sklearn_transfer.text.ngrams import count_tokens
 from sklearn_transfer.text.token_columns import TokenColumns
-from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.text.token_ids import TokenIds
 
 
 def test_a_long_text_has_the_columns_of_the_fit() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer._utils.state import State
-from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.text.token_ids import TokenIds
 from sklearn_transfer.text.units import find_unit, read_unit
 
 

@@ -13,7 +13,7 @@ from sklearn_transfer.contextual.sequences import Sequences
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.text.design import Design
 from sklearn_transfer.text.rows import Bags
-from sklearn_transfer.text.tokens import TokenIds
+from sklearn_transfer.text.token_ids import TokenIds
 from sklearn_transfer.training.batches import Batch, Batches, Samples, by_length
 
 CPU = torch.device("cpu")
