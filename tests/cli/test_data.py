@@ -40,7 +40,7 @@ def test_csv_with_quotes_line_breaks_and_blank_lines(tmp_path):
         ("a.data", "text,label\nx,y\n", {"format": "csv"}),
         ("a.csv", b"\xef\xbb\xbftext,label\r\nx,y\r\n", {}),
         ("a.csv", "text,label\nx,y\n".encode("utf-16"), {"encoding": "utf-16"}),
-        ("a.csv.gz", gzip.compress(b"text,label\nx,y\n"), {}),
+        ("a.csv.gz", gzip.compress(b"text,label\nx,y\n", mtime=0), {}),
         ("a.jsonl", '\n{"label": "y", "text": "x"}\n', {}),
         ("a.ndjson", b'\xef\xbb\xbf{"label": "y", "text": "x"}', {}),
     ],
@@ -126,9 +126,13 @@ def test_quotes_may_be_part_of_the_text(tmp_path):
         ("a.csv", "text,label\n".encode("utf-16"), "found UTF-16. Give --encoding utf-16"),
         ("a.jsonl", '{"txt": 1}\n', "no column 'label'; the columns are 'txt'"),
         ("a.parquet", "text,label\nx,y\n", "a.parquet: cannot be read: "),
-        ("a.parquet", gzip.compress(b"PAR1"), "found gzip data, expected a Parquet file"),
+        ("a.parquet", gzip.compress(b"PAR1", mtime=0), "found gzip data, expected a Parquet file"),
         ("a.xlsx", "", "Name the format: --format csv, tsv, jsonl or parquet"),
-        ("a.csv.gz", gzip.compress(HEADER.encode() * 99)[:-20], "gzip data are damaged or cut off"),
+        (
+            "a.csv.gz",
+            gzip.compress(HEADER.encode() * 99, mtime=0)[:-20],
+            "gzip data are damaged or cut off",
+        ),
     ],
 )
 def test_errors_say_what_to_do(tmp_path, name, content, message):
