@@ -113,6 +113,10 @@ def _run(call: Callable[[], None], *, shows_traceback: bool) -> int:
         if shows_traceback:
             traceback.print_exc(file=sys.stderr)
         _show_error(_describe(error))
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):  # a full disk: the interpreter would report it once more
+            _close_stdout()
         return 1
     return 0
 

@@ -22,7 +22,9 @@ COMMANDS = ("train", "predict", "evaluate", "explain", "export", "report", "vect
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-    return subprocess.Popen([*MODULE, *map(str, arguments)], **pipes)
+    # Users have a buffer, which is flushed once more when the process ends.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.Popen([*MODULE, *map(str, arguments)], **{"env": usual, **pipes})
 
 
 def test_help_names_all_commands_without_importing_them():
