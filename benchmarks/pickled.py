@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 
 from sklearn_transfer import ContextualModel, ContinuedVectors, FineTunedClassifier
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.linear.design import Design
 
 from .data import Labelled, load_mr
 from .measure import markdown_table, progress

@@ -21,7 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.fine_tuning.temperature import fit_temperature
+from sklearn_transfer.fine_tuning.targets.temperature import fit_temperature
 
 from .data import Labelled
 from .measure import markdown_table, progress

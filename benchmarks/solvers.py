@@ -23,9 +23,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from sklearn_transfer import FineTunedClassifier
-from sklearn_transfer.text.design import Design
-from sklearn_transfer.training.newton import solve_squared_hinge
-from sklearn_transfer.training.solvers import LinearProblem, solve_linear
+from sklearn_transfer.text.linear.design import Design
+from sklearn_transfer.training.optimization.newton import solve_squared_hinge
+from sklearn_transfer.training.optimization.solvers import LinearProblem, solve_linear
 
 from . import N_THREADS
 from .data import Labelled

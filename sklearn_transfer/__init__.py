@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .displays.training_curve import TrainingCurveDisplay
     from .evaluation.report import TransferReport
     from .evaluation.transfer import transfer_report
-    from .explanation.display import ExplanationDisplay
     from .explanation.explanation import Explanation
+    from .explanation.views.display import ExplanationDisplay
     from .ranking.ranking import rank_pretrained
     from .sources import load_pretrained
     from .vectors.pretrained_vectors import PretrainedVectors
@@ -55,7 +55,7 @@ _LAZY = {
     "ContextualModel": ".contextual.model",
     "ContinuedVectors": "._continued",
     "Explanation": ".explanation.explanation",
-    "ExplanationDisplay": ".explanation.display",
+    "ExplanationDisplay": ".explanation.views.display",
     "FineTunedClassifier": "._classifier",
     "FineTunedRegressor": "._regressor",
     "LabelEfficiencyDisplay": ".displays.label_efficiency",

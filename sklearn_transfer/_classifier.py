@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context
 
 from ._fine_tuned import FineTuned
+from .fine_tuning.fitted.prediction import Predictor
 from .fine_tuning.parameters import CLASSIFIER_CONSTRAINTS
-from .fine_tuning.prediction import Predictor
-from .fine_tuning.targets import Labels
+from .fine_tuning.semi_supervised.unlabelled import ScoresLabelled
+from .fine_tuning.targets.targets import Labels
+from .fine_tuning.targets.thresholds import to_probabilities
 from .fine_tuning.teachers import ask_classifier
-from .fine_tuning.thresholds import to_probabilities
-from .fine_tuning.unlabelled import ScoresLabelled
 from .text.weights import Weighting
 from .vectors.table.lookup import OutOfVocabulary
 
@@ -178,7 +178,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         "This text is about {}.". Used by: class names.
     unlabelled : "auto" or None, default=None
         "auto" also trains on samples whose y is None, NaN or, among numbers, -1, unless samples
-        left out lose by it; see :class:`~sklearn_transfer.fine_tuning.unlabelled.SelfTraining`.
+        left out lose by it; the decision is in `unlabelled_`.
         With None, -1 is a class, as in the coding -1 and 1, and a missing label is an error.
         `score` leaves unlabelled samples out; scikit-learn's scorers, such as
         ``scoring="accuracy"``, count them as wrong, and its splitters accept -1, not None.
@@ -284,8 +284,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
     token is fixed; the head ``H`` and the weights ``u_w`` of the token in the space of the logits
     are learned under a quadratic penalty. See
-    :class:`~sklearn_transfer.text.bag_features.BagFeatures` for the features and
-    :func:`~sklearn_transfer.training.solvers.solve_linear` for the solvers.
+    :class:`~sklearn_transfer.text.bag.bag_features.BagFeatures` for the features and
+    :func:`~sklearn_transfer.training.optimization.solvers.solve_linear` for the solvers.
 
     A word that training has not seen, but that has a pretrained vector, is used with its vector.
 

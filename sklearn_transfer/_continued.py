@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._utils.cloning import VectorsEstimator
+from ._utils.objects.cloning import VectorsEstimator
+from ._utils.objects.state import State
 from ._utils.random import draw_seed
-from ._utils.state import State
 from ._utils.texts import check_texts
 from .persistence.model_files import SavesModel
 from .sources import load_pretrained
-from .text.coverage import learn_tokenization
-from .text.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
+from .text.tokenization.coverage import learn_tokenization
+from .text.tokenization.tokens import TOKEN_PATTERN, Tokenization, split_for_vectors
 from .vectors.continuation import Continuation, continue_training
 from .vectors.pretrained_vectors import PretrainedVectors
 

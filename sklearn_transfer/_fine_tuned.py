@@ -21,22 +21,22 @@ from sklearn.utils.validation import (
 )
 
 from . import fine_tuning
-from ._utils.cloning import CloneSharesPretrained
-from ._utils.state import State
+from ._utils.objects.cloning import CloneSharesPretrained
+from ._utils.objects.state import State
 from .explanation.explained import ExplainsOutputs
 from .exports.exportable import Exports
+from .fine_tuning.fitted.prediction import LinearPredictor, Predictor, SavedNetwork
 from .fine_tuning.parameters import Parameters
-from .fine_tuning.prediction import LinearPredictor, Predictor, SavedNetwork
-from .fine_tuning.splits import hold_out, take
-from .fine_tuning.targets import Labels, Task
-from .fine_tuning.teachers import check_teacher
-from .fine_tuning.unlabelled import (
+from .fine_tuning.semi_supervised.unlabelled import (
     SelfTraining,
     UnlabelledSamples,
     check_labelled,
     has_names_only,
     split_labels,
 )
+from .fine_tuning.splits import hold_out, take
+from .fine_tuning.targets.targets import Labels, Task
+from .fine_tuning.teachers import check_teacher
 from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, find_input_kind
 from .training.policies import Choice

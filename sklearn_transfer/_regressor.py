@@ -10,10 +10,10 @@ from sklearn.base import RegressorMixin, _fit_context
 
 from ._classifier import FineTunedClassifier
 from ._fine_tuned import FineTuned
-from ._utils.sharing import document_parameters, share_constructor
+from ._utils.objects.sharing import document_parameters, share_constructor
 from .fine_tuning.parameters import REGRESSOR_CONSTRAINTS
-from .fine_tuning.targets import Task
-from .fine_tuning.values import Values
+from .fine_tuning.targets.targets import Task
+from .fine_tuning.targets.values import Values
 
 
 @document_parameters(FineTunedClassifier)

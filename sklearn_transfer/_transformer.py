@@ -13,14 +13,14 @@ from sklearn.utils import gen_even_slices
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._utils.cloning import CloneSharesPretrained
-from ._utils.state import State
+from ._utils.objects.cloning import CloneSharesPretrained
+from ._utils.objects.state import State
 from ._utils.texts import check_texts
 from .persistence.model_files import SavesModel, restore_output
 from .sources import RelocatesPretrained, are_several, load_sources
 from .text.pooled_features import PooledFeatures
 from .text.pooling import check_poolings
-from .text.tokens import TOKEN_PATTERN, Tokenization
+from .text.tokenization.tokens import TOKEN_PATTERN, Tokenization
 from .text.weights import Weighting
 from .vectors.pretrained_vectors import PretrainedVectors
 from .vectors.table.lookup import OutOfVocabulary

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from ._utils.cloning import VectorsEstimator, is_frame, is_pair
-from ._utils.memo import ObjectCache, register_memo
+from ._utils.objects.cloning import VectorsEstimator, is_frame, is_pair
+from ._utils.objects.memo import ObjectCache, register_memo
 from .contextual.library_state import find_default_prompt, stamp_library
 from .contextual.model import ContextualModel
 from .contextual.safety import is_contextual_folder, is_library_model

@@ -24,7 +24,7 @@ from tiny_files import save_tree
 
 from sklearn_transfer._utils.errors import ModelFormatError, VectorFormatError
 from sklearn_transfer._utils.hashing import hash_content
-from sklearn_transfer._utils.memo import clear_memos
+from sklearn_transfer._utils.objects.memo import clear_memos
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 
 TRAINING = ["good film", "a bad film", "good good plot", "the bad plot"]

@@ -38,7 +38,7 @@ from tiny_files import fresh, load_tree, other_contents, save_tree
 
 from sklearn_transfer._utils.errors import VectorFormatError
 from sklearn_transfer._utils.hashing import hash_content
-from sklearn_transfer._utils.memo import clear_memos
+from sklearn_transfer._utils.objects.memo import clear_memos
 from sklearn_transfer.contextual.embedding_cache import EmbeddingCache
 from sklearn_transfer.vectors.formats import formats
 from sklearn_transfer.vectors.storage import folder as our_folder

@@ -23,7 +23,7 @@ from sklearn_transfer import (
     clear_cache,
     load_pretrained,
 )
-from sklearn_transfer._utils.cloning import VectorsEstimator
+from sklearn_transfer._utils.objects.cloning import VectorsEstimator
 from sklearn_transfer.sources import (
     are_several,
     find_input_kind,

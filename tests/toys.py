@@ -14,15 +14,15 @@ from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder, Network, make_head, measure_width
 from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.models.text_encoder import make_text_encoder
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.linear.design import Design
 from sklearn_transfer.text.rows import Bags
-from sklearn_transfer.text.token_ids import TokenIds
+from sklearn_transfer.text.tokenization.token_ids import TokenIds
 from sklearn_transfer.training.batches import Batch, Batches, Samples
-from sklearn_transfer.training.inference_net import TrainingSettings
-from sklearn_transfer.training.losses import CrossEntropy
-from sklearn_transfer.training.net import TransferNet
-from sklearn_transfer.training.outputs import ClassOutputs
-from sklearn_transfer.training.setup import build_net
+from sklearn_transfer.training.nets.inference_net import TrainingSettings
+from sklearn_transfer.training.nets.net import TransferNet
+from sklearn_transfer.training.nets.outputs import ClassOutputs
+from sklearn_transfer.training.nets.setup import build_net
+from sklearn_transfer.training.optimization.losses import CrossEntropy
 
 N = 23
 CPU = torch.device("cpu")

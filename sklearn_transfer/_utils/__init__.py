@@ -1,1 +1,1 @@
-"""Helpers without a domain: errors, hashing, atomic writing, memos, validation of texts."""
+"""Helpers without a domain: errors, hashing, atomic writing, validation of texts."""

@@ -6,7 +6,7 @@ import inspect
 import re
 import warnings
 
-from .memo import register_memo
+from .objects.memo import register_memo
 
 # Packages whose lines are not the user's.
 _CALLERS = frozenset([__name__.partition(".")[0], "sklearn", "skorch", "joblib", "contextlib"])

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple, TextIO
 
 import click
 
+from .._utils.display.suggestions import suggest
 from .._utils.optional import import_optional
-from .._utils.suggestions import suggest
 from ..vectors.formats.parquet import open_parquet
 from ..vectors.storage.files import check_not_compressed, exists, expand_user, open_decompressed
 from .console import CommandError

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from .._utils.tables import format_table
+from .._utils.display.tables import format_table
 from .console import Console
 from .models import Predictions, find_labels, predict_all
 from .samples import Samples, Target

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .._classifier import FineTunedClassifier
 from .._model_files import load
 from .._regressor import FineTunedRegressor
-from .._utils.suggestions import suggest
+from .._utils.display.suggestions import suggest
 from ..sources import find_input_kind
 from .console import CommandError, Console
 from .options import Function

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.devices import device_or_cpu
+from .._utils.display.tables import html_properties
 from .._utils.locks import ThreadLock
-from .._utils.pickling import PickledOnly
-from .._utils.state import State
-from .._utils.tables import html_properties
+from .._utils.objects.pickling import PickledOnly
+from .._utils.objects.state import State
 from .._utils.texts import check_texts
 from ..vectors.catalog import find_hub_name, locate
 from ..vectors.origin import find_content, remember_place

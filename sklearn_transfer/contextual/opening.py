@@ -11,7 +11,7 @@ from typing import Any
 from .._utils.devices import resolve_device
 from .._utils.errors import VectorFormatError
 from .._utils.hashing import hash_content
-from .._utils.memo import ObjectCache
+from .._utils.objects.memo import ObjectCache
 from .._utils.optional import import_optional
 from ..vectors.storage.fingerprints import fingerprint_files
 from .library_state import fingerprint_library, stamp_library

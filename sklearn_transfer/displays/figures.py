@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._fine_tuned import FineTuned
-from .._utils.characters import make_safe
+from .._utils.display.characters import make_safe
 from .._utils.optional import import_optional
 
 

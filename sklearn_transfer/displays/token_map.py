@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
-from .._utils.characters import make_line
-from .._utils.fonts import find_families
+from .._utils.display.characters import make_line
+from .._utils.display.fonts import find_families
 from .figures import find_fine_tuned, import_pyplot
 
 _LONGEST = 30  # characters of a word

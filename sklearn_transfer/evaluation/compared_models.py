@@ -20,11 +20,11 @@ from ..fine_tuning.config import resolve
 from ..fine_tuning.inputs import find_kind
 from ..fine_tuning.parameters import Parameters
 from ..fine_tuning.protocol import Configuration, Kind
-from ..fine_tuning.targets import Labels
+from ..fine_tuning.targets.targets import Labels
+from ..fine_tuning.targets.values import Values
 from ..fine_tuning.usage import find_unused
-from ..fine_tuning.values import Values
 from ..sources import find_input_kind
-from ..text.patterns import UNSPACED
+from ..text.tokenization.patterns import UNSPACED
 from ..training.policies import Contrastive
 
 # Words as scikit-learn's default has them, and single characters of scripts without spaces.

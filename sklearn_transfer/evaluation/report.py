@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.display.tables import format_table, html_table
 from .._utils.optional import import_optional
-from .._utils.tables import format_table, html_table
 from ..displays.label_efficiency import LabelEfficiencyDisplay
 from .compared_models import RANDOM
 from .intervals import corrected_interval

@@ -19,8 +19,8 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 
 from .._utils.progress import progress_bar
 from .._utils.random import draw_seed
-from ..fine_tuning.targets import Labels, Task
-from ..fine_tuning.values import Values
+from ..fine_tuning.targets.targets import Labels, Task
+from ..fine_tuning.targets.values import Values
 from ..models.seeds import derive_seed
 from ..sources import find_input_kind
 from .compared_models import ComparedModels, compare_models, find_last, make_baseline

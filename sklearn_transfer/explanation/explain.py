@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .explainer import Explainer
 from .explanation import Explanation
+from .methods.explainer import Explainer
 from .targets import ExplainedTargets
 
 

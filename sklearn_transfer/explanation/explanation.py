@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from .._utils.optional import import_optional
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
 from .completeness import measure_gaps, sum_by_text
-from .html import render_html
-from .terminal import render_text
+from .views.html import render_html
+from .views.terminal import render_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)

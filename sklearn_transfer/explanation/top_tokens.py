@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .explain import ExplainedTask
-from .explainer import Explainer
+from .methods.explainer import Explainer
 
 
 def rank_tokens(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..fine_tuning.prediction import Predictor
+from ..fine_tuning.fitted.prediction import Predictor
 from .card import write_card
 from .onnx import find_exported, write_onnx
 from .onnx_words import Vectors

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from .._utils.atomic import write_atomically
 from ..contextual.model import ContextualModel
-from ..fine_tuning.prediction import Predictor
-from ..fine_tuning.thresholds import to_probabilities
-from ..text.bag_features import BagFeatures
+from ..fine_tuning.fitted.prediction import Predictor
+from ..fine_tuning.targets.thresholds import to_probabilities
+from ..text.bag.bag_features import BagFeatures
 from ..text.rows import WordRows
 from .onnx_graph import Graph, Output, add_centred, import_onnx
 from .onnx_heads import Head, LayeredHead, LinearHead

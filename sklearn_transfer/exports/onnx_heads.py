@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.linear_model import LinearModel
+from ..text.linear.linear_model import LinearModel
 from .onnx_graph import Graph, add_linear
 
 # Modules without parameters that a head may have, by their class.

@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.memo import register_memo
-from ..text.bag_features import BagFeatures
-from ..text.patterns import describe_pattern
-from ..text.tokens import Tokenization
+from .._utils.objects.memo import register_memo
+from ..text.bag.bag_features import BagFeatures
+from ..text.tokenization.patterns import describe_pattern
+from ..text.tokenization.tokens import Tokenization
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.vocabulary import Vocabulary, to_offsets
 from .onnx_graph import Graph, add_centred

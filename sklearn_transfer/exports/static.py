@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..text.rows import WordRows
-from ..text.tokens import TOKEN_PATTERN, Tokenization
+from ..text.tokenization.tokens import TOKEN_PATTERN, Tokenization
 from ..vectors.formats.static_writers import make_word_tokenizer
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.table import Table

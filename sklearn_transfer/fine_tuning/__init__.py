@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import find_seed, resolve
-    from .encoded import explain_encoded
     from .fit import Fit, LabelledSamples
+    from .fitted.encoded import explain_encoded
+    from .fitted.restoring import restore
     from .inputs import find_kind
     from .inputs.arrays import ModuleInputs
     from .inputs.module_features import ModuleFeatures
     from .inputs.sentences import SentenceInputs
-    from .restoring import restore
     from .selection import select_policy
-    from .self_training import SelfTrainer
+    from .semi_supervised.self_training import SelfTrainer
     from .usage import check_names_only, warn_unused
 
 __all__ = [
@@ -42,14 +42,14 @@ _LAZY = {
     "LabelledSamples": ".fit",
     "ModuleFeatures": ".inputs.module_features",
     "ModuleInputs": ".inputs.arrays",
-    "SelfTrainer": ".self_training",
+    "SelfTrainer": ".semi_supervised.self_training",
     "SentenceInputs": ".inputs.sentences",
     "check_names_only": ".usage",
-    "explain_encoded": ".encoded",
+    "explain_encoded": ".fitted.encoded",
     "find_kind": ".inputs",
     "find_seed": ".config",
     "resolve": ".config",
-    "restore": ".restoring",
+    "restore": ".fitted.restoring",
     "select_policy": ".selection",
     "warn_unused": ".usage",
 }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.progress import progress_bar
-from ..training.solvers import LinearProblem, solve_linear
+from ..training.optimization.solvers import LinearProblem, solve_linear
 
 # So many left-out samples determine one temperature, or one threshold, well enough.
 _ENOUGH = 1500

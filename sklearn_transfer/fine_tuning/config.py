@@ -10,12 +10,12 @@ from .._utils.devices import resolve_device
 from .._utils.random import draw_seed
 from ..models.readers import check_reader
 from ..training.checkpoints import claim_seed
-from ..training.losses import make_criterion
 from ..training.names import Loss
+from ..training.optimization.losses import make_criterion
 from ..training.policies import POLICIES, Adaptation, Contrastive
 from .parameters import CONVEX, Parameters
 from .protocol import Configuration, Kind
-from .targets import Task
+from .targets.targets import Task
 
 
 def resolve(  # noqa: PLR0913 (the one place that sees all of them)

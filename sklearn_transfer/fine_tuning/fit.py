@@ -14,31 +14,31 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from .._utils.errors import levels_to_caller
-from .._utils.named import by_name
+from .._utils.objects.named import by_name
 from .._utils.texts import TokenizedText
-from ..explanation.explainer import Explainer
+from ..explanation.methods.explainer import Explainer
 from ..models.layers import find_layers
 from ..models.linear import LinearBag
 from ..models.network import Network, make_head, measure_width, to_arrays
 from ..models.seeds import seeded
-from ..text.design import Design
+from ..text.linear.design import Design
 from ..text.rows import ComparedRows
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
-from ..training.inference_net import InferenceNet, TrainingSettings
-from ..training.linear_net import LinearNet
-from ..training.net import TransferNet
-from ..training.optimizers import replace_parameter
+from ..training.nets.inference_net import InferenceNet, TrainingSettings
+from ..training.nets.linear_net import LinearNet
+from ..training.nets.net import TransferNet
+from ..training.nets.setup import build_net
+from ..training.optimization.optimizers import replace_parameter
 from ..training.policies import check_policy
-from ..training.setup import build_net
 from ..vectors.pretrained_vectors import PretrainedVectors
 from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
-from .prediction import DesignFeatures, LinearPredictor, SavedNetwork
+from .fitted.prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import LeftOut, assign_folds, join, take
-from .targets import Target, Task
-from .thresholds import PER_LABEL
+from .targets.targets import Target, Task
+from .targets.thresholds import PER_LABEL
 from .usage import warn_kept
 
 # Folds that are left out to calibrate probabilities, until they hold enough samples.

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ..models.names import ACTIVATION_NAMES, READER_NAMES
-from ..text.tokens import Lowercase
+from ..text.tokenization.tokens import Lowercase
 from ..text.weights import Weighting
 from ..training.names import (
     CLASSIFICATION_NAMES,
@@ -23,8 +23,8 @@ from ..training.names import (
 )
 from ..training.policies import POLICIES
 from ..vectors.table.lookup import OutOfVocabulary
-from .class_names import check_templates
-from .thresholds import PER_LABEL, SHARED
+from .targets.class_names import check_templates
+from .targets.thresholds import PER_LABEL, SHARED
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,18 +15,18 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from ..explanation.explainer import Explainer
+from ..explanation.methods.explainer import Explainer
 from ..models.network import Network
-from ..text.linear_model import LinearModel
+from ..text.linear.linear_model import LinearModel
 from ..text.rows import ComparedRows
-from ..text.units import UnitName
+from ..text.tokenization.units import UnitName
 from ..training.batches import Inputs
-from ..training.inference_net import InferenceNet
 from ..training.names import Loss
+from ..training.nets.inference_net import InferenceNet
 from ..training.policies import Adaptation, Frozen
 from .checks import check_input
 from .parameters import Parameters
-from .targets import Task
+from .targets.targets import Task
 
 # A mini-batch holds this share of the samples, within bounds.
 _BATCHES_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH = 16, 8, 128

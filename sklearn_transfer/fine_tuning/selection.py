@@ -13,7 +13,7 @@ from ..training.policies import Choice
 from .fit import Fit, LabelledSamples
 from .protocol import Configuration
 from .splits import assign_folds
-from .targets import Task
+from .targets.targets import Task
 
 # Fewer than the first number: the noise of a comparison is larger than what the usual policy of the
 # kind may lose. From the second number on, one fold decides; with fewer, all folds in turn.

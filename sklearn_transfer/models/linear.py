@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._utils.compact import Compact, opened
-from .._utils.copying import deepcopy_attributes
-from ..text.linear_model import LinearModel
+from .._utils.objects.copying import deepcopy_attributes
+from ..text.linear.linear_model import LinearModel
 
 
 class LinearBag(nn.Module):
     """Linear model on the two blocks of a design matrix.
 
     ``logits = sparse @ token_weights + dense @ head + intercept``: see
-    :class:`~sklearn_transfer.text.bag_features.BagFeatures`. Zero token weights are feature
+    :class:`~sklearn_transfer.text.bag.bag_features.BagFeatures`. Zero token weights are feature
     extraction. All parameters start at zero.
 
     Parameters

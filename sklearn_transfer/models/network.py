@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..text.linear_model import LinearModel
+from ..text.linear.linear_model import LinearModel
 from .names import ACTIVATION_NAMES
 from .seeds import current_generator
 from .text_encoder import TextEncoder

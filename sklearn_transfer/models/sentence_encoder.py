@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .._utils.copying import deepcopy_attributes
 from .._utils.errors import levels_to_caller
+from .._utils.objects.copying import deepcopy_attributes
 from .._utils.progress import progress_bar
 from ..contextual.model import ContextualModel
 from ..contextual.runtime import CPU_TOKENS, PROBES, encode_padded, make_inputs

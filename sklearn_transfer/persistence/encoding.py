@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from .._utils.compact import Packed, pack, unpack
 from .._utils.errors import ModelFormatError
-from .._utils.named import find_name
-from .._utils.state import State
+from .._utils.objects.named import find_name
+from .._utils.objects.state import State
 
 # The types of arrays in a file of tensors, and those that are stored as integers.
 _NUMBERS = frozenset(

@@ -18,24 +18,24 @@ from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from sklearn.utils.validation import check_is_fitted
 
 from .. import fine_tuning
-from .._utils.cloning import VectorsEstimator
 from .._utils.errors import ModelFormatError, VectorFormatError
-from .._utils.named import find_name
-from .._utils.state import State
+from .._utils.objects.cloning import VectorsEstimator
+from .._utils.objects.named import find_name
+from .._utils.objects.state import State
 from ..contextual.model import ContextualModel
-from ..fine_tuning.prediction import LinearPredictor, SavedNetwork
-from ..fine_tuning.targets import Labels
-from ..fine_tuning.unlabelled import SelfTraining
-from ..fine_tuning.values import Values
-from ..text.bag_features import BagFeatures
-from ..text.linear_model import LinearModel
+from ..fine_tuning.fitted.prediction import LinearPredictor, SavedNetwork
+from ..fine_tuning.semi_supervised.unlabelled import SelfTraining
+from ..fine_tuning.targets.targets import Labels
+from ..fine_tuning.targets.values import Values
+from ..text.bag.bag_features import BagFeatures
+from ..text.bag.token_columns import TokenColumns
+from ..text.linear.linear_model import LinearModel
+from ..text.linear.scaled_columns import ScaledColumns
 from ..text.ngrams import CharNgrams, WordNgrams
 from ..text.pooled_features import PooledFeatures
 from ..text.rows import WordRows
-from ..text.scaled_columns import ScaledColumns
-from ..text.token_columns import TokenColumns
-from ..text.token_ids import TokenIds
-from ..text.tokens import Tokenization
+from ..text.tokenization.token_ids import TokenIds
+from ..text.tokenization.tokens import Tokenization
 from ..training import policies
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.storage.files import expand_user

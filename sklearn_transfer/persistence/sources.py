@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._utils.errors import ModelFormatError
-from .._utils.state import State
+from .._utils.objects.state import State
 from ..contextual.model import ContextualModel
 from ..sources import Source
 from ..vectors.formats import formats

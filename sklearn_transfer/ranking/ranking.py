@@ -17,16 +17,16 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from .._transformer import PretrainedEmbeddingTransformer
-from .._utils.cloning import VectorsEstimator
+from .._utils.display.tables import format_table, html_table
+from .._utils.objects.cloning import VectorsEstimator
 from .._utils.optional import import_optional
 from .._utils.progress import progress_bar
 from .._utils.random import draw_seed, fill_seeds
-from .._utils.tables import format_table, html_table
 from .._utils.texts import looks_like_texts
 from ..contextual.safety import is_library_model
 from ..fine_tuning.inputs.arrays import Arrays
 from ..fine_tuning.inputs.module_features import encode_inputs
-from ..fine_tuning.targets import Labels
+from ..fine_tuning.targets.targets import Labels
 from ..models.network import ArrayEncoder, as_array
 from ..models.seeds import seeded
 from ..sources import load_pretrained

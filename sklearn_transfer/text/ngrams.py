@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 
 from .._utils.compact import open_state, pack_state
-from .._utils.state import State, check_bounds
+from .._utils.objects.state import State, check_bounds
 from .._utils.texts import LONGEST_WORD, in_parts
 from ..vectors.table.vocabulary import ragged_arange, to_offsets
-from .token_ids import TokenIds
+from .tokenization.token_ids import TokenIds
 
 Integers = NDArray[np.int64]
 _Integer = TypeVar("_Integer", bound=np.integer)

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.state import State
+from .._utils.objects.state import State
 from ..contextual.model import ContextualModel
 from ..sources import Source, find_contextual, find_tables
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import (
+from .ngrams import count_tokens
+from .pooling import Pooling, check_poolings, common_components, pool, remove_components
+from .tokenization.coverage import (
     find_used,
     has_vector,
     learn_tokenization,
     measure_coverage,
     measure_reading,
 )
-from .ngrams import count_tokens
-from .pooling import Pooling, check_poolings, common_components, pool, remove_components
-from .token_ids import TokenIds
-from .tokens import Tokenization
-from .units import UnitName, find_unit, read_unit
+from .tokenization.token_ids import TokenIds
+from .tokenization.tokens import Tokenization
+from .tokenization.units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 
 

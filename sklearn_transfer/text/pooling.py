@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .token_ids import TokenIds
+from .tokenization.token_ids import TokenIds
 
 _Float = TypeVar("_Float", bound=np.floating)
 Pooling = Literal["mean", "sum", "max", "min"]

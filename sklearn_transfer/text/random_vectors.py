@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.cloning import VectorsEstimator
+from .._utils.objects.cloning import VectorsEstimator
 from .._utils.random import draw_seed
 from ..sources import load_sources
 from ..vectors.pretrained_vectors import PretrainedVectors
-from .coverage import learn_tokenization
-from .tokens import Lowercase, Tokenization
+from .tokenization.coverage import learn_tokenization
+from .tokenization.tokens import Lowercase, Tokenization
 
 
 class RandomVectors(VectorsEstimator):

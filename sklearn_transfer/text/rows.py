@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .._utils.compact import open_state, pack_state
-from .._utils.state import State
+from .._utils.objects.state import State
 from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
-from .coverage import find_used, has_vector, learn_tokenization, measure_coverage
 from .ngrams import count_tokens
-from .places import PlacedTokens, place_tokens
-from .token_ids import TokenIds
-from .tokens import Tokenization
-from .units import UnitName, find_unit, read_unit
+from .tokenization.coverage import find_used, has_vector, learn_tokenization, measure_coverage
+from .tokenization.places import PlacedTokens, place_tokens
+from .tokenization.token_ids import TokenIds
+from .tokenization.tokens import Tokenization
+from .tokenization.units import UnitName, find_unit, read_unit
 from .weights import Weighting, learn_term_weights
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csc_array, csr_array
 
 from .ngrams import document_frequency
 from .pooling import idf, sif
-from .token_ids import TokenIds
+from .tokenization.token_ids import TokenIds
 
 Weighting = Literal["idf", "sif"] | None
 

@@ -19,8 +19,8 @@ from ..models.layers import Layer, find_layers
 from ..models.network import Network, PretrainedModule
 from ..models.seeds import derive_seed, seeded
 from .batches import Inputs, as_tensors
+from .optimization.schedules import rate_at
 from .policies import Contrastive
-from .schedules import rate_at
 
 _WARMUP = 0.1
 _WEIGHT_DECAY = 0.01

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from .._utils.state import PlainState
+from .._utils.objects.state import PlainState
 
 # Rates of the layers of a fit's epochs, as they are in its history.
 RATES = "rates"

@@ -12,9 +12,9 @@ import importlib.util
 import os
 from pathlib import Path
 
+from .._utils.display.suggestions import suggest
 from .._utils.errors import MissingDependencyError
 from .._utils.optional import name_command
-from .._utils.suggestions import suggest
 from . import hub
 from .storage.files import exists, expand_user
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._utils.memo import register_memo
-from .._utils.state import State
+from .._utils.objects.memo import register_memo
+from .._utils.objects.state import State
 from .catalog import locate
 from .formats import formats
 from .table.table import Reading, Table

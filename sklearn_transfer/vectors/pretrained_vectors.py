@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._utils.errors import levels_to_caller
-from .._utils.memo import ObjectCache
-from .._utils.pickling import PickledOnly
+from .._utils.objects.memo import ObjectCache
+from .._utils.objects.pickling import PickledOnly
 from .._utils.texts import check_texts
 from .catalog import locate
 from .formats import formats

@@ -26,7 +26,7 @@ from sklearn_transfer import (
     clear_cache,
     load_pretrained,
 )
-from sklearn_transfer._utils.memo import clear_memos
+from sklearn_transfer._utils.objects.memo import clear_memos
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from contextual_toys import DIM, TEXTS, open_library
 from transformers.utils import logging
 
 from sklearn_transfer import VectorFormatError
-from sklearn_transfer._utils.memo import clear_memos
+from sklearn_transfer._utils.objects.memo import clear_memos
 from sklearn_transfer.contextual.opening import (
     fingerprint_folder,
     open_folder,

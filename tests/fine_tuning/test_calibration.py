@@ -8,9 +8,9 @@ from sklearn.model_selection import cross_val_predict
 
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.fine_tuning.calibration import predict_left_out
-from sklearn_transfer.fine_tuning.temperature import fit_temperature
-from sklearn_transfer.text.design import Design
-from sklearn_transfer.training.solvers import LinearProblem, solve_linear
+from sklearn_transfer.fine_tuning.targets.temperature import fit_temperature
+from sklearn_transfer.text.linear.design import Design
+from sklearn_transfer.training.optimization.solvers import LinearProblem, solve_linear
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

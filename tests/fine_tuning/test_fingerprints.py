@@ -20,7 +20,7 @@ from sklearn_transfer.fine_tuning.fingerprints import (
     digest_samples,
 )
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.linear.design import Design
 from sklearn_transfer.training.batches import Samples
 
 ROWS = np.array([[1.0, 0, 2], [0, 0, 0], [1, 0, 2], [1, 2, 0], [0, 1, 2]])

@@ -16,7 +16,7 @@ from sklearn_transfer.fine_tuning.fit import LabelledSamples
 from sklearn_transfer.fine_tuning.inputs import find_kind
 from sklearn_transfer.fine_tuning.parameters import Parameters
 from sklearn_transfer.fine_tuning.selection import select_policy
-from sklearn_transfer.fine_tuning.targets import Labels
+from sklearn_transfer.fine_tuning.targets.targets import Labels
 from sklearn_transfer.training.policies import Choice
 
 CONFIDENCE = 2.0

@@ -6,7 +6,7 @@ import torch
 from scipy.sparse import csr_array
 
 from sklearn_transfer.models.linear import LinearBag
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.linear.design import Design
 from sklearn_transfer.training.batches import as_tensors
 
 

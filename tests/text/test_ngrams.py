@@ -23,8 +23,8 @@ from sklearn_transfer.text.ngrams import (
     count_tokens,
     document_frequency,
 )
-from sklearn_transfer.text.token_ids import TokenIds
-from sklearn_transfer.text.tokens import Tokenizer
+from sklearn_transfer.text.tokenization.token_ids import TokenIds
+from sklearn_transfer.text.tokenization.tokens import Tokenizer
 
 TEXTS = ["a b a b c", "", "b a b", "c", "a a a a", "猫 naïve b c 猫", "c b a", "a b c b a"]
 NEW = ["a b d b c", "d", "", "c b a a b", "x a b", "a b a x b a"]

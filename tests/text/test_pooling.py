@@ -19,7 +19,7 @@ from sklearn_transfer.text.pooling import (
     remove_components,
     sif,
 )
-from sklearn_transfer.text.token_ids import TokenIds
+from sklearn_transfer.text.tokenization.token_ids import TokenIds
 
 POOLINGS: list[Pooling] = ["mean", "sum", "max", "min"]
 # Beside short ones: empty, at the switch to "one by one" and past it, longer than a block.

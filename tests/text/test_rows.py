@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_transfer.text.rows import Bags, WordRows
-from sklearn_transfer.text.tokens import Tokenization
+from sklearn_transfer.text.tokenization.tokens import Tokenization
 from sklearn_transfer.vectors.pretrained_vectors import PretrainedVectors
 from sklearn_transfer.vectors.table.table import Table
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sklearn_transfer.text.ngrams import count_tokens
-from sklearn_transfer.text.tokens import find_tokenizer
+from sklearn_transfer.text.tokenization.tokens import find_tokenizer
 from sklearn_transfer.text.weights import learn_term_weights, supervised_scale, unseen_share
 
 Array = NDArray[np.float64]

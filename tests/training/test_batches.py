@@ -11,9 +11,9 @@ from toys import N, bags, design
 
 from sklearn_transfer.contextual.sequences import Sequences
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
-from sklearn_transfer.text.design import Design
+from sklearn_transfer.text.linear.design import Design
 from sklearn_transfer.text.rows import Bags
-from sklearn_transfer.text.token_ids import TokenIds
+from sklearn_transfer.text.tokenization.token_ids import TokenIds
 from sklearn_transfer.training.batches import Batch, Batches, Samples, by_length
 
 CPU = torch.device("cpu")

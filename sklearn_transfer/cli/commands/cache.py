@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from ..._utils.tables import format_table
+from ..._utils.display.tables import format_table
 from ...vectors.storage.cache import cache_info, clear_cache
 from .. import options
 from ..console import Console

@@ -11,11 +11,11 @@ from typing import Any, TextIO
 import click
 
 from ..._utils.atomic import write_atomically
-from ..._utils.suggestions import suggest
+from ..._utils.display.suggestions import suggest
 from ...explanation.explanation import Explanation
-from ...explanation.html import render_html
-from ...explanation.segments import SHOWN_PAIRS
-from ...explanation.terminal import render_text
+from ...explanation.views.html import render_html
+from ...explanation.views.segments import SHOWN_PAIRS
+from ...explanation.views.terminal import render_text
 from .. import options
 from ..console import CommandError, Console, check_output, table_suffix
 from ..data import Columns, Reading, find_undecoded, read_columns

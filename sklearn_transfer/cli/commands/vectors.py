@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ..._utils.tables import format_table
+from ..._utils.display.tables import format_table
 from ...sources import load_pretrained
 from ...vectors.catalog import list_names
 from ...vectors.formats import formats

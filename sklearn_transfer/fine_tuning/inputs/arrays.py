@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from ..._utils.state import State
-from ...explanation.explainer import Explainer
+from ..._utils.objects.state import State
+from ...explanation.methods.explainer import Explainer
 from ...models.network import ArrayEncoder, Network, PretrainedModule, as_array
 from ...models.random_weights import randomise_module
 from ...training.batches import Inputs
-from ...training.inference_net import InferenceNet
+from ...training.nets.inference_net import InferenceNet
 from ...training.policies import Adaptation, Contrastive, Frozen
 from ..parameters import Parameters
 from ..protocol import Configuration, Features, Kind, Representation

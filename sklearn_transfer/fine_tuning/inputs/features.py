@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from ...explanation.explainer import Explainer, LinearExplainer
-from ...explanation.word_paths import ColumnNetworkExplainer
+from ...explanation.methods.explainer import Explainer, LinearExplainer
+from ...explanation.methods.word_paths import ColumnNetworkExplainer
 from ...models.layers import Layer
-from ...text.scaled_columns import ScaledColumns
-from ...training.inference_net import InferenceNet
+from ...text.linear.scaled_columns import ScaledColumns
+from ...training.nets.inference_net import InferenceNet
 from ...training.policies import Adaptation, check_policy
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures, Kind

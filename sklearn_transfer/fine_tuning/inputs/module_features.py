@@ -12,15 +12,15 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from ..._utils.devices import device_or_cpu, resolve_device
+from ..._utils.objects.state import State
 from ..._utils.progress import progress_bar
-from ..._utils.state import State
-from ...explanation.explainer import Explainer
+from ...explanation.methods.explainer import Explainer
 from ...models.network import PretrainedModule, load_tensors, to_arrays
 from ...models.seeds import EvaluationSeed
-from ...text.design import Design, dense_design
+from ...text.linear.design import Design, dense_design
 from ...training.batches import Batches, Inputs, Samples, by_length
 from ...training.contrastive import tune
-from ...training.inference_net import InferenceNet
+from ...training.nets.inference_net import InferenceNet
 from ...training.policies import Contrastive
 from ...vectors.pretrained_vectors import PretrainedVectors
 from ..protocol import Configuration, Features, FixedFeatures

@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from ..._utils.state import State
+from ..._utils.objects.state import State
 from ...contextual.model import ContextualModel
 from ...contextual.sequences import Sequences
-from ...explanation.explainer import Explainer
-from ...explanation.sentence_paths import SentenceExplainer, SentenceReader
+from ...explanation.methods.explainer import Explainer
+from ...explanation.methods.sentence_paths import SentenceExplainer, SentenceReader
 from ...models.random_weights import randomise_encoder
 from ...models.sentence_encoder import SentenceEncoder
-from ...text.coverage import measure_reading
-from ...training.inference_net import InferenceNet
+from ...text.tokenization.coverage import measure_reading
 from ...training.names import Loss
+from ...training.nets.inference_net import InferenceNet
 from ...training.policies import Adaptation, Contrastive, Frozen
-from ..class_names import SENTENCE_TEMPLATES
 from ..parameters import Parameters
 from ..protocol import Configuration, Features, Kind, Representation
-from ..targets import Task
+from ..targets.class_names import SENTENCE_TEMPLATES
+from ..targets.targets import Task
 from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import find_sentence_scale, make_word_bag

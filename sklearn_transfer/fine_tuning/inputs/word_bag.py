@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...explanation.bag_paths import BagExplainer
-from ...explanation.explainer import Explainer, LinearExplainer
+from ...explanation.methods.bag_paths import BagExplainer
+from ...explanation.methods.explainer import Explainer, LinearExplainer
 from ...sources import Source, find_contextual, find_tables
-from ...text.bag_features import BagFeatures
-from ...text.tokens import Tokenization
-from ...training.inference_net import InferenceNet
+from ...text.bag.bag_features import BagFeatures
+from ...text.tokenization.tokens import Tokenization
+from ...training.nets.inference_net import InferenceNet
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...explanation.explainer import Explainer
-from ...explanation.word_paths import SequenceExplainer
+from ...explanation.methods.explainer import Explainer
+from ...explanation.methods.word_paths import SequenceExplainer
 from ...models.text_encoder import TextEncoder, make_text_encoder
 from ...text.rows import ComparedRows, WordRows
 from ...training.batches import Inputs
-from ...training.inference_net import InferenceNet
-from ...training.optimizers import is_row_wise
+from ...training.nets.inference_net import InferenceNet
+from ...training.optimization.optimizers import is_row_wise
 from ...vectors.pretrained_vectors import PretrainedVectors
 from ..protocol import Configuration, Representation
 from .word_bag import make_tokenization

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from ..._utils.cloning import VectorsEstimator
+from ..._utils.objects.cloning import VectorsEstimator
 from ...contextual.model import ContextualModel
 from ...models.random_weights import randomise_encoder
 from ...sources import Source, find_tables, load_sources
 from ...text.random_vectors import RandomVectors
 from ...training.names import Loss
 from ...training.policies import Adaptation, Frozen, Full
-from ..class_names import SENTENCE_TEMPLATES, WORD_TEMPLATES
 from ..parameters import Parameters
 from ..protocol import Configuration, Kind, Representation
-from ..targets import Task
+from ..targets.class_names import SENTENCE_TEMPLATES, WORD_TEMPLATES
+from ..targets.targets import Task
 from .word_bag import make_word_bag
 from .word_sequences import WordSequences, make_word_sequences
 

@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 from ..._utils.atomic import make_private_folder
 from ..._utils.errors import VectorFormatError, levels_to_caller
 from ..._utils.locks import hold_lock
-from ..._utils.memo import clear_memos, register_memo
+from ..._utils.objects.memo import clear_memos, register_memo
 from ..table.table import Reading, Table
 from . import folder
 from .files import expand_user

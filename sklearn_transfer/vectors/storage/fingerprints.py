@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..._utils.atomic import make_private_folder, write_atomically
 from ..._utils.hashing import hash_content, hash_stream
-from ..._utils.memo import register_memo
+from ..._utils.objects.memo import register_memo
 from .cache import FINGERPRINTS, find_root, is_digest
 from .files import read_json, show_progress
 

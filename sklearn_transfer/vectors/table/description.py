@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._utils.tables import html_properties
+from ..._utils.display.tables import html_properties
 from .table import Table
 
 _SHOWN_WORDS, _SHOWN_CHARACTERS = 6, 20

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..._utils.compact import Compact, opened
 from ..._utils.hashing import hash_content
-from ..._utils.state import State, check_offsets
+from ..._utils.objects.state import State, check_offsets
 from .hashes import hash_packed, make_keys, word_blocks
 
 # With "surrogatepass" every Python string can be encoded and decoded.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_array, csr_array, csr_matrix
 
-from sklearn_transfer.text.scaled_columns import ScaledColumns
+from sklearn_transfer.text.linear.scaled_columns import ScaledColumns
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, -3.0]])
 every_sparse = pytest.mark.parametrize("kind", [csr_array, csr_matrix, csc_array])

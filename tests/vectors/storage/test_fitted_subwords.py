@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sklearn_transfer import PretrainedVectors, cache_info, clear_cache
-from sklearn_transfer._utils.memo import clear_memos
+from sklearn_transfer._utils.objects.memo import clear_memos
 from sklearn_transfer.vectors.storage import cache
 from sklearn_transfer.vectors.table.subword_fit import fit_subwords
 from sklearn_transfer.vectors.table.table import Table

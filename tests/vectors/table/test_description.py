@@ -31,7 +31,7 @@ def test_a_file_is_named_and_a_missing_one_is_not_opened(vectors, tmp_path):
     stored = pickle.dumps(saved)
     del saved
     (tmp_path / "saved").rename(tmp_path / "moved")
-    from sklearn_transfer._utils.memo import clear_memos
+    from sklearn_transfer._utils.objects.memo import clear_memos
 
     clear_memos()
     with warnings.catch_warnings():

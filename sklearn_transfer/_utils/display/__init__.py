@@ -1,0 +1,1 @@
+"""Names, texts and tables of users on their screens."""

@@ -1,0 +1,1 @@
+"""Copies, clones, pickles and states of Python objects."""

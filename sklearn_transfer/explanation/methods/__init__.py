@@ -1,0 +1,1 @@
+"""Attribution of logits to inputs: exact sums, integrated gradients, occlusion."""

@@ -1,0 +1,1 @@
+"""Explanations as HTML, as text and as a picture."""

@@ -1,0 +1,1 @@
+"""Fitted and loaded models: how they predict, and how model files restore them."""

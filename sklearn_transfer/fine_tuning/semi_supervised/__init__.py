@@ -1,0 +1,1 @@
+"""Samples without a label, and self-training on them."""

@@ -1,0 +1,1 @@
+"""Labels, values and class names to numbers, and logits back to what users see."""

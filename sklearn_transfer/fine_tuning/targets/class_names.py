@@ -1,0 +1,143 @@
+"""Names of classes as labelled texts."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._utils.errors import warn_once
+
+# The texts that stand for a name: of word vectors, and of sentence encoders.
+WORD_TEMPLATES = ("{}",)
+SENTENCE_TEMPLATES = ("{}", "This text is about {}.")
+_PLACE = "{}"
+# Words of a label such as "card_arrival", "comp.graphics" or "CardArrival".
+_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# A label is a name if one of its words has so many letters; "A1" and "LOC" are codes.
+_LETTERS = 4
+
+
+def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
+    """The name of each class, or a list of texts that stand for it.
+
+    Parameters
+    ----------
+    class_names : "auto", mapping or sequence
+        See `FineTunedClassifier`.
+    classes : ndarray, shape (n_classes,)
+        The sorted labels of the training samples.
+
+    Returns
+    -------
+    dict of label to str or list of str
+        "auto" gives nothing unless most labels are names; a mapping may have labels without
+        samples.
+
+    Raises
+    ------
+    ValueError
+        If a class has no name, or an empty one, or that of another class.
+    """
+    if isinstance(class_names, str):
+        given: dict[Any, Any] = _spell_labels(classes.tolist())
+        if not given:
+            warn_once(
+                f"class_names='auto' found no names: expected labels most of which are words, such "
+                f"as 'card_arrival', got {reprlib.repr(classes.tolist())}. Give a dict from label "
+                f"to name, or class_names=None."
+            )
+    elif isinstance(class_names, Mapping):
+        given = dict(class_names)
+        missing = [label for label in classes.tolist() if label not in given]
+        if missing:
+            raise ValueError(
+                f"class_names must have a name for every class of y, got none for "
+                f"{', '.join(map(repr, missing))}. Its classes are {', '.join(map(repr, given))}."
+            )
+    else:
+        if len(class_names) != len(classes):
+            raise ValueError(
+                f"class_names must be a dict, or a list of {len(classes)} names in the order of "
+                f"the sorted labels, {', '.join(map(repr, classes.tolist()))}; got "
+                f"{len(class_names)} names."
+            )
+        given = dict(zip(classes.tolist(), class_names, strict=True))
+    names = {label: _check_name(label, name) for label, name in given.items()}
+    _check_distinct(names)
+    return names
+
+
+def fill_templates(name: str | list[str], templates: Sequence[str]) -> list[str]:
+    """The texts of a class: its name in each template, or the texts that were given."""
+    if isinstance(name, list):
+        return name
+    return [template.replace(_PLACE, name) for template in templates]
+
+
+def check_templates(templates: Sequence[Any]) -> None:
+    """Refuse templates without a place for the name."""
+    wrong = [t for t in templates if not isinstance(t, str) or _PLACE not in t]
+    if wrong or not templates:
+        got = repr(wrong[0]) if wrong else "no template"
+        raise ValueError(
+            f"Expected name_templates with a place {_PLACE!r} for the name, such as 'This text is "
+            f"about {_PLACE}.', got {got}."
+        )
+
+
+def _spell_labels(labels: Sequence[Any]) -> dict[Any, str]:
+    """The words of all labels, or nothing unless most of them are names."""
+    # Names of some classes would draw samples of the others to them.
+    if not all(isinstance(label, str) for label in labels):
+        return {}
+    words = {label: _WORDS.findall(_CAMEL.sub(" ", label)) for label in labels}
+    n_names = sum(any(map(_is_word, parts)) for parts in words.values())
+    if 2 * n_names <= len(labels) or not all(words.values()):
+        return {}
+    return {label: " ".join(parts) for label, parts in words.items()}
+
+
+def _is_word(part: str) -> bool:
+    return len(part) >= _LETTERS and not part.isdigit()
+
+
+def _check_name(label: Any, name: Any) -> str | list[str]:
+    if isinstance(name, str) and name.strip():
+        return name
+    is_list = isinstance(name, Sequence) and not isinstance(name, str) and len(name) > 0
+    if not is_list or not all(isinstance(text, str) and text.strip() for text in name):
+        raise ValueError(
+            f"The name of the class {label!r} must be a string, or a list of texts that stand for "
+            f"the class, and not empty; got {name!r}."
+        )
+    return list(name)
+
+
+def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
+    seen: dict[str, Any] = {}
+    for label, name in names.items():
+        for text in [name] if isinstance(name, str) else name:
+            if seen.setdefault(text.strip(), label) != label:
+                raise ValueError(
+                    f"The classes {seen[text.strip()]!r} and {label!r} have the same name, "
+                    f"{text.strip()!r}. Give each class a name of its own."
+                )
+
+
+def all_classes(classes: NDArray[Any], names: Mapping[Any, Any]) -> NDArray[Any]:
+    """The sorted labels of samples and of names."""
+    others = [label for label in names if label not in set(classes.tolist())]
+    if not others:
+        return classes
+    kinds = sorted({type(label).__name__ for label in [*classes.tolist(), *others]})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"class_names must have labels of the type of those in y, got {' and '.join(kinds)}."
+        )
+    return np.unique(np.concatenate([classes, np.asarray(others)]) if len(classes) else others)

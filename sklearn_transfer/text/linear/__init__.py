@@ -1,0 +1,1 @@
+"""Design matrices, and linear models on them: by NumPy and SciPy, without torch."""

@@ -1,0 +1,1 @@
+"""Texts to tokens: patterns, ids, places in the text, and the share that sources cover."""

@@ -1,0 +1,1 @@
+"""The skorch nets, their settings and their outputs."""

@@ -1,0 +1,1 @@
+"""Losses, optimizers, schedules of rates, and the solvers of convex problems."""

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from sklearn_transfer import (
+    ContextualModel,
+    FineTunedClassifier,
+    PretrainedVectors,
+    clear_cache,
+)
+from sklearn_transfer.fine_tuning import calibration
+from sklearn_transfer.fine_tuning.targets.class_names import fill_templates, find_names
+from sklearn_transfer.training.policies import Contrastive
+
+TEXTS = ["good film", "great plot", "bad film", "awful plot"] * 3
+LABELS = ["praise", "praise", "blame", "blame"] * 3
+NAMES = {"praise": "good great", "blame": "bad awful"}
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> ContextualModel:
+    return ContextualModel(tiny_model, device="cpu")
+
+
+def classifier(model: ContextualModel, **settings: Any) -> FineTunedClassifier:
+    return FineTunedClassifier(model, random_state=0, **{"adaptation": "frozen", **settings})
+
+
+def test_names_are_samples_of_weight_one(model: ContextualModel):
+    named = classifier(model, class_names=NAMES, calibrate=False).fit(TEXTS, LABELS)
+    texts = ["good great", "This text is about good great."]
+    texts += ["bad awful", "This text is about bad awful."]
+    labels = ["praise", "praise", "blame", "blame"]
+    by_hand = classifier(model, calibrate=False).fit(TEXTS + texts, LABELS + labels)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("policy", ["frozen", Contrastive(n_steps=2)])
+def test_a_class_without_samples(model: ContextualModel, policy: Any):
+    named = classifier(model, adaptation=policy, class_names={**NAMES, "other": ["the and"]})
+    named.fit(TEXTS, LABELS)
+    texts = ["good great", "This text is about good great."]
+    texts += ["bad awful", "This text is about bad awful.", "the and"]
+    labels = ["praise", "praise", "blame", "blame", "other"]
+    by_hand = classifier(model, adaptation=policy).fit(TEXTS + texts, LABELS + labels)
+    assert named.classes_.tolist() == ["blame", "other", "praise"]
+    logits = named.decision_function(TEXTS)
+    np.testing.assert_allclose(logits, by_hand.decision_function(TEXTS), atol=1e-4)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(named)).decision_function(TEXTS), logits
+    )
+
+
+def test_one_class_with_samples_is_enough(model: ContextualModel):
+    named = classifier(model, class_names=NAMES).fit(TEXTS[:2], LABELS[:2])
+    assert named.classes_.tolist() == ["blame", "praise"]
+    with pytest.raises(ValueError, match="at least two classes"):
+        classifier(model).fit(TEXTS[:2], LABELS[:2])
+
+
+def test_names_are_not_left_out_to_calibrate(model: ContextualModel, monkeypatch):
+    seen = []
+
+    def predict_left_out(problem: Any, folds: Any, *args: Any, **settings: Any) -> Any:
+        seen.append(folds)
+        return calibration.predict_left_out(problem, folds, *args, **settings)
+
+    monkeypatch.setattr("sklearn_transfer.fine_tuning.fit.predict_left_out", predict_left_out)
+    classifier(model, class_names=NAMES).fit(TEXTS, LABELS)
+    assert len(seen[0]) == len(TEXTS) + 4
+    assert (seen[0][: len(TEXTS)] >= 0).all()
+    assert (seen[0][len(TEXTS) :] == -1).all()
+
+
+def test_an_indicator_matrix_has_names_by_column(model: ContextualModel):
+    y = np.array([[1, 0], [1, 1], [0, 1], [0, 0]] * 3)
+    named = classifier(model, class_names=["good great", "bad awful"], calibrate=False)
+    named.fit(TEXTS, y)
+    texts = ["good great", "This text is about good great."]
+    texts += ["bad awful", "This text is about bad awful."]
+    more = np.concatenate([y, [[1, 0], [1, 0], [0, 1], [0, 1]]])
+    by_hand = classifier(model, calibrate=False).fit(TEXTS + texts, more)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-5
+    )
+
+
+def test_auto_compares_policies_on_samples_alone(model: ContextualModel):
+    named = classifier(model, adaptation="auto", class_names=NAMES)
+    named.fit(TEXTS, LABELS, X_val=TEXTS, y_val=LABELS)
+    assert set(named.adaptation_.scores) == {"frozen", "contrastive"}
+    assert clone(named).class_names == NAMES
+
+
+@pytest.mark.parametrize("adaptation", ["full", "frozen"])
+def test_word_vectors_read_the_name_alone(vectors: PretrainedVectors, adaptation: str):
+    settings: dict[str, Any] = {"adaptation": adaptation, "calibrate": False}
+    named = FineTunedClassifier(vectors, class_names=NAMES, **settings).fit(TEXTS, LABELS)
+    texts, labels = [*TEXTS, "good great", "bad awful"], [*LABELS, "praise", "blame"]
+    by_hand = FineTunedClassifier(vectors, **settings).fit(texts, labels)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-6
+    )
+
+
+def test_a_name_of_word_vectors_has_the_tokens_of_its_words(vectors: PretrainedVectors):
+    texts = [text.split() for text in TEXTS]
+
+    def classifier_of_tokens(**settings: Any) -> FineTunedClassifier:
+        return FineTunedClassifier(vectors, tokenizer=list, calibrate=False, **settings)
+
+    named = classifier_of_tokens(class_names=NAMES).fit(texts, LABELS)
+    by_hand = classifier_of_tokens().fit(
+        [*texts, ["good", "great"], ["bad", "awful"]], [*LABELS, "praise", "blame"]
+    )
+    np.testing.assert_allclose(
+        named.decision_function(texts), by_hand.decision_function(texts), atol=1e-6
+    )
+
+
+def test_mini_batches_say_that_names_have_no_effect(vectors: PretrainedVectors):
+    model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam", max_epochs=1)
+    with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
+        model.fit(TEXTS, LABELS)
+
+
+def test_parts_say_that_names_have_no_effect(model: ContextualModel):
+    with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
+        classifier(model, class_names=NAMES).partial_fit(TEXTS, LABELS, classes=list(NAMES))
+
+
+@pytest.mark.parametrize("policy", ["frozen", Contrastive(n_steps=2), "auto"])
+def test_names_alone(model: ContextualModel, policy: Any):
+    named = classifier(model, adaptation=policy, class_names=NAMES).fit([], [])
+    assert named.classes_.tolist() == ["blame", "praise"]
+    assert named.predict(["good great", "bad awful"]).tolist() == ["praise", "blame"]
+    assert named.temperature_ == 1
+
+
+def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
+    named = FineTunedClassifier(vectors, class_names={1: "good", 0: "bad"}).fit([], [])
+    assert named.predict(["a great film", "an awful plot"]).tolist() == [1, 0]
+
+
+def test_names_alone_need_a_fit_that_reads_them(vectors: PretrainedVectors):
+    model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam")
+    with pytest.raises(ValueError, match="Expected labelled samples, got none: class_names stand"):
+        model.fit([], [])
+    with pytest.raises(ValueError, match=r"for a fit without samples, got .auto."):
+        FineTunedClassifier(vectors, class_names="auto").fit([], [])
+    with pytest.raises(ValueError, match="at least two classes"):
+        FineTunedClassifier(vectors, class_names={"a": "good"}).fit([], [])
+
+
+def test_columns_of_a_frame_have_names_by_column(model: ContextualModel):
+    y = pd.DataFrame([[1, 0], [1, 1], [0, 1], [0, 0]] * 3, columns=["good_film", "awful_plot"])
+    by_dict = {"awful_plot": "bad awful", "good_film": "good great"}
+    by_number = classifier(model, class_names=["good great", "bad awful"]).fit(TEXTS, y.to_numpy())
+    by_column = classifier(model, class_names=by_dict).fit(TEXTS, y)
+    np.testing.assert_allclose(
+        by_column.decision_function(TEXTS), by_number.decision_function(TEXTS), atol=1e-4
+    )
+    assert by_column.classes_.tolist() == ["good_film", "awful_plot"]
+    spelled = classifier(model, class_names="auto").fit(TEXTS, y)
+    by_hand = classifier(model, class_names=["good film", "awful plot"]).fit(TEXTS, y)
+    np.testing.assert_allclose(
+        spelled.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-4
+    )
+    with pytest.raises(ValueError, match=r"name the columns of y by their names.*got \['other'\]"):
+        classifier(model, class_names={**by_dict, "other": "film"}).fit(TEXTS, y)
+
+
+def test_templates(model: ContextualModel):
+    templates = ["the {} film", "{} {{}}"]
+    named = classifier(model, class_names=NAMES, name_templates=templates).fit(TEXTS, LABELS)
+    texts = {
+        "praise": ["the good great film", "good great {good great}"],
+        "blame": ["the bad awful film", "bad awful {bad awful}"],
+    }
+    by_hand = classifier(model, class_names=texts).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("templates", "message"),
+    [
+        (["{}", "a film"], "with a place '{}' for the name.*got 'a film'"),
+        ([], "with a place '{}' for the name.*got no template"),
+        ([3], "with a place '{}' for the name.*got 3"),
+    ],
+)
+def test_templates_without_a_place(model: ContextualModel, templates: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        classifier(model, class_names=NAMES, name_templates=templates).fit(TEXTS, LABELS)
+
+
+def test_templates_without_names_have_no_effect(model: ContextualModel):
+    with pytest.warns(UserWarning, match="name_templates .*used by class names: give class_names"):
+        classifier(model, name_templates=["{}"]).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("card_arrival", "card arrival"),
+        ("comp.graphics", "comp graphics"),
+        ("CardArrival", "Card Arrival"),
+        ("opening_hours2", "opening hours 2"),
+        ("Überweisung", "Überweisung"),
+    ],
+)
+def test_labels_that_are_words_name_themselves(label: str, name: str):
+    assert find_names("auto", np.array([label, "other"])) == {label: name, "other": "other"}
+
+
+def test_auto_names_all_labels_if_most_are_words():
+    names = find_names("auto", np.array(["comp.graphics", "alt.atheism", "sci.med"]))
+    assert names["sci.med"] == "sci med"
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"], ["card", "LOC"], ["film", "!"]]
+)
+def test_labels_that_are_no_names_are_said(labels: list[Any]):
+    with pytest.warns(UserWarning, match="class_names='auto' found no names.*card_arrival"):
+        assert find_names("auto", np.array(labels)) == {}
+
+
+def test_labels_that_are_numbers_are_said_once(model: ContextualModel):
+    clear_cache()  # also forgets the warnings that were shown
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            classifier(model, class_names="auto").fit(TEXTS, [0, 0, 1, 1] * 3)
+    assert len([w for w in caught if "found no names" in str(w.message)]) == 1
+
+
+def test_texts_of_a_class_are_given_as_a_list():
+    given = {"a": ["one text", "another"], "b": "name"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_names(given, np.array(["a", "b"])) == given
+    assert fill_templates(given["a"], ["{}", "a {}"]) == ["one text", "another"]
+    assert fill_templates(given["b"], ["{}", "a {}"]) == ["name", "a name"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"a": "x"}, "a name for every class of y, got none for 'b'"),
+        (["x"], "a list of 2 names in the order of the sorted labels, 'a', 'b'; got 1 names"),
+        ({"a": "x", "b": " "}, "class 'b' must be a string.*not empty; got ' '"),
+        ({"a": "x", "b": []}, "class 'b' must be a string.*got \\[\\]"),
+        ({"a": "x", "b": 3}, "class 'b' must be a string.*got 3"),
+        (["x", "x"], "classes 'a' and 'b' have the same name, 'x'"),
+        (["x", " x"], "classes 'a' and 'b' have the same name, 'x'"),
+        ({"c": "x", "d": "y"}, "a name for every class of y, got none for 'a', 'b'"),
+    ],
+)
+def test_names_that_are_refused(names: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        find_names(names, np.array(["a", "b"]))
+
+
+def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):
+    with pytest.raises(ValueError, match="of the type of those in y, got int and str"):
+        classifier(model, class_names={**NAMES, 3: "other"}).fit(TEXTS, LABELS)
