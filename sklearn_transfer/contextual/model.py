@@ -336,6 +336,7 @@ class ContextualModel(PickledOnly):
                     model = wrap_library_model(self.source, self.settings)
                 with catch_library_errors(model.path):
                     model.check(self.settings)
+                model.windows(self.settings)  # a ValueError if they do not suit the model
                 self._held = model
             return self._held
 

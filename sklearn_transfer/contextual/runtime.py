@@ -237,7 +237,6 @@ class OpenModel:
         """Refuse a model whose features differ from those of the library; once per prompt."""
         # Single texts are compared. Then the batches are chosen that do not change the features.
         if settings.prompt in self._checked:
-            self.windows(settings)
             return
         name = self._name
         given: Any = getattr(find_input_module(self.library), "tokenizer", None)
@@ -277,7 +276,6 @@ class OpenModel:
             if difference <= tolerance:
                 break
         self._checked.add(settings.prompt)
-        self.windows(settings)
 
     def _run_probes(self, sequences: Sequences, batching: Batching) -> NDArray[np.float32]:
         self.batching = batching

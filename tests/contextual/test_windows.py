@@ -10,7 +10,12 @@ pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
 from contextual_toys import MAX_TOKENS, make_library, open_library
 
-from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedEmbeddingTransformer
+from sklearn_transfer import (
+    ContextualModel,
+    FineTunedClassifier,
+    PretrainedEmbeddingTransformer,
+    VectorFormatError,
+)
 from sklearn_transfer import load as load_model
 
 SHORT = ["the cat sat on the mat", "", "a good film"]
@@ -137,8 +142,9 @@ def test_each_text_is_encoded_once_and_windows_are_part_of_the_key(tiny_model, t
     ],
 )
 def test_windows_that_do_not_suit_the_model_are_refused(tiny_model, windows, message: str):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^Expected.*{message}") as caught:
         windowed(tiny_model, windows).encode(SHORT)
+    assert not isinstance(caught.value, VectorFormatError)  # the model is fine
 
 
 @pytest.mark.parametrize("windows", [0, -1, True, 2.5, "long", (6, 0), (6, 7), (6, 3, 1), ()])
