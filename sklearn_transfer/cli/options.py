@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from .data import FORMATS, Reading
+from .samples import SampleReader
 
 Function = Callable[..., Any]
 
@@ -61,9 +62,15 @@ def _check_delimiter(
     return value
 
 
-def reading_options(function: Function) -> Function:
-    """Add the options of reading a data file, as the argument `reading`."""
+def reader_options(function: Function) -> Function:
+    """Add the options of reading texts from a data file, as the argument `reader`."""
 
+    @click.option(
+        "--text", default="text", show_default=True, metavar="COL", help="Column of the texts."
+    )
+    @click.option(
+        "--skip-bad", is_flag=True, help="Leave out rows that cannot be used, and count them."
+    )
     @click.option(
         "--format", type=click.Choice(FORMATS), help="Format, if the name does not tell it."
     )
@@ -78,8 +85,10 @@ def reading_options(function: Function) -> Function:
         "--no-header", is_flag=True, help="The first row is data; columns are numbered from 1."
     )
     @wraps(function)
-    def call(
+    def call(  # noqa: PLR0913 (the options)
         *args: Any,
+        text: str,
+        skip_bad: bool,
         format: str | None,
         delimiter: str | None,
         encoding: str,
@@ -90,14 +99,11 @@ def reading_options(function: Function) -> Function:
         reading = Reading(
             format, delimiter, encoding, has_quotes=not no_quotes, has_header=not no_header
         )
-        return function(*args, reading=reading, **options)
+        return function(*args, reader=SampleReader(text, reading, skip_bad), **options)
 
     return call
 
 
-text_option = click.option(
-    "--text", default="text", show_default=True, metavar="COL", help="Column of the texts."
-)
 label_option = click.option(
     "--label",
     default="label",
@@ -109,9 +115,6 @@ separator_option = click.option(
     "--separator",
     metavar="SEP",
     help="Texts have several labels, with this between them. An empty cell is no label.",
-)
-skip_option = click.option(
-    "--skip-bad", is_flag=True, help="Leave out rows that cannot be used, and count them."
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..fine_tuning.splits import hold_out
 from .console import CommandError, Console
-from .data import Columns
+from .data import Columns, Reading, read_columns
 
 _N_NAMED = 10  # reasons that a message names
 _MANY = 20  # classes
@@ -59,6 +59,13 @@ class Target:
     is_number: bool = False
     separator: str | None = None
 
+    @classmethod
+    def of(cls, column: str, separator: str | None, *, is_number: bool) -> Target:
+        """The target of a model that is trained; an error if options do not go together."""
+        if is_number and separator is not None:
+            raise click.UsageError("Give --regression or --separator, not both.")
+        return cls(column, is_number, separator)
+
     def columns(self, text: str) -> list[str]:
         """The columns of texts and targets; an error if they are one."""
         if text == self.column:
@@ -84,6 +91,26 @@ def _parse_number(cell: str) -> tuple[float | None, str]:
     except ValueError:
         return None, f"no number ({cell[:20]!r})"
     return (number, "") if math.isfinite(number) else (None, "no finite number")
+
+
+@dataclass(frozen=True)
+class SampleReader:
+    """The options of reading samples: the column of texts, the format, and rows to leave out."""
+
+    text: str
+    reading: Reading
+    skip_bad: bool
+
+    def read(self, source: str, console: Console, target: Target | None = None) -> Samples:
+        """Read the samples of a data file; without a target, their texts alone."""
+        names = [self.text] if target is None else target.columns(self.text)
+        with console.working(f"reading {source}"):
+            columns = read_columns(source, names, self.reading)
+        return self.choose(columns, console, target)
+
+    def choose(self, columns: Columns, console: Console, target: Target | None = None) -> Samples:
+        """Choose the rows that can be used."""
+        return make_samples(columns, self.text, target, console, skip_bad=self.skip_bad)
 
 
 def make_samples(

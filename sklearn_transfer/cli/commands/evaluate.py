@@ -8,10 +8,9 @@ import click
 
 from .. import options
 from ..console import CommandError, Console
-from ..data import Reading, read_columns
 from ..metrics import measure, write_scores
 from ..models import find_labels, load_model
-from ..samples import Target, make_samples
+from ..samples import SampleReader, Target
 
 
 @click.command(
@@ -22,11 +21,9 @@ from ..samples import Target, make_samples
 )
 @click.argument("model")
 @click.argument("data")
-@options.text_option
 @options.label_option
 @options.separator_option
-@options.skip_option
-@options.reading_options
+@options.reader_options
 @options.json_option
 @click.pass_obj
 def command(
@@ -34,19 +31,15 @@ def command(
     *,
     model: str,
     data: str,
-    text: str,
     label: str,
     separator: str | None,
-    skip_bad: bool,
-    reading: Reading,
+    reader: SampleReader,
     as_json: bool,
 ) -> None:
     """Measure a model file on the labelled texts of DATA."""
     opened = load_model(model, console)
     target = _make_target(opened, label, separator)
-    with console.working(f"reading {data}"):
-        columns = read_columns(data, target.columns(text), reading)
-    samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
+    samples = reader.read(data, console, target)
     scores = measure(opened, samples, target, console)
     if as_json:
         console.write_json({"model": model, "n_skipped": samples.n_skipped, "scores": scores})

@@ -18,9 +18,9 @@ from ...explanation.views.segments import SHOWN_PAIRS
 from ...explanation.views.terminal import render_text
 from .. import options
 from ..console import CommandError, Console, check_output, table_suffix
-from ..data import Columns, Reading, find_undecoded, read_columns
+from ..data import Columns, find_undecoded
 from ..models import find_labels, load_model
-from ..samples import Samples, make_samples
+from ..samples import SampleReader, Samples
 
 _PART = 100  # texts that are explained at a time
 _Write = Callable[[Sequence[int], Explanation], None]
@@ -48,7 +48,7 @@ value. With --json the explanations are JSON lines.
 @click.argument("model")
 @click.argument("data", required=False)
 @click.option("--string", metavar="TEXT", help="A text in place of DATA.")
-@options.text_option
+@options.reader_options
 @click.option(
     "--target",
     multiple=True,
@@ -66,8 +66,6 @@ value. With --json the explanations are JSON lines.
     metavar="FILE",
     help="An .html page, or a table: .csv, .tsv or .jsonl (and .gz).",
 )
-@options.skip_option
-@options.reading_options
 @options.force_option
 @options.json_option
 @click.pass_obj
@@ -77,12 +75,10 @@ def command(
     model: str,
     data: str | None,
     string: str | None,
-    text: str,
     target: Sequence[str],
     method: str,
     output: str | None,
-    skip_bad: bool,
-    reading: Reading,
+    reader: SampleReader,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -97,13 +93,12 @@ def command(
             raise CommandError(f"{model}: a {type(opened).__name__} has no explanations.")
         chosen = _find_targets(target, opened)
         if string is None:
-            with console.working(f"reading {data}"):
-                columns = read_columns(str(data), [text], reading)
+            samples = reader.read(str(data), console)
+        elif fault := find_undecoded(string):
+            raise CommandError(f"--string: {fault}.")
         else:
-            columns = Columns("--string", {text: [string]}, [None])
-            if fault := find_undecoded(string):
-                raise CommandError(f"--string: {fault}.")
-        samples = make_samples(columns, text, None, console, skip_bad=skip_bad)
+            columns = Columns("--string", {reader.text: [string]}, [None])
+            samples = reader.choose(columns, console)
         with console.progress(len(samples), "texts", shows_results=output is None) as bar:
             for rows, explanation in _explain(opened, samples, chosen, method):
                 write(rows, explanation)

@@ -8,9 +8,8 @@ import click
 
 from .. import options
 from ..console import CommandError, Console
-from ..data import Reading, read_columns
 from ..models import Predictions, find_labels, load_model, predict_parts
-from ..samples import make_samples
+from ..samples import SampleReader
 
 _HELP = """\
 Predict the labels or values of the texts of DATA with a model file.
@@ -33,13 +32,11 @@ predictions are JSON lines.
 )
 @click.argument("model")
 @click.argument("data")
-@options.text_option
+@options.reader_options
 @click.option("--proba", is_flag=True, help="Also the probability of each label.")
 @click.option(
     "--output", metavar="FILE", help="A .csv, .tsv or .jsonl (and .gz); by default CSV to stdout."
 )
-@options.skip_option
-@options.reading_options
 @options.force_option
 @options.json_option
 @click.pass_obj
@@ -48,11 +45,9 @@ def command(
     *,
     model: str,
     data: str,
-    text: str,
     proba: bool,
     output: str | None,
-    skip_bad: bool,
-    reading: Reading,
+    reader: SampleReader,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -64,9 +59,7 @@ def command(
         labels = find_labels(opened)
         if proba and not hasattr(opened, "predict_proba"):
             raise CommandError(f"{model}: the model has no probabilities; leave out --proba.")
-        with console.working(f"reading {data}"):
-            columns = read_columns(data, [text], reading)
-        samples = make_samples(columns, text, None, console, skip_bad=skip_bad)
+        samples = reader.read(data, console)
         rows = iter(samples.rows)
         parts = predict_parts(
             opened, samples.texts, console, probabilities=proba, shows_results=output is None

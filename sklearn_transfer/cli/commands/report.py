@@ -13,9 +13,8 @@ from ...evaluation.report import TransferReport
 from ...evaluation.transfer import transfer_report
 from .. import options
 from ..console import Console, check_output
-from ..data import Reading, read_columns
 from ..models import Recipe, recipe_options
-from ..samples import Target, make_samples, note_duplicates, to_array
+from ..samples import SampleReader, Target, note_duplicates, to_array
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -62,9 +61,9 @@ def _check_picture(
     ],
 )
 @click.argument("data")
-@options.text_option
 @options.label_option
 @options.separator_option
+@options.reader_options
 @recipe_options
 @click.option("--cv", type=click.IntRange(2), default=5, show_default=True, help="Folds.")
 @click.option(
@@ -82,8 +81,6 @@ def _check_picture(
     callback=_check_picture,
     help="Picture: .png, .svg or .pdf (extra plot).",
 )
-@options.skip_option
-@options.reading_options
 @options.force_option
 @options.json_option
 @click.pass_obj
@@ -91,7 +88,6 @@ def command(
     console: Console,
     *,
     data: str,
-    text: str,
     label: str,
     separator: str | None,
     recipe: Recipe,
@@ -100,21 +96,16 @@ def command(
     scoring: str | None,
     n_jobs: int | None,
     plot: str | None,
-    skip_bad: bool,
-    reading: Reading,
+    reader: SampleReader,
     force: bool,
     as_json: bool,
 ) -> None:
     """Compare models."""
-    if recipe.is_regression and separator is not None:
-        raise click.UsageError("Give --regression or --separator, not both.")
-    target = Target(label, recipe.is_regression, separator)
+    target = Target.of(label, separator, is_number=recipe.is_regression)
     model = recipe.build()
     if plot is not None:
         check_output(plot, force=force)
-    with console.working(f"reading {data}"):
-        columns = read_columns(data, target.columns(text), reading)
-    samples = make_samples(columns, text, target, console, skip_bad=skip_bad)
+    samples = reader.read(data, console, target)
     note_duplicates(samples, console)
     made = transfer_report(
         model,

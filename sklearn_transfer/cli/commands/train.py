@@ -11,13 +11,11 @@ import click
 from ...persistence.container import check_replaced
 from .. import options
 from ..console import Console, check_output
-from ..data import Reading, read_columns
 from ..metrics import measure, write_scores
 from ..models import Recipe, load_model, recipe_options
 from ..samples import (
-    Samples,
+    SampleReader,
     Target,
-    make_samples,
     note_duplicates,
     note_numbers,
     note_overlap,
@@ -47,9 +45,9 @@ measured on rows that it was not trained on; the file holds the model that was m
 )
 @click.argument("data")
 @click.option("--output", required=True, metavar="MODEL", help="A .zip, or a folder.")
-@options.text_option
 @options.label_option
 @options.separator_option
+@options.reader_options
 @click.option("--test", metavar="DATA", help="Labelled texts on which the model is measured.")
 @click.option(
     "--holdout",
@@ -65,8 +63,6 @@ measured on rows that it was not trained on; the file holds the model that was m
     show_default=True,
     help="Pretrained vectors in the model file: all, those of the training words, or their name.",
 )
-@options.skip_option
-@options.reading_options
 @options.force_option
 @options.json_option
 @click.pass_obj
@@ -75,37 +71,27 @@ def command(
     *,
     data: str,
     output: str,
-    text: str,
     label: str,
     separator: str | None,
     test: str | None,
     holdout: float | None,
     recipe: Recipe,
     vectors: str,
-    skip_bad: bool,
-    reading: Reading,
+    reader: SampleReader,
     force: bool,
     as_json: bool,
 ) -> None:
     """Train a model."""
     if test is not None and holdout is not None:
         raise click.UsageError("Give --test or --holdout, not both.")
-    if recipe.is_regression and separator is not None:
-        raise click.UsageError("Give --regression or --separator, not both.")
-    target = Target(label, recipe.is_regression, separator)
+    target = Target.of(label, separator, is_number=recipe.is_regression)
     model = recipe.build()
     check_output(output, force=force)
     check_replaced(Path(output))
-
-    def read(source: str) -> Samples:
-        with console.working(f"reading {source}"):
-            columns = read_columns(source, target.columns(text), reading)
-            return make_samples(columns, text, target, console, skip_bad=skip_bad)
-
-    train = read(data)
+    train = reader.read(data, console, target)
     n_skipped, n_duplicates = train.n_skipped, note_duplicates(train, console)
     note_numbers(train, target, console)
-    held_out = None if test is None else read(test)
+    held_out = None if test is None else reader.read(test, console, target)
     if held_out is not None:
         note_overlap(train, held_out, console)
     if holdout is not None:
