@@ -88,9 +88,9 @@ def describe_machine(packages: Sequence[str] = ()) -> str:
     """One sentence: processor, threads, versions."""
     names = ["numpy", "scipy", "scikit-learn", "torch", *packages]
     versions = ", ".join(f"{name} {_version(name)}" for name in names)
-    cuda = cuda_name()
+    cuda, threads = cuda_name(), "1 thread" if N_THREADS == 1 else f"{N_THREADS} threads"
     return (
-        f"{_processor()}, {os.cpu_count()} CPUs, {N_THREADS} threads used; "
+        f"{_processor()}, {os.cpu_count()} CPUs, {threads} used; "
         f"{f'{cuda}; ' if cuda else ''}"
         f"Python {platform.python_version()}, {versions}."
     )
