@@ -220,6 +220,8 @@ class Fit:
         checkpoint = self._make_checkpoint(module, samples, valid)
         net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
+        if self.config.is_convex and added is None and n_added == len(train.target):
+            representation.match_names(net, samples)
         self._check_convergence(net)
         if valid is None and added is not None:
             cuts = self._calibrate_on(added.left_out, representation)

@@ -20,7 +20,7 @@ from ..models.network import Network
 from ..text.linear.linear_model import LinearModel
 from ..text.rows import ComparedRows
 from ..text.tokenization.units import UnitName
-from ..training.batches import Inputs
+from ..training.batches import Inputs, Samples
 from ..training.names import Loss
 from ..training.nets.inference_net import InferenceNet
 from ..training.policies import Adaptation, Frozen
@@ -83,6 +83,9 @@ class Representation:
 
     def continue_encoder(self, encoder: Any, config: Configuration) -> None:
         """Prepare the encoder of an earlier fit for training under a configuration."""
+
+    def match_names(self, net: InferenceNet, names: Samples) -> None:
+        """Prepare a model that was fitted on names of classes alone for texts."""
 
     def linear_model(self, net: InferenceNet) -> LinearModel | None:
         """The model as arrays, if it is linear in a design matrix."""

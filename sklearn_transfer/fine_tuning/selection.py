@@ -36,12 +36,13 @@ def select_policy(
     usual = config.kind.few_labels_policy(task)
     n_samples = len(samples.target)
     for name, config_of_candidate in candidates:
-        if name == usual and validation is None and n_samples < _FEW_SAMPLES:
+        if name == usual and validation is None and 0 < n_samples < _FEW_SAMPLES:
             reason = f"{n_samples} samples are too few to compare policies"
             return Choice(name, reason=reason), config_of_candidate
     splits = list(_split(task, samples, validation, config.seed))
     if not splits:
-        return Choice(first, reason="too few samples to leave any out"), config
+        reason = "too few samples to leave any out" if n_samples else "no labelled sample"
+        return Choice(first, reason=reason), config
     results = []
     verbose = config.parameters.verbose
     with progress_bar(len(candidates), "candidates", verbose=verbose) as bar:

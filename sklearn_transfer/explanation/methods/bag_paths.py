@@ -179,9 +179,11 @@ class BagPath(Path):
 
 
 def _centre(features: Tensor, block: Block) -> Tensor:
-    """Features scaled, centred, and scaled again, as `BagFeatures` has them."""
-    mean = torch.from_numpy(block.mean).to(features)
+    """Centre and scale features as `Block.place` does."""
+    mean = torch.from_numpy(block.center.mean).to(features)
     centred = torch.where(
         features.any(dim=1, keepdim=True), F.normalize(features, dim=1) - mean, 0.0
     )
-    return F.normalize(centred, dim=1) * block.scale
+    if block.factor is None:
+        return F.normalize(centred, dim=1) * block.scale
+    return centred * block.factor

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
 
 from ...explanation.methods.bag_paths import BagExplainer
 from ...explanation.methods.explainer import Explainer, LinearExplainer
 from ...sources import Source, find_contextual, find_tables
 from ...text.bag.bag_features import BagFeatures
+from ...text.linear.design import Design
+from ...text.pooling import normalize_rows
 from ...text.tokenization.tokens import Tokenization
+from ...training.batches import Samples
 from ...training.nets.inference_net import InferenceNet
 from ..parameters import Parameters
 from ..protocol import Configuration, FixedFeatures
@@ -17,6 +23,8 @@ from ..protocol import Configuration, FixedFeatures
 # features of sentence encoders separate classes at a smaller norm, with few labels better, unless
 # the loss is cross-entropy.
 FROZEN_SCALE, _SENTENCE_SCALE = 3.0, 0.6
+# Logits of names of classes alone, relative to cosines.
+_NAME_SCALE = 10.0
 
 
 def find_sentence_scale(config: Configuration) -> float:
@@ -36,6 +44,22 @@ class WordBag(FixedFeatures):
     """The features of a bag of words."""
 
     features: BagFeatures
+
+    def match_names(self, net: InferenceNet, names: Samples) -> None:
+        """Classify by the cosine to the name, where sentence encoders alone give the features."""
+        # Names tell neither where the texts of a task lie nor how frequent its classes are, so that
+        # the centre and the intercept of the solution would mislead.
+        blocks, target = self.features.blocks, np.asarray(names.y)
+        factors = [block.factor for block in blocks]
+        if None in factors or target.ndim > 1:
+            return
+        mean = np.concatenate([block.center.mean for block in blocks])
+        factor = np.repeat(np.array(factors, np.float32), [len(b.center.mean) for b in blocks])
+        pooled = cast(Design, names.X).dense / factor + mean
+        classes = normalize_rows(np.eye(target.max() + 1)[target].T @ pooled) * _NAME_SCALE
+        if net.module_.intercept.numel() == 1:  # of two classes, the second against the first
+            classes = classes[1:] - classes[:1]
+        net.module_.set_solution(classes.T / factor[:, None], classes @ mean)
 
     def make_explainer(self, net: InferenceNet) -> Explainer:
         """Exact contributions of a linear model on word vectors; else gradients."""

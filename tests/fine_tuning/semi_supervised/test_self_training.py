@@ -66,16 +66,22 @@ def use_always(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
+    fitted = fit(classifier(model, adaptation="frozen"))
+    alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    assert fitted.unlabelled_.n_samples == len(OTHERS)
+    assert set(fitted.unlabelled_.scores) == {"labelled", "all"}
+    assert "labelled samples left out" in fitted.unlabelled_.reason
+    assert fitted.classes_.tolist() == [0, 1]
+    assert alone.unlabelled_ == SelfTraining(used=False, reason="no unlabelled sample")
+
+
+@pytest.mark.usefixtures("use_always")
 def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
     alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
     assert fitted.unlabelled_.used
-    assert fitted.unlabelled_.n_samples == len(OTHERS)
-    assert set(fitted.unlabelled_.scores) == {"labelled", "all"}
-    assert "labelled samples left out" in fitted.unlabelled_.reason
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
-    assert fitted.classes_.tolist() == [0, 1]
-    assert alone.unlabelled_ == SelfTraining(used=False, reason="no unlabelled sample")
 
 
 @pytest.mark.usefixtures("use_always")

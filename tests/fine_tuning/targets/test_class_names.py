@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.preprocessing import normalize
 
 from sklearn_transfer import (
     ContextualModel,
@@ -17,7 +18,11 @@ from sklearn_transfer import (
     clear_cache,
 )
 from sklearn_transfer.fine_tuning import calibration
-from sklearn_transfer.fine_tuning.targets.class_names import fill_templates, find_names
+from sklearn_transfer.fine_tuning.targets.class_names import (
+    SENTENCE_TEMPLATES,
+    fill_templates,
+    find_names,
+)
 from sklearn_transfer.training.policies import Contrastive
 
 TEXTS = ["good film", "great plot", "bad film", "awful plot"] * 3
@@ -141,10 +146,37 @@ def test_parts_say_that_names_have_no_effect(model: ContextualModel):
 
 @pytest.mark.parametrize("policy", ["frozen", Contrastive(n_steps=2), "auto"])
 def test_names_alone(model: ContextualModel, policy: Any):
-    named = classifier(model, adaptation=policy, class_names=NAMES).fit([], [])
+    named = classifier(model, adaptation=policy, class_names=NAMES, name_templates=["{}"])
+    named.fit([], [])
     assert named.classes_.tolist() == ["blame", "praise"]
     assert named.predict(["good great", "bad awful"]).tolist() == ["praise", "blame"]
     assert named.temperature_ == 1
+
+
+def test_names_alone_classify_by_their_cosines(model: ContextualModel):
+    named = classifier(model, class_names=NAMES).fit([], [])
+    names = [f.format(name) for name in ("bad awful", "good great") for f in SENTENCE_TEMPLATES]
+    encoded, texts = (normalize(model.encode(x)) for x in (names, TEXTS))
+    bad, good = normalize([encoded[:2].sum(axis=0), encoded[2:].sum(axis=0)])
+    np.testing.assert_allclose(
+        named.decision_function(TEXTS), 10 * (texts @ good - texts @ bad), atol=1e-3
+    )
+
+
+def test_cosines_to_three_names(model: ContextualModel):
+    names = {**NAMES, "film": "film"}
+    named = classifier(model, class_names=names, name_templates=["{}"]).fit([], [])
+    classes, texts = (
+        normalize(model.encode(x)) for x in (["bad awful", "film", "good great"], TEXTS)
+    )
+    np.testing.assert_allclose(named.decision_function(TEXTS), 10 * texts @ classes.T, atol=1e-3)
+    assert named.predict(list(names.values())).tolist() == list(names)
+
+
+def test_auto_leaves_the_encoder_as_it_is_without_samples(model: ContextualModel):
+    named = classifier(model, adaptation="auto", class_names=NAMES).fit([], [])
+    assert named.adaptation_.policy == "frozen"
+    assert named.adaptation_.reason == "no labelled sample"
 
 
 def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
