@@ -74,7 +74,7 @@ class ExplanationDisplay:
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class ExplanationDisplay:
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -120,7 +120,7 @@ class ExplanationDisplay:
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
