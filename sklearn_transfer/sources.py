@@ -200,21 +200,21 @@ def resolve_source(source: Any) -> Source | VectorsEstimator:
 
 
 class RelocatesPretrained(BaseEstimator):
-    """A fitted estimator whose missing sources are given anew by ``set_params(pretrained=...)``.
+    """A fitted estimator with missing sources that ``set_params(pretrained=...)`` replaces.
 
-    The sources of an estimator from a pickle are found by their content. Opening the new ones makes
-    the content known to the process.
+    The sources of an estimator from a pickle are found by their content. Opening a source makes its
+    content known to the process.
     """
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, and give the missing sources of a fitted estimator anew.
+        """Set parameters, and replace missing sources of a fitted estimator.
 
         Parameters
         ----------
         **params : object
-            See :class:`sklearn.base.BaseEstimator`. Where the vectors or the folder of a fitted
-            estimator are missing, for instance after its pickle was opened on another machine,
-            `pretrained` is opened, and replaces them if the content is the same.
+            See :class:`sklearn.base.BaseEstimator`. If the vectors or the folder of a fitted
+            estimator are missing, for instance because its pickle was opened on another machine,
+            `pretrained` is opened. It replaces the missing source if the content is the same.
 
         Returns
         -------

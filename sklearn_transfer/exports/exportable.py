@@ -73,9 +73,9 @@ class Exports(BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If the model does not read texts by word vectors or by one sentence encoder, has an
-            encoder of your own or one in half precision, computes the vectors of unknown words,
-            or exceeds 2 GiB.
+            If a graph cannot express the model: arrays, numeric features, several sources with a
+            sentence encoder, an encoder of your own, half precision, or computed vectors of
+            unknown words. Also above 2 GiB.
         MissingDependencyError
             If the extra ``onnx`` is not installed.
 
