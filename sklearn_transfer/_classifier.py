@@ -24,31 +24,33 @@ _TOKEN_PATTERN = r"\w+|[^\w\s]"
 class FineTunedClassifier(ScoresLabelled, FineTuned):
     r"""Classifier of texts, arrays or features, fine-tuned from a pretrained model.
 
-    With its defaults it is a linear bag of words that starts from pretrained vectors and is fitted
-    by a convex solver. With hidden layers, or with an optimizer such as "adam", the vectors of the
-    words and a head are trained in mini-batches. Without `pretrained` it is a linear or multi-layer
-    head that ends a pipeline.
+    By default, the model is a linear bag of words that starts from pretrained vectors and is fitted
+    by a convex solver. With hidden layers, or with an optimizer such as "adam", the word vectors
+    and a head are trained in mini-batches. Without `pretrained`, the model is a linear or
+    multi-layer head at the end of a pipeline.
 
-    A parameter that was changed but has no effect on a fit is named in a warning. "Used by" says
-    which fits use a parameter; the others are used by every fit.
+    "Used by" names the fits that use a parameter; a parameter without "Used by" is used by every
+    fit. A warning names each parameter that was changed but has no effect on a fit.
 
     Parameters
     ----------
     pretrained : str, path, object, list of these, or nn.Module, default=None
-        Pretrained model. See :func:`load_pretrained` for the names, files and objects that give
-        word vectors (an object may be a `PretrainedVectors`, a gensim object, a pair of words and
-        matrix, or a frame); X is texts. The vectors of several sources are concatenated. Of a
-        `ContinuedVectors` a clone is fitted on the training texts. A contextual model encodes texts
-        as a whole, and a copy of it is trained; in a list it gives features and is not trained.
-        With a torch module from (n, ...) to (n, d), X is an array of any shape; a copy of the
-        module is trained, and `adaptation` decides which of its layers, whatever `requires_grad`
-        was. With None, X is a matrix of features.
+        Pretrained model.
+
+        - Word vectors: X is texts. See :func:`load_pretrained` for names, files and objects (a
+          `PretrainedVectors`, a gensim object, a pair of words and matrix, or a frame). A clone of
+          a `ContinuedVectors` is fitted on the training texts.
+        - A contextual model encodes each text as a whole, and a copy of the model is trained.
+        - A list of sources: their vectors are concatenated. Contextual models in a list are frozen.
+        - A torch module from (n, ...) to (n, d): X is an array. A copy of the module is trained.
+          `adaptation` selects the trainable layers, regardless of their `requires_grad`.
+        - None: X is a matrix of features.
     encoder : {"mean", "attention", "cnn", "rnn"} or nn.Module, default="mean"
-        Reader that turns the vectors of a text into one: their weighted mean, an attention-weighted
+        Reader that reduces the vectors of a text to one: the weighted mean, an attention-weighted
         mean, a convolutional network (Kim 2014), or a bidirectional recurrent network. A module is
         called with vectors, float32 of shape (n_texts, length, dim), padded with zeros, and
-        lengths, int64 of shape (n_texts,), and returns (n_texts, d). The weights of a reader are
-        trained with the head.
+        lengths, int64 of shape (n_texts,). It returns an array of shape (n_texts, d). The weights
+        of a reader are trained with the head.
     encoder_params : dict, default=None
         Settings of an encoder that is given by name. "attention": ``units=64`` of its hidden layer.
         "cnn": ``widths=(3, 4, 5)`` in tokens, ``filters=100`` per width, ``multichannel=False``.
@@ -58,85 +60,97 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     activation : {"identity", "relu", "gelu", "tanh", "logistic"}, default="relu"
         Activation function of the hidden layers. Used by: hidden layers.
     dropout : float, default=0.0
-        Share of the features that are dropped before each layer of the head. Used by: mini-batch
-        training.
+        Share of the features that are dropped before each layer of the head during training. Used
+        by: mini-batch training.
     token_dropout : float, default=0.0
-        Share of the tokens that are dropped from each text. Used by: mini-batch training of word
-        vectors.
+        Share of the tokens that are dropped from each text during training. Used by: mini-batch
+        training of word vectors.
     adaptation : {"frozen", "full", "top-1", "top-2", "top-3", "gradual", "discriminative", \
             "lp-ft", "contrastive", "auto"} or object, default="full"
-        Policy that decides which pretrained layers are trained, when, and how fast. "frozen" trains
-        the head only. "full" trains all layers; under the convex solver each token of the training
-        texts gets weights of its own. "top-1" trains the head and the highest layer, and so on; the
-        outputs of the frozen layers below are computed once. "gradual" starts with the head and
-        unfreezes one more layer per epoch, from the top (Howard & Ruder 2018). "discriminative"
-        divides the learning rate by 2.6 from each layer to the one below (same paper). "lp-ft"
-        trains the head until it has converged, and then all layers for `max_epochs` (Kumar et al.
-        2022). "contrastive", for few labels, first trains the layers so that samples of one class
-        are similar, and then the head (Tunstall et al. 2022; see
-        :class:`~sklearn_transfer.training.policies.Contrastive`). "auto" compares policies on parts
-        of the training samples: "frozen" and "full", for modules and encoders other than "mean"
-        also "lp-ft" and "gradual"; for a contextual model "frozen" and, below 1,000 samples,
-        "contrastive", else "top-2". With fewer than 200 samples, too few to compare, and without
-        `X_val`, a contextual model has the contrastive stage. An object has a method
-        ``rates(epoch, n_layers, history)``, see
-        :class:`~sklearn_transfer.training.policies.Adaptation`. Used by: pretrained models.
+        Policy that controls which pretrained layers are trained, when, and at which rate.
+
+        - "frozen" trains only the head.
+        - "full" trains all layers. Under the convex solver, each token of the training texts gets
+          weights of its own.
+        - "top-1" trains the head and the highest layer, "top-2" the two highest layers, and so on.
+          The outputs of the frozen layers below are computed once.
+        - "gradual" starts with the head and unfreezes one more layer per epoch, from the top
+          (Howard & Ruder 2018).
+        - "discriminative" divides the learning rate by 2.6 from each layer to the next lower one
+          (same paper).
+        - "lp-ft" trains the head until it has converged, and then all layers for `max_epochs`
+          (Kumar et al. 2022).
+        - "contrastive", for few labels, first trains the layers so that samples of the same class
+          become similar, and then the head (Tunstall et al. 2022; see
+          :class:`~sklearn_transfer.training.policies.Contrastive`).
+        - "auto" compares policies on parts of the training samples: "frozen" and "full", and for
+          modules and encoders other than "mean" also "lp-ft" and "gradual". For a contextual model,
+          it compares "frozen" with "contrastive" below 1,000 samples, and with "top-2" otherwise.
+          With fewer than 200 samples and without `X_val`, it takes "contrastive" without a
+          comparison.
+        - An object has a method ``rates(epoch, n_layers, history)``, see
+          :class:`~sklearn_transfer.training.policies.Adaptation`.
+
+        Used by: pretrained models.
     layer_groups : list, default=None
-        Layers that a policy tells apart, lowest first: names of modules of the pretrained module,
-        or lists of names. None takes its children; for a contextual model, the embeddings and each
-        layer. Used by: policies that tell layers apart.
+        The layers to which a policy gives learning rates, lowest first: names of modules of the
+        pretrained module, or lists of names. None takes the children of the module; for a
+        contextual model, the embeddings and each layer. Used by: policies that tell layers apart.
     l2_sp : float or "auto", default="auto"
         Strength of the quadratic penalty that keeps token weights near zero or, in mini-batches,
         pretrained layers near their initial weights (Li et al. 2018). "auto" is 1 for the convex
         solver and 0 elsewhere. Used by: token weights of the linear bag of words, and mini-batch
         training of pretrained layers.
     pretrained_scale : float or "auto", default="auto"
-        Norm of the pretrained features of a text, where its words have norm 1; "auto" is
-        ``clip(2 q, 0.25, 1)``, with q the average share of a training text's squared tf-idf that
-        lies in words with a pretrained vector that no other training text has: the pretrained
-        features stand in for words that training has not seen. Of characters it is 0.25. In a list
-        with contextual models under cross-entropy, these have the norm 3, and words 0.5 to 1.4 of
-        it, by leave-one-out. For numeric X, the factor of all features; "auto" is 1. For frozen
-        features alone, the norm of the centred features; "auto" is 3, or 0.6 for contextual models
-        under the convex solver with another loss than cross-entropy. Used by: fixed features: those
-        given, the linear bag of words, and frozen models.
+        Scale of the pretrained features.
+
+        - Linear bag of words: the norm of the pretrained features of a text, relative to the norm 1
+          of its words. "auto" is 0.25 if tokens are characters, and else ``clip(2 q, 0.25, 1)``.
+          Here q is the average share of unseen words in the squared tf-idf of a training text. A
+          word is unseen if it has a pretrained vector and occurs in no other training text.
+        - List with contextual models, under cross-entropy: with "auto", the contextual features
+          have the norm 3, and words 0.5 to 1.4 times this norm, chosen by leave-one-out.
+        - Frozen features: the norm of the centred features. "auto" is 3, or 0.6 for contextual
+          models under the convex solver with another loss than cross-entropy.
+        - Numeric X: the factor of all features. "auto" is 1.
+
+        Used by: fixed features: those given, the linear bag of words, and frozen models.
     weighting : {"idf", "sif"} or None, default="idf"
-        Weight of the pretrained vector of a word in its text; see `PretrainedEmbeddingTransformer`.
+        Weight of each word vector in its text; see `PretrainedEmbeddingTransformer`.
         Used by: word vectors under the encoders 'mean' and 'attention'.
     ngram_range : tuple of int or "auto", default="auto"
-        Lengths of the shortest and longest word n-grams with token weights. "auto" is (1, 2), or
-        (1, 4) where the tokens are characters (`token_unit_`). Used by: the linear bag of words.
+        Minimum and maximum length of word n-grams with token weights. "auto" is (1, 2), or
+        (1, 4) if the tokens are characters (`token_unit_`). Used by: the linear bag of words.
     char_ngram_range : tuple of int, "auto" or None, default="auto"
-        The same for character n-grams inside words. "auto" is (2, 4) where the tokens are words and
-        the training texts have 60 of them or fewer on average, and None elsewhere. Used by: the
-        linear bag of words.
+        Minimum and maximum length of character n-grams inside words. "auto" is (2, 4) if the tokens
+        are words and the training texts have at most 60 words on average, and else None. Used by:
+        the linear bag of words.
     tokenizer : callable, default=None
-        Function from a text to its tokens. None uses `token_pattern`. It must give the same for the
-        same text: clones share it, and its tokens are kept. It is pickled by its name, if its
-        module has one for it. If X holds lists of tokens, it gets these lists:
-        ``lambda tokens: tokens`` returns them as they are. Used by: texts that are split into
-        words.
+        Function from a text to its tokens. None uses `token_pattern`. It must be deterministic,
+        because clones share it and its tokens are cached. It is pickled by its name, if its module
+        has one for it. If X contains lists of tokens, the tokenizer gets these lists:
+        ``lambda tokens: tokens`` returns them unchanged. Used by: texts that are split into words.
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
         Regular expression of a token: words, as Unicode has them, and single punctuation marks.
-        Training texts in a script without spaces between words (Chinese, Japanese, Thai, Lao,
-        Khmer, Burmese) are read by character if most of them lie in tokens without a vector.
+        Scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are
+        split into characters if most of their characters lie in tokens without a vector.
         Used by: texts that are split into words without a tokenizer.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases texts, except that a word is looked up as written first where the vectors
-        are cased. Used by: texts that are split into words.
+        "auto" lower-cases texts. With cased vectors, it looks a word up as written, then in lower
+        case. Used by: texts that are split into words.
     oov : {"ignore", "subword", "hash"}, default="ignore"
-        Pretrained vector of a word that is out of vocabulary: none, the mean of the vectors of its
+        Pretrained vector of an out-of-vocabulary word: none, the mean of the vectors of its
         n-grams (fitted to the words of a table without n-grams), or a random vector. Used by: word
         vectors.
     max_tokens : int, default=None
         Maximum length of a text in tokens; longer texts are truncated. A contextual model also has
         a limit of its own. Used by: texts.
     max_epochs : int or "auto", default="auto"
-        Passes over the training data. "auto" is 20, or 3 where layers of a contextual model are
-        trained. Used by: mini-batch training.
+        Number of passes over the training data. "auto" is 20, or 3 if layers of a contextual model
+        are trained. Used by: mini-batch training.
     batch_size : int or "auto", default="auto"
-        Samples per mini-batch, at most. "auto" is a sixteenth of the training samples, but at least
-        8 and at most 128. Used by: mini-batch training.
+        Maximum number of samples per mini-batch. "auto" is a sixteenth of the training samples, but
+        at least 8 and at most 128. Used by: mini-batch training.
     lr : float, default=0.01
         Learning rate. Used by: mini-batch training.
     embedding_lr : float, default=None
@@ -150,78 +164,83 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     max_grad_norm : float, default=None
         Maximum norm of a gradient; longer gradients are scaled to it. Used by: mini-batch training.
     average_last : int, default=0
-        Number of last epochs whose weights are averaged (Izmailov et al. 2018). Used by: mini-batch
-        training by `fit`.
+        Number of final epochs over which the weights are averaged (Izmailov et al. 2018). Used by:
+        mini-batch training by `fit`.
     optimizer : {"auto", "convex", "adam", "adamw", "sgd"} or torch class, default="auto"
         "convex" is a solver of scikit-learn for a linear model on all samples at once. "auto" is
-        "convex" where the model is linear in everything that is trained and the criterion is convex
-        and given by name: a linear head on features, on the bag of words, or on a frozen model.
-        Elsewhere it is "adamw" where layers of a contextual model are trained, and else "adam",
-        which updates only the rows of the words of a batch.
+        "convex" for a linear head on features, on the bag of words, or on a frozen model, if the
+        criterion is convex and given by name. Otherwise it is "adamw" if layers of a contextual
+        model are trained, and else "adam". "adam" updates only the rows of the words of a batch.
     criterion : {"auto", "squared_hinge", "cross_entropy", "focal"} or torch class, default="auto"
-        Loss. "auto" is "squared_hinge", one class against the rest, for the convex solver, but
-        "cross_entropy" on a contextual model, also in a list, and elsewhere. "focal" (Lin et al.
-        2017) and classes need mini-batches.
+        Loss. "auto" is "squared_hinge", one class against the rest, for the convex solver without a
+        contextual model. Otherwise it is "cross_entropy". "focal" (Lin et al. 2017) and classes
+        need mini-batches.
     label_smoothing : float, default=0.0
         Share of each target that is spread over all classes, for "cross_entropy". Used by:
         mini-batch training.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
     class_names : dict, list, "auto" or None, default=None
-        Names of the classes, as more labelled texts: with few labels they gain accuracy. A dict
-        maps a label, or column of an indicator matrix, to a name or list of texts; labels without
-        sample become classes too (zero-shot). A list is in the order of the sorted labels. "auto"
-        takes labels, if most are words: "card_arrival". Used by: texts in the convex solver, frozen
-        models, and the contrastive stage.
+        Names of the classes. Each name is used as additional labelled texts, which raises the
+        accuracy with few labels. A dict maps each label, or column of an indicator matrix, to a
+        name or to a list of texts; labels without samples also become classes (zero-shot). A list
+        is in the order of the sorted labels. "auto" uses the labels as names if most are words,
+        such as "card_arrival". Used by: texts in the convex solver, frozen models, and the
+        contrastive stage.
     name_templates : list of str or "auto", default="auto"
-        Texts with a place ``{}`` for the name. "auto" is the name alone and, for contextual models,
-        "This text is about {}.". Used by: class names.
+        Texts in which ``{}`` is replaced by the name. "auto" is the name alone and, for contextual
+        models, also "This text is about {}.". Used by: class names.
     unlabelled : "auto" or None, default=None
-        "auto" also trains on samples whose y is None, NaN or, among numbers, -1, unless samples
-        left out lose by it; the decision is in `unlabelled_`.
-        With None, -1 is a class, as in the coding -1 and 1, and a missing label is an error.
-        `score` leaves unlabelled samples out; scikit-learn's scorers, such as
-        ``scoring="accuracy"``, count them as wrong, and its splitters accept -1, not None.
+        "auto" also trains on unlabelled samples, unless this lowers the accuracy on left-out
+        samples; `unlabelled_` has the decision. The y of an unlabelled sample is None, NaN or,
+        among numbers, -1. With ``unlabelled=None``, -1 is a class, and a missing label is an error.
+        `score` leaves unlabelled samples out. The scorers of scikit-learn, such as
+        ``scoring="accuracy"``, count unlabelled samples as wrong, and its splitters accept -1 but
+        not None.
     calibrate : bool, default=True
         Whether to fit the temperature of the probabilities on training samples that are left out in
-        turn; the final model is trained on all rows. Used by: the convex solver, without X_val or a
-        contrastive stage.
+        turn. The final model is trained on all samples. Used by: the convex solver, without X_val
+        or a contrastive stage.
     threshold : {"shared", "per-label"} or float, default="shared"
-        Where y is an indicator matrix, the threshold above which `predict` gives a label. "shared"
-        fits one threshold for all labels, with the largest micro F1 on the samples that
-        `calibrate` leaves out, or on held-out samples. "per-label" fits one per label, with the
-        largest F1 of the label (Yang 2001), and leaves out all samples in turn; a label with few
-        positives has a threshold near the shared one. It raises macro F1 and lowers micro F1.
-        Without left-out samples, and as a number, it is a probability: 0.5. Used by: indicator
-        matrices; names need samples that are left out or held out.
+        Threshold above which `predict` returns a label, if y is an indicator matrix.
+
+        - "shared" fits one threshold for all labels. It maximises micro F1 on the samples that
+          `calibrate` leaves out, or on held-out samples.
+        - "per-label" fits one threshold per label, which maximises the F1 of the label (Yang 2001).
+          All samples are left out in turn. A label with few positives has a threshold near the
+          shared one. Compared with "shared", macro F1 is higher and micro F1 lower.
+        - A float is a probability. Without left-out or held-out samples, the threshold is 0.5.
+
+        Used by: indicator matrices; names need samples that are left out or held out.
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the training data, stratified, to stop when its
-        loss has not improved for `n_iter_no_change` epochs, and to restore the best weights. Used
-        by: mini-batch training by `fit`.
+        Whether to hold out `validation_fraction` of the training data, stratified, and to stop when
+        the loss on it has not improved for `n_iter_no_change` epochs. The best weights are
+        restored. Used by: mini-batch training by `fit`.
     validation_fraction : float, default=0.1
         Share of the training data that `early_stopping` holds out. Used by: early stopping in
         mini-batch training, without X_val.
     n_iter_no_change : int, default=5
         Patience in epochs. Used by: early stopping in mini-batch training.
     callbacks : list of skorch callbacks, default=None
-        For the training loop, which calls these instances, not copies. The convex solver calls them
-        for one epoch of one batch. To scorers, the net is a classifier of class codes, or a
-        regressor of standardised values. A callback that sets ``net.max_epochs = 0`` ends training
-        after the epoch; one that raises KeyboardInterrupt ends the fit, which is lost.
+        Callbacks of the training loop, which calls these instances, not copies. The convex solver
+        calls them for one epoch of one batch. For scorers in callbacks, the net is a classifier of
+        class codes, or a regressor of standardised values. A callback that sets
+        ``net.max_epochs = 0`` ends training after the epoch. One that raises KeyboardInterrupt ends
+        the fit without a result.
     distill_from : fitted classifier, default=None
         Teacher with `classes_` and `predict_proba`, for instance with a contextual model. `fit`
-        takes its labels, each weighted by its probability, and ignores y, so that X may be
-        texts without labels. Clones share the teacher; a grid of a search, whose values
-        scikit-learn clones, takes ``sklearn.frozen.FrozenEstimator(teacher)``.
+        trains on the labels of the teacher, each weighted by its probability, and ignores y. X may
+        be texts without labels. Clones share the teacher. In the grid of a search, whose values
+        scikit-learn clones, use ``sklearn.frozen.FrozenEstimator(teacher)``.
     checkpoint : path, default=None
-        Folder where `fit` writes its state after every epoch. A fit that was stopped, and is
-        started again with the same data and parameters, resumes from there and ends with the same
+        Folder in which `fit` saves its state after every epoch. If a stopped fit is started again
+        with the same data and parameters, it resumes from the saved state and ends with the same
         weights, bit for bit. Each fit has a file of its own, named by the hash of its data and
-        parameters, so that a search that was stopped resumes as well. With ``random_state=None``,
-        the folder holds the seed of its fits. Of callbacks, numbers and tensors are kept. Used by:
-        mini-batch training by `fit`.
+        parameters, so that a stopped search resumes as well. With ``random_state=None``,
+        the folder holds the seed of its fits. The numbers and tensors of callbacks are saved, too.
+        Used by: mini-batch training by `fit`.
     mixed_precision : bool, default=False
-        Whether to multiply in bfloat16. Used by: mini-batch training.
+        Whether to compute matrix products in bfloat16. Used by: mini-batch training.
     compile : bool or str, default=False
         Whether to compile the network with `torch.compile`; a string is the backend. Used by:
         mini-batch training.
@@ -231,44 +250,46 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last `fit`. Used by: mini-batch training.
     random_state : int, RandomState or None, default=None
-        Seed of initial weights, shuffling, dropout and held-out rows. Global random generators are
-        left as they were; the same seed gives the same weights, bit for bit, on the CPU, also in
-        threads.
+        Seed of initial weights, shuffling, dropout and held-out samples. The same seed gives the
+        same weights, bit for bit, on the CPU, also in threads. Global random generators are left
+        unchanged.
     verbose : int, default=0
         1 prints a line per epoch, 2 also shows a progress bar. Stages that take longer than two
-        seconds show one with 1, and with 0 on a terminal.
+        seconds show a progress bar with 1, and on a terminal also with 0.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        The labels, sorted; of an indicator matrix the numbers or, of a frame, names of its columns.
+        The sorted labels. For an indicator matrix, the numbers of its columns; for a frame, their
+        names.
     net_ : skorch.NeuralNet
         The trained net.
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses, seconds and learning rates of layers (`rates`) per epoch; one row if convex.
+        Losses, seconds and learning rates of layers (`rates`) per epoch. The convex solver has one
+        row.
     adaptation_ : Choice
-        The policy (`policy`), accuracy of each candidate (`scores`) for "auto", and the `reason`.
+        The policy (`policy`) and the `reason`; with "auto" also the accuracy of each candidate
+        (`scores`).
     unlabelled_ : SelfTraining
-        With ``unlabelled="auto"``, its decision.
+        Decision about the unlabelled samples, with ``unlabelled="auto"``.
     n_iter_ : int
-        Epochs trained, or iterations of the convex solver.
+        Number of epochs, or of iterations of the convex solver.
     temperature_ : float
-        Divisor of the logits in `predict_proba`; 1 where no sample was held out or left out.
+        Divisor of the logits in `predict_proba`; 1 if no sample was held out or left out.
     thresholds_ : ndarray of float64, shape (n_labels,), or None
-        Probabilities above which `predict` gives the labels of an indicator matrix. None for
+        Probabilities above which `predict` returns the labels of an indicator matrix. None for
         classes.
     pretrained_ : PretrainedVectors, ContextualModel, list of them, or None
         The opened sources, in the form of `pretrained`.
     coverage_ : float or None
         Share of the tokens of the training texts that have a pretrained vector; with `partial_fit`,
-        of the first texts. For a contextual model, the share that is not truncated. None for
-        numeric X.
+        of the texts of the first call. For a contextual model, the share of tokens that are not
+        truncated. None for numeric X.
     token_unit_ : {"word", "character"} or None
-        The unit that most tokens of the training texts are: "character" with ``tokenizer=list``,
-        or where a script without spaces is read by character. None where texts are not split into
-        words.
+        Unit of most tokens of the training texts: "character" with ``tokenizer=list``, or if a
+        script without spaces is split into characters. None if texts are not split into words.
     n_features_in_ : int
         Number of features of numeric X; length of the second axis of an array.
     feature_names_in_ : ndarray of str
@@ -281,16 +302,16 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
 
     Notes
     -----
-    The default model is ``logit = sum_w a_w (u_w + E_w H) + b``: the pretrained vector ``E_w`` of a
-    token is fixed; the head ``H`` and the weights ``u_w`` of the token in the space of the logits
-    are learned under a quadratic penalty. See
+    The default model is ``logit = sum_w a_w (u_w + E_w H) + b``. The pretrained vector ``E_w`` of a
+    token is frozen. The head ``H`` and the token weights ``u_w``, in the space of the logits, are
+    learned under a quadratic penalty; ``a_w`` is the weight of the token in the text. See
     :class:`~sklearn_transfer.text.bag.bag_features.BagFeatures` for the features and
     :func:`~sklearn_transfer.training.optimization.solvers.solve_linear` for the solvers.
 
-    A word that training has not seen, but that has a pretrained vector, is used with its vector.
+    Prediction uses the pretrained vectors of words that do not occur in the training texts.
 
-    An interrupt (Ctrl-C) propagates and leaves the estimator as it was before the call. To keep the
-    best weights so far, train by `partial_fit`, which ends an epoch or changes nothing::
+    An interrupt (Ctrl-C) propagates and leaves the estimator unchanged. To keep the best weights so
+    far, train with `partial_fit`, which completes an epoch or changes nothing::
 
         best, least = None, math.inf
         try:
@@ -423,9 +444,9 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         """Train one epoch, in mini-batches, on a part of the data.
 
         Words that occur for the first time get a row of their own. After a `fit` by the convex
-        solver, the token weights that it learned and the head are trained further, and no new token
-        weights are added. Training parameters, such as `lr`, may be changed between the calls;
-        those that shape the features and the module keep their first values.
+        solver, its token weights and the head are trained further, and no token weights are added.
+        Training parameters, such as `lr`, may be changed between calls. Parameters of the features
+        and of the module keep the values of the first call.
 
         Parameters
         ----------
@@ -444,7 +465,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         Raises
         ------
         ValueError
-            If the first call names no `classes`, or a label is not among them; if `optimizer` is
+            If the first call has no `classes`, if a label is not one of them, or if `optimizer` is
             "convex", which needs all samples at once.
         """
         if classes is None and not hasattr(self, "classes_"):
@@ -463,7 +484,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         return self._partial_fit(X, y, sample_weight, make_task)
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
-        """Logits: shape (n_samples, n_classes), or (n_samples,) of the second of two classes.
+        """Compute the logits of the classes.
 
         Parameters
         ----------
@@ -471,13 +492,14 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
 
         Returns
         -------
-        ndarray
+        ndarray, shape (n_samples, n_classes)
+            With two classes, the logits of the second class, shape (n_samples,).
         """
         logits = self._logits(X)
         return logits if self._labels.multilabel or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Most probable label of every sample, or all labels whose probability is large enough.
+        """Predict the most probable label, or all labels with probabilities above `thresholds_`.
 
         Parameters
         ----------
@@ -486,14 +508,14 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         Returns
         -------
         ndarray, shape (n_samples,)
-            Or (n_samples, n_labels), an indicator matrix, where y was one: 1 where `predict_proba`
-            is above `thresholds_`, which need not be 0.5.
+            If y was an indicator matrix, another one of shape (n_samples, n_labels), with 1 where
+            `predict_proba` is above `thresholds_`.
         """
         logits, thresholds = self._logits(X), self._fitted.thresholds
         return self._labels.predictions(logits if thresholds is None else logits - thresholds)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of the classes, in the order of `classes_`.
+        """Predict the probabilities of the classes, in the order of `classes_`.
 
         Parameters
         ----------
@@ -508,7 +530,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         return self._labels.probabilities(logits / self.temperature_)
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Score how much samples are like those of the classes that were fitted.
+        """Score the similarity of samples to the training samples, to find out-of-scope samples.
 
         Parameters
         ----------
@@ -521,12 +543,12 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
 
         Notes
         -----
-        The score is the largest logit minus the mean logit of the classes (Hendrycks et al. 2022);
-        half the absolute logit for two classes, and the largest logit for an indicator matrix. It
-        ranks samples; its scale depends on the model. To reject samples, choose a threshold as a
-        quantile of the scores of samples that were not trained on. The largest probability ranks
-        samples outside of all classes less well: it compares classes, and says little about a
-        sample that is far from all of them.
+        The score is the largest logit minus the mean logit of the classes (Hendrycks et al. 2022).
+        For two classes it is half the absolute logit, and for an indicator matrix the largest
+        logit. Scores rank samples; their scale depends on the model. To reject samples, choose a
+        threshold as a quantile of the scores of held-out samples. The largest probability ranks
+        out-of-scope samples less well, because it compares classes, and a sample may be far from
+        all of them.
         """
         logits = self._logits(X)
         return self._labels.outputs.evidence(logits)

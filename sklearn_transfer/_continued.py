@@ -23,21 +23,22 @@ from .vectors.pretrained_vectors import PretrainedVectors
 class ContinuedVectors(SavesModel, VectorsEstimator):
     r"""Pretrained word vectors that are trained further on texts without labels.
 
-    The vectors of words in the texts adapt to their use there, and words outside the vocabulary get
-    vectors. As `pretrained` of another estimator, a clone is fitted on its training texts.
+    The vectors of words adapt to their use in the texts, and out-of-vocabulary words get vectors.
+    If it is `pretrained` of another estimator, a clone is fitted on the training texts of that
+    estimator.
 
     Parameters
     ----------
     pretrained : str, path, PretrainedVectors, gensim object, pair (words, matrix) or frame, \
             default="glove-wiki-gigaword-50"
-        See :func:`load_pretrained`.
+        Initial vectors, see :func:`load_pretrained`.
     unlabelled : iterable of str, default=None
         More training texts, in addition to those of `fit`.
     epochs : int, default=5
         Number of passes over the texts.
     pull : float, default=0.1
-        Share of its distance to the pretrained vector by which each pretrained word is moved back
-        after every epoch.
+        After every epoch, the vector of each pretrained word is moved towards its pretrained vector
+        by this share of their distance.
     window : int, default=5
         Maximum distance in tokens between a word and a context word, on either side.
     negative : int, default=5
@@ -52,21 +53,21 @@ class ContinuedVectors(SavesModel, VectorsEstimator):
     token_pattern : str, default=r"(?u)\b\w+\b"
         Regular expression of a token.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases texts if the vectors are lower-case; if they are cased, it lower-cases
-        the words that the vectors do not have as written.
+        "auto" lower-cases texts. With cased vectors, it lower-cases only the words that the vectors
+        do not contain as written.
     random_state : int, RandomState or None, default=None
-        Seed of the vectors of new words and of the random words. No global generator is used; with
-        one thread, the same seed gives bit-identical vectors.
+        Seed of the initial vectors of new words, and of the negative words. No global generator is
+        used. With one thread, the same seed gives bit-identical vectors.
     n_jobs : int, default=None
-        Number of threads. None is one, unless in a :class:`joblib.parallel_config`; -1 is all
+        Number of threads. None is 1, unless in a :class:`joblib.parallel_config` context; -1 is all
         processors. With several threads, results depend on their timing.
 
     Attributes
     ----------
     vectors_ : PretrainedVectors
         In memory, float32: all words of `pretrained` in their order, then new words by decreasing
-        frequency. The rows of words that do not occur in the texts are bit-identical to the
-        pretrained ones. An estimator with these vectors as `pretrained` does not train them again.
+        frequency. Vectors of words that do not occur in the texts are bit-identical to the
+        pretrained ones. An estimator with `vectors_` as `pretrained` does not repeat the training.
 
     See Also
     --------
@@ -75,18 +76,20 @@ class ContinuedVectors(SavesModel, VectorsEstimator):
 
     Notes
     -----
-    Skip-gram with negative sampling [1]_ by gensim, initialised from the pretrained vectors. The
-    output vectors, which pretrained tables do not contain, are trained alone for one epoch first.
-    New words have small random initial vectors: the mean of the context vectors was not better.
-    Vectors with n-gram rows (fastText ``.bin``) keep them [2]_: the n-gram rows of the words in the
-    texts are trained and moved back as well, and give vectors to words outside the texts.
+    The method is skip-gram with negative sampling [1]_ by gensim, initialised from the pretrained
+    vectors. Pretrained tables do not contain output vectors; these are trained alone for one epoch
+    first. New words have small random initial vectors, because the mean of the context vectors was
+    not better. Vectors with n-gram rows (fastText ``.bin``) keep these rows [2]_. The n-gram rows
+    of words in the texts are trained and pulled as well, and give vectors to words outside the
+    texts.
 
     `vectors_` is a copy as large as `pretrained`; reduce a large table by `subset` first. A pickle
-    holds the trained rows, and refers to the others as the pickle of `pretrained` does. Every fit
-    trains again, even on the same texts: if a search varies other parameters, fit once on separate
-    texts and use `vectors_`.
+    contains the trained rows, and a reference to `pretrained` for the others. Every fit trains
+    again, even on the same texts. If a search varies other parameters, fit once on separate texts
+    and use `vectors_`.
 
-    There is no history of the loss: gensim sums it in float32, which loses precision on long texts.
+    There is no history of the loss, because gensim sums it in float32, which loses precision on
+    long texts.
 
     References
     ----------

@@ -81,15 +81,16 @@ class FineTuned(
         Parameters
         ----------
         X : iterable of str, or array or sparse matrix of shape (n_samples, n_features)
-            Texts with `pretrained`, or lists of tokens with a `tokenizer`; an array of shape
-            (n_samples, ...) where `pretrained` is a torch module; numbers without.
+            Texts, or lists of tokens with a `tokenizer`. An array of shape (n_samples, ...) if
+            `pretrained` is a torch module, and a matrix of numbers if it is None.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets of any kind that scikit-learn accepts. None only with `distill_from`.
         sample_weight : array-like of shape (n_samples,), default=None
             A sample of weight 2 counts as two samples, a sample of weight 0 as none.
         X_val, y_val : like X and y, default=None
-            Evaluated after every epoch, never trained on; `early_stopping` holds out no rows then.
-            With ``unlabelled="auto"``, samples without a label are left out.
+            Validation samples, which are evaluated after every epoch and never trained on. With
+            them, `early_stopping` holds out no samples. With ``unlabelled="auto"``, validation
+            samples without a label are left out.
 
         Returns
         -------
@@ -100,7 +101,7 @@ class FineTuned(
         ValueError
             If inputs or parameters have values that are not allowed.
         TypeError
-            If something among the texts is not a string; its position is named.
+            If an element of the texts is not a string; the message names its position.
         """
         parameters = Parameters.of(self)
         kind, draft = fine_tuning.find_kind(parameters.pretrained), self._draft()
@@ -129,7 +130,7 @@ class FineTuned(
         return self._take_over(draft, fit.run(train, held_out, added))
 
     def transform(self, X: Any) -> NDArray[np.floating]:
-        """Features as the fine-tuned model sees them.
+        """Transform samples to the features of the fine-tuned model.
 
         Parameters
         ----------
@@ -138,8 +139,8 @@ class FineTuned(
         Returns
         -------
         ndarray, shape (n_samples, d)
-            The inputs of the last, linear layer of the head. After the convex solver: the
-            pretrained features and, for texts, the sum of the token weights for each logit.
+            The inputs of the last, linear layer of the head. After the convex solver, these are the
+            pretrained features and, for texts, the sum of the token weights per logit.
         """
         self._check_is_fitted()
         return self._fitted.features(self._fitted.check(X, self))

@@ -28,16 +28,16 @@ def save(estimator: Any, path: str | os.PathLike[str], *, vectors: VectorsMode =
     Parameters
     ----------
     estimator : estimator
-        Of this package, or a pipeline or other estimator of scikit-learn that contains such ones;
-        its own objects are written by skops (extra ``skops``).
+        A fitted estimator of this package, or a pipeline or another estimator of scikit-learn that
+        contains one. The objects of scikit-learn are written by skops (extra ``skops``).
     path : str or path
-        A folder, or a zip where the name ends in ``.zip``.
+        A folder, or a zip archive if the name ends in ``.zip``.
     vectors : {"all", "used", "reference"}, default="all"
         See :meth:`FineTunedClassifier.save`.
 
     See Also
     --------
-    load : Opens the file.
+    load : Open a model file.
     """
     write_estimator(estimator, path, vectors=vectors)
 
@@ -51,37 +51,37 @@ def load(
 ) -> Any:
     """Open a model file that :func:`save` or the method `save` of an estimator wrote.
 
-    Nothing in the file is executed, and torch is not imported: linear models and frozen static
-    features predict with NumPy and SciPy.
+    No content of the file is executed. Linear models and frozen static features predict with NumPy
+    and SciPy, without importing torch.
 
     Parameters
     ----------
     path : str or path
+        The folder or zip archive.
     trusted : collection of str, default=()
-        Full names of the functions and classes that the file may name, such as
-        ``"jieba.lcut"``, and that are imported. In a pipeline, also types that skops does not
-        know. A name that is missing here is an error that names
-        it.
+        Full names of functions and classes in the file that may be imported, such as
+        ``"jieba.lcut"``. For a pipeline, also types that skops does not know. An error names each
+        name that is missing here.
     pretrained, encoder : nn.Module, default=None
-        The modules that were given as these parameters: a model file has their weights, but not
-        their code.
+        The modules that the saved estimator had as these parameters. A model file contains their
+        weights, but not their code.
 
     Returns
     -------
     estimator
-        Of the class that was saved, fitted. A linear model has no `net_`, `module_` and `history_`,
-        and cannot be trained further by `partial_fit`; `fit` trains it anew.
+        The fitted estimator. A linear model has no `net_`, `module_` and `history_`, and cannot be
+        trained further by `partial_fit`; `fit` trains it from the start.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is there.
+        If the path does not exist.
     ModelFormatError
         If the file is damaged, incomplete, of a newer version, or names code that is not trusted.
 
     See Also
     --------
-    save : Writes the file.
+    save : Write a model file.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from .fine_tuning.targets.values import Values
 class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     r"""Regressor of texts, arrays or features, fine-tuned from a pretrained model.
 
-    The model of `FineTunedClassifier` for continuous targets, one or several. Targets are
+    It fits the model of `FineTunedClassifier` to one or several continuous targets, which are
     standardised for training. The parameters are those of `FineTunedClassifier`, except for
     `label_smoothing`, `class_weight`, `class_names`, `name_templates`, `unlabelled`, `calibrate`
     and `threshold`.
@@ -29,10 +29,11 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     ----------
     criterion : {"auto", "squared_error", "absolute_error", "huber"} or torch class, default="auto"
         Loss. "auto" is "squared_error". "huber" is squared up to one standard deviation of the
-        target, and linear above (Huber 1964). Classes are trained in mini-batches.
+        target, and linear above (Huber 1964). Classes need mini-batches.
     distill_from : fitted regressor, default=None
-        Teacher with `predict`, for instance with a contextual model. `fit` takes its predictions
-        and ignores y, so that X may be texts without targets. Clones share the teacher.
+        Teacher with `predict`, for instance with a contextual model. `fit` trains on the
+        predictions of the teacher and ignores y. X may be texts without targets. Clones share the
+        teacher.
 
     Attributes
     ----------
@@ -41,20 +42,19 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     module_ : torch.nn.Module
         The trained module.
     history_ : skorch History
-        Losses, seconds and the learning rate of each layer (`rates`) per epoch; one row for the
-        convex solver.
+        Losses, seconds and learning rates of layers (`rates`) per epoch. The convex solver has one
+        row.
     adaptation_ : Choice
-        The policy that was used (`policy`), the R2 of each candidate (`scores`) for "auto", and the
-        reason (`reason`).
+        The policy (`policy`) and the `reason`; with "auto" also the R2 of each candidate
+        (`scores`).
     n_iter_ : int
-        Epochs trained, or iterations of the convex solver.
+        Number of epochs, or of iterations of the convex solver.
     pretrained_ : PretrainedVectors, ContextualModel, list of them, or None
         The opened sources, in the form of `pretrained`.
     coverage_ : float or None
         Share of the tokens of the training texts that have a pretrained vector; None for numeric X.
     token_unit_ : {"word", "character"} or None
-        The unit that most tokens of the training texts are; None where texts are not split into
-        words.
+        Unit of most tokens of the training texts; None if texts are not split into words.
     n_features_in_ : int
         Number of features of numeric X; length of the second axis of an array.
     feature_names_in_ : ndarray of str
@@ -93,11 +93,11 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train one epoch, in mini-batches, on a part of the data.
 
-        The first part standardises the targets. Words that occur for the first time get a row of
-        their own. After a `fit` by the convex solver, the token weights that it learned and the
-        head are trained further, and no new token weights are added. Training parameters, such as
-        `lr`, may be changed between the calls; those that shape the features and the module keep
-        their first values.
+        Targets are standardised by the mean and standard deviation of the first part. Words that
+        occur for the first time get a row of their own. After a `fit` by the convex solver, its
+        token weights and the head are trained further, and no token weights are added. Training
+        parameters, such as `lr`, may be changed between calls. Parameters of the features and of
+        the module keep the values of the first call.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class FineTunedRegressor(RegressorMixin, FineTuned):  # numpydoc ignore=PR02
         return self._partial_fit(X, y, sample_weight, make_task)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Value of every sample.
+        """Predict the values of samples.
 
         Parameters
         ----------

@@ -44,62 +44,63 @@ class PretrainedEmbeddingTransformer(
     pretrained : str, path, PretrainedVectors, gensim object, pair (words, matrix), frame, \
             ContinuedVectors, ContextualModel, SentenceTransformer, or list of these, \
             default="glove-wiki-gigaword-50"
-        See :func:`load_pretrained`. It is opened in `fit`, once per process; clones share it. The
-        features of several sources are concatenated (meta-embeddings, Yin & Schuetze 2016). A
-        clone of a `ContinuedVectors` is fitted on the texts of `fit`. A contextual model, for
-        instance ``"sentence-transformers/all-MiniLM-L6-v2"``, splits and pools texts itself: of the
-        parameters from `pooling` to `oov`, only `remove_components` and `norm` act on it.
+        Pretrained model, see :func:`load_pretrained`. It is opened in `fit`, once per process, and
+        clones share it. The features of several sources are concatenated (meta-embeddings, Yin &
+        Schuetze 2016). A clone of a `ContinuedVectors` is fitted on the texts of `fit`. A
+        contextual model, for instance ``"sentence-transformers/all-MiniLM-L6-v2"``, splits and
+        pools texts itself: it ignores the parameters from `pooling` to `oov`, except for
+        `remove_components` and `norm`.
     pooling : {"mean", "sum", "max", "min"} or tuple of them, default="mean"
         Reduction of the vectors of a text to one. The results of a tuple are concatenated.
     weighting : {"idf", "sif"} or None, default=None
-        Weight of each vector in the pooling, learned in `fit`: the smoothed inverse document
-        frequency of its word, or its smooth inverse frequency ``a / (a + p(w))`` with
+        Weight of each word vector in the pooling, learned in `fit`. "idf" is the smoothed inverse
+        document frequency, "sif" the smooth inverse frequency ``a / (a + p(w))`` with
         ``a = 0.001``.
     remove_components : int, default=0
-        Number of directions common to the training texts that are projected out.
+        Number of common directions of the training texts that are projected out.
     norm : {"l2"} or None, default=None
-        Scale the features of each text to length one; zero stays zero.
+        "l2" scales the features of each text to length one; zeros stay zeros.
     tokenizer : callable, default=None
         Function from a text to its tokens, for instance ``jieba.lcut``. None uses
-        `token_pattern`. Clones share it, and its tokens are kept: it must give the same for the
-        same text. It is pickled by its name, if its module has one for it. If X holds lists of
-        tokens, it gets these lists: ``lambda tokens: tokens`` returns them as they are.
+        `token_pattern`. It must be deterministic, because clones share it and its tokens are
+        cached. It is pickled by its name, if its module has one for it. If X contains lists of
+        tokens, the tokenizer gets these lists: ``lambda tokens: tokens`` returns them unchanged.
     token_pattern : str, default=r"(?u)\b\w+\b"
-        Regular expression of a token. If this and `tokenizer` have their defaults, vectors with a
-        tokenizer of their own (Model2Vec) are used with it. Next to other sources, or if one of the
-        two is set, a word has the mean of the vectors of its tokens. Texts in a script without
-        spaces between words are read by character if most of them lie in tokens without a vector.
+        Regular expression of a token. Vectors with a tokenizer of their own (Model2Vec) use that
+        tokenizer, if they are the only source, and `tokenizer` and `token_pattern` have their
+        defaults. Otherwise a word has the mean of the vectors of its tokens. Scripts without
+        spaces between words are split into characters if most of their characters lie in tokens
+        without a vector.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases texts if the vectors are lower-case; if they are cased, a word is looked
-        up as it is written, then in lower case. A tokenizer of the vectors gets texts unchanged.
+        "auto" lower-cases texts. With cased vectors, it looks a word up as written, then in lower
+        case. A tokenizer of the vectors gets unchanged texts.
     oov : {"ignore", "subword", "hash"}, default="ignore"
-        Words without a vector are left out ("ignore"); have the mean of the vectors of their
-        n-grams ("subword"), which fastText ``.bin`` files contain and which are fitted once to the
-        words of other tables (see :meth:`PretrainedVectors.look_up`); or have a random vector that
-        is the same in every process ("hash").
+        Vector of an out-of-vocabulary word. "ignore" leaves the word out. "subword" is the mean of
+        the vectors of its n-grams. fastText ``.bin`` files contain these; for other tables, they
+        are fitted once to the words of the table (see :meth:`PretrainedVectors.look_up`). "hash" is
+        a random vector that is the same in every process.
     dtype : {"float32", "float64"}, default="float32"
         Type of the features.
     n_jobs : int, default=None
-        Number of processes that share the texts of a call. None is one, unless in a
-        :class:`joblib.parallel_config`; -1 is all processors. A contextual model uses the threads
-        of torch instead.
+        Number of processes that share the texts of a call. None is 1, unless in a
+        :class:`joblib.parallel_config` context; -1 is all processors. A contextual model uses the
+        threads of torch instead.
 
     Attributes
     ----------
     pretrained_ : PretrainedVectors, ContextualModel, or list of them
-        The opened `pretrained`; a list if `pretrained` is one.
+        The opened sources, in the form of `pretrained`.
     vocabulary_ : Vocabulary, length n_seen
         The tokens of the training texts; with `weighting`.
     idf_ : ndarray of float32, shape (n_seen,)
-        Their inverse document frequencies; with ``weighting="idf"``.
+        The inverse document frequencies of these tokens; with ``weighting="idf"``.
     components_ : ndarray of float32, shape (remove_components, n_features_out_)
-        The common directions, orthonormal; fewer rows if there were fewer training texts.
+        The removed directions, orthonormal; fewer rows if there are fewer training texts.
     coverage_ : float
         Share of the tokens of the training texts with a pretrained vector in any source; 0 without
-        tokens. With contextual models only, the share of tokens that were read: longer texts are
-        truncated to their `max_tokens`.
+        tokens. With contextual models only, the share of tokens that are not truncated.
     token_unit_ : {"word", "character"} or None
-        The unit that most tokens of the training texts are; None with contextual models only.
+        Unit of most tokens of the training texts; None with contextual models only.
     n_features_out_ : int
         Number of features: the dimension of the vectors, summed over the sources, times the number
         of poolings.
@@ -108,17 +109,17 @@ class PretrainedEmbeddingTransformer(
     --------
     FineTunedClassifier : Trains the vectors together with a classifier.
     ContinuedVectors : Adapts the vectors to texts without labels.
-    sklearn.feature_extraction.text.TfidfVectorizer : Learns from the training texts alone; with
-        many labels and a linear classifier it is hard to beat by frozen features.
+    sklearn.feature_extraction.text.TfidfVectorizer : Features without pretraining; with many labels
+        and a linear classifier, often better than frozen features.
 
     Notes
     -----
-    Vectors are weighted before pooling, so that the mean with SIF weights and one removed
-    component is the sentence embedding of Arora et al. 2017 [1]_ (equation 3 and algorithm 1).
-    Removing several components follows Mu & Viswanath 2018 [2]_.
+    Vectors are weighted before pooling. The mean with SIF weights and one removed component is the
+    sentence embedding of Arora et al. 2017 [1]_ (equation 3 and algorithm 1). Removing several
+    components follows Mu & Viswanath 2018 [2]_.
 
-    The vectors are not copied: clones, estimators that name the same source, and worker processes
-    share them, and a pickle holds the path of their file and its fingerprint.
+    The vectors are never copied: clones, estimators that name the same source, and worker processes
+    share them. A pickle contains the path of their file and its fingerprint.
 
     References
     ----------
@@ -274,7 +275,7 @@ class PretrainedEmbeddingTransformer(
         Returns
         -------
         ndarray of `dtype`, shape (n_texts, n_features_out_)
-            Zero for a text without a known word.
+            Zeros for a text without a known word.
         """
         check_is_fitted(self)
         texts = self._check(X)

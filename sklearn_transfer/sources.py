@@ -47,39 +47,42 @@ def load_pretrained(
         - ``"wordllama"`` and ``"tokenlearn-static-model"``, from the installed wheels of these
           names;
         - any other model name of gensim-data, through gensim's downloader;
-        - ``"org/name"``, ``"hf://org/name"`` or ``"hf://org/name@revision"``: a Model2Vec model, a
-          static model of sentence-transformers, a fastText ``model.bin``, a folder of ours, or a
-          contextual model on the Hugging Face hub (extras ``static``, ``contextual``). A model in
-          the local cache of the hub is used without asking the hub;
+        - ``"org/name"``, ``"hf://org/name"`` or ``"hf://org/name@revision"`` on the Hugging Face
+          hub: a Model2Vec model, a static model of sentence-transformers, a fastText
+          ``model.bin``, a folder of this package, or a contextual model (extras ``static``,
+          ``contextual``). A model in the local cache of the hub is used without network;
         - a path of any format that :meth:`PretrainedVectors.load` reads, or the folder of a
           contextual model;
-        - a `SentenceTransformer`, see :class:`ContextualModel`; the vectors of a static one;
+        - a `SentenceTransformer`, see :class:`ContextualModel`; a static one gives its vectors;
         - a gensim ``KeyedVectors``, ``Word2Vec`` or ``FastText``, whose matrix is not copied;
         - a pair ``(words, matrix)`` of distinct strings and a 2-D array, shape (n_words, dim),
           which is not copied if it is float32 or float16 in C order;
-        - a pandas frame whose index holds the words, or with the default index a column, next to
-          columns of numbers or one of arrays; or a polars frame with such columns. A frame is
-          read at each call: load it first if several estimators or a search use it;
+        - a pandas frame with the words as index, or with a column of words and the default index.
+          The other columns are numbers, or one column of arrays;
+        - a polars frame with such columns;
         - a `PretrainedVectors` or a `ContextualModel`, which is returned.
     allow_pickle : bool, default=False
-        Open gensim's own files, which are pickles and run whatever their author put inside.
+        Whether to open the formats of gensim. They are pickles, which run any code that their
+        author put inside.
     pickle_weights : bool, default=False
-        Include the weights of a name or path in a pickle. Otherwise it holds the name or path, and
-        the fingerprint.
+        Whether to include the weights of a name or path in a pickle. Otherwise a pickle contains
+        the name or path, and the fingerprint.
 
     Returns
     -------
     PretrainedVectors or ContextualModel
-        The same vectors for the same source, as long as the source has not changed; for a pair,
-        as long as its matrix is not copied and the vectors are in use. Contextual models of the
-        same name, folder or `SentenceTransformer` are separate objects that share the opened model.
+        The same vectors for the same source, as long as the source does not change. For a pair,
+        the same vectors as long as the matrix is not copied and the vectors are in use. A frame is
+        read at each call; load it first if several estimators or a search use it. Contextual models
+        of the same name, folder or `SentenceTransformer` are separate objects that share the opened
+        model.
 
     Raises
     ------
     TypeError
-        If the source is of another type, words are not strings, or columns not numbers.
+        If the source is of another type, or if words are not strings or columns not numbers.
     ValueError
-        If words are repeated, or their number differs from the number of rows.
+        If words are repeated, or if the number of words differs from the number of rows.
     FileNotFoundError, VectorFormatError, MissingDependencyError
         See :meth:`PretrainedVectors.load`.
 
@@ -197,21 +200,21 @@ def resolve_source(source: Any) -> Source | VectorsEstimator:
 
 
 class RelocatesPretrained(BaseEstimator):
-    """A fitted estimator whose missing sources are given anew by ``set_params(pretrained=...)``.
+    """A fitted estimator with missing sources that ``set_params(pretrained=...)`` replaces.
 
-    The sources of an estimator from a pickle are found by their content. Opening the new ones makes
-    the content known to the process.
+    The sources of an estimator from a pickle are found by their content. Opening a source makes its
+    content known to the process.
     """
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, and give the missing sources of a fitted estimator anew.
+        """Set parameters, and replace missing sources of a fitted estimator.
 
         Parameters
         ----------
         **params : object
-            See :class:`sklearn.base.BaseEstimator`. Where the vectors or the folder of a fitted
-            estimator are missing, for instance after its pickle was opened on another machine,
-            `pretrained` is opened, and replaces them if the content is the same.
+            See :class:`sklearn.base.BaseEstimator`. If the vectors or the folder of a fitted
+            estimator are missing, for instance because its pickle was opened on another machine,
+            `pretrained` is opened. It replaces the missing source if the content is the same.
 
         Returns
         -------

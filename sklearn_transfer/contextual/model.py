@@ -37,75 +37,78 @@ _opening = ThreadLock()
 
 
 class ContextualModel(PickledOnly):
-    """A pretrained sentence encoder: the features of a text depend on all of its words.
+    """A pretrained sentence encoder of sentence-transformers.
 
-    Any model of sentence-transformers. It never changes and is opened on first use, once per
-    process: clones and estimators that name the same model share it, and the features of each
-    distinct text are computed once and kept.
+    A model is immutable and opened on first use, once per process. Clones and estimators that name
+    the same model share it. The features of each distinct text are computed once and cached.
 
     Parameters
     ----------
     source : str, path or SentenceTransformer
-        A name of the Hugging Face hub (``"sentence-transformers/all-MiniLM-L6-v2"``, in short
-        ``"all-MiniLM-L6-v2"``; ``"hf://org/name@revision"``; a complete model in the local cache
-        of the hub, or in ``SENTENCE_TRANSFORMERS_HOME``, is used without asking the hub), a
-        folder, or an opened model. An opened model must not be trained further; it is put in
-        evaluation mode and, if `device` is named, moved there.
+        A name, a folder or an opened model.
+
+        - Names refer to the Hugging Face hub: ``"sentence-transformers/all-MiniLM-L6-v2"``, in
+          short ``"all-MiniLM-L6-v2"``, or ``"hf://org/name@revision"``. A complete model in the
+          local cache of the hub, or in ``SENTENCE_TRANSFORMERS_HOME``, is used without network.
+        - An opened model must not be trained further. It is put in evaluation mode and, if `device`
+          is named, moved to that device.
     max_tokens : int, default=None
         Maximum sequence length in tokens; longer texts are truncated. None is the maximum of the
-        model, which cannot be exceeded. With `windows`, the maximum length of a text, and None
-        reads all of it.
+        model, which cannot be exceeded. With `windows`, the maximum length of a text; None reads
+        whole texts.
     windows : int or tuple of int (size, step), default=None
-        Read a longer text in overlapping windows of at most `size` tokens, special tokens
-        included, each `step` tokens after the last one; of an int, three quarters of the tokens
-        that a window has room for. None truncates the text. Such a model cannot be trained.
+        Read longer texts in overlapping windows of at most `size` tokens, special tokens included.
+        Each window begins `step` tokens after the previous one. With an int, the step is three
+        quarters of the tokens of a text that fit into a window. None truncates texts. A model with
+        windows cannot be trained.
     prompt : str, default=None
-        Prepended to every text. None is the default prompt of the model; most have none.
+        Prefix of every text. None is the default prompt of the model; most models have none.
     precision : {"float32", "float16", "bfloat16"}, default="float32"
-        Type of weights and computations; features are float32. An opened model keeps its own.
+        Type of weights and computations; features are float32. An opened model keeps its own type.
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU.
     batch_tokens : int, default=None
         Maximum size of a batch in tokens, padding included. None is 1,024 on a CPU, so that a batch
-        fits into its caches, and 16,384 elsewhere. A batch that does not fit into memory is split.
+        fits into the CPU caches, and 16,384 elsewhere. A batch that does not fit into memory is
+        split.
     cache : {"memory", "disk"}, path or None, default="memory"
-        Place of the features: the process; also the cache folder of the platform (see
-        :func:`cache_info`) or another folder; or none. Processes that share a folder share the
-        work.
+        Cache of the features: in memory, also on disk in the cache folder of the platform (see
+        :func:`cache_info`), also in another folder, or none. Processes that share a folder share
+        the work.
     cache_bytes : int, default=268_435_456
-        Maximum size of the features in memory.
+        Maximum size of the cached features in memory, in bytes.
     hidden_dtype : {"float32", "float16"}, default="float32"
-        Type of the states below the lowest trainable layer, which fine-tuning keeps.
+        Type of the states below the lowest trainable layer, which fine-tuning keeps in memory.
     trust_remote_code : bool, default=False
-        Run Python code that a model in a folder brings. No code is downloaded from a hub.
+        Whether to run Python code in the folder of a model. No code is downloaded from a hub.
     pickle_weights : bool, default=False
-        Include the weights in a pickle. Otherwise it holds the name on the hub, or the path of the
-        folder, and the fingerprint of a model that has been opened.
+        Whether to include the weights in a pickle. Otherwise a pickle contains the name on the hub
+        or the path of the folder, and the fingerprint if the model has been opened.
 
     Attributes
     ----------
     settings : Settings
         The parameters except `source`.
     dim, n_layers : int
-        The number of features, and of layers of the encoder.
+        The number of features, and the number of layers of the encoder.
     fingerprint : str
         Hash of weights, configuration and vocabulary.
 
     See Also
     --------
-    PretrainedEmbeddingTransformer : Gives its features in a pipeline.
-    FineTunedClassifier : Trains it further.
+    PretrainedEmbeddingTransformer : Features of a sentence encoder in a pipeline.
+    FineTunedClassifier : Trains a sentence encoder for labels.
 
     Notes
     -----
     All texts are tokenized first, and batched by their length. Padding follows the text. When a
-    model is opened, the features of single texts are compared with those of a batch; where padding
-    or other texts change them, texts of equal length, or single ones, are encoded at a time.
-    Weights are read from safetensors only: other formats are pickles.
+    model is opened, the features of single texts are compared with those of a batch. If padding
+    or other texts change the features, texts of equal length, or single texts, are encoded at a
+    time. Weights are read from safetensors only, because other formats are pickles.
 
     Examples
     --------
-    The model is not looked up before it is needed:
+    The model is opened on first use:
 
     >>> from sklearn_transfer import ContextualModel
     >>> ContextualModel("sentence-transformers/all-MiniLM-L6-v2", max_tokens=128)
@@ -204,7 +207,7 @@ class ContextualModel(PickledOnly):
         )
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Compute the features of texts, or recall those that are kept.
+        """Compute the features of texts, or read them from the cache.
 
         Parameters
         ----------
@@ -213,14 +216,14 @@ class ContextualModel(PickledOnly):
         Returns
         -------
         ndarray of float32, shape (n_texts, dim)
-            The same as ``SentenceTransformer.encode`` gives for single texts; zeros for a text
-            without tokens. For a text that is longer than `windows`, the mean of its windows,
-            weighted by their number of tokens and scaled to their average norm.
+            Equal to ``SentenceTransformer.encode`` on single texts; zeros for a text without
+            tokens. For a text that is longer than a window, the mean of its windows, weighted by
+            their number of tokens and scaled to their average norm.
 
         Warns
         -----
         UserWarning
-            If a batch does not fit into memory, once.
+            Once, if a batch does not fit into memory.
         """
         texts = check_texts(texts, estimator=type(self).__name__)
         cache = self._model.cache(self.settings)
@@ -231,7 +234,7 @@ class ContextualModel(PickledOnly):
         return self.tokenizer.split(texts)
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Count the tokens of texts without truncation; counts are kept."""
+        """Count the tokens of texts without truncation; counts are cached."""
         counts = self._model.count_cache(self.tokenizer).get(
             texts, lambda new: self.split(new).n_tokens[:, None].astype(np.float32)
         )
@@ -248,20 +251,21 @@ class ContextualModel(PickledOnly):
     def distill(
         self, words: Sequence[str] | None = None, *, n_components: int | None = 256
     ) -> PretrainedVectors:
-        """Make static vectors: each token or word is encoded once, on its own.
+        """Make static vectors by encoding each token or word on its own.
 
         Parameters
         ----------
         words : sequence of str, default=None
-            None: the tokens of the tokenizer of the model, which then splits texts (extra
-            ``static``). Words, the most frequent first; or texts, whose words are lower-cased.
+            Words, the most frequent first, or texts, which are split into lower-cased words. None
+            takes the tokens of the tokenizer of the model; this tokenizer then splits texts (extra
+            ``static``).
         n_components : int, default=256
-            The number of principal components that are kept; None keeps all dimensions.
+            Number of principal components that are kept; None keeps all dimensions.
 
         Returns
         -------
         PretrainedVectors
-            In memory; `scales` holds the weights of the tokens.
+            In memory; `scales` has the weights of the tokens.
 
         Raises
         ------
@@ -270,9 +274,9 @@ class ContextualModel(PickledOnly):
 
         Notes
         -----
-        The method of Model2Vec (Tulkens & van Dongen 2024 [1]_): tokens through the encoder,
-        principal components, weights ``a / (a + p)`` with ``a = 1e-4`` (Arora et al. 2017).
-        Without texts to count, the frequency ``p`` of a token follows from its rank by Zipf's law.
+        The method is that of Model2Vec (Tulkens & van Dongen 2024 [1]_): encoded tokens are reduced
+        to principal components, and weighted by ``a / (a + p)`` with ``a = 1e-4`` (Arora et al.
+        2017). Without texts, the frequency ``p`` of a token is derived from its rank by Zipf's law.
 
         References
         ----------
@@ -291,7 +295,7 @@ class ContextualModel(PickledOnly):
         return PretrainedVectors.from_table(table, name=f"distilled from {self._name}")
 
     def cache_info(self) -> EmbeddingCacheInfo:
-        """Describe the features of texts that are kept, and their use.
+        """Describe the cached features and their use.
 
         Returns
         -------
@@ -302,7 +306,7 @@ class ContextualModel(PickledOnly):
         return self._model.cache(self.settings).info()
 
     def clear_cache(self) -> None:
-        """Remove the features that are kept, in memory and on disk."""
+        """Remove the cached features, in memory and on disk."""
         self._model.cache(self.settings).clear()
 
     def _run(self, sequences: Sequences, *, in_windows: bool = False) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The estimator that a display describes, and the axes that it draws on."""
+"""The estimator behind a display, and the import of matplotlib."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._utils.optional import import_optional
 
 
 def find_fine_tuned(estimator: Any, display: type) -> FineTuned:
-    """Return the fitted estimator, of a pipeline its last step; another type is a TypeError."""
+    """Return the fitted estimator, or the last step of a pipeline; TypeError for other types."""
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, FineTuned):
         raise TypeError(
@@ -32,7 +32,7 @@ def import_pyplot(display: object) -> Any:
 
 
 def show_legend(ax: Any, **options: Any) -> Any:
-    """Add a legend whose labels are shown as they are: a dollar sign begins no formula."""
+    """Add a legend that shows labels unchanged: dollar signs begin no formula."""
     legend = ax.legend(**options)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -16,9 +16,10 @@ _WIDE_RANGE = 5  # ratio of the largest to the smallest size on a logarithmic ax
 
 
 class LabelEfficiencyDisplay:
-    """Score of models against the number of labels that they were trained with.
+    """Score of models against the number of training labels.
 
-    :meth:`from_report` makes one from a :class:`TransferReport`. All parameters are attributes.
+    Use :meth:`from_report` to create a display from a :class:`TransferReport`. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
@@ -29,6 +30,7 @@ class LabelEfficiencyDisplay:
     intervals : mapping of str to array-like of shape (n_sizes, 2), default=None
         Lower and upper bounds of the scores, by the name of the model.
     score_name : str, default="Score"
+        Label of the vertical axis.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ class LabelEfficiencyDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
         interval_style : {"fill_between", "errorbar"} or None, default="fill_between"
             A band, bars, or no intervals. A single number of labels has bars instead of a band.
 
@@ -97,7 +99,7 @@ class LabelEfficiencyDisplay:
         Raises
         ------
         ValueError
-            If lengths differ, or the style is unknown.
+            If scores and `train_sizes` differ in length, or if the style is unknown.
         MissingDependencyError
             If matplotlib is not installed.
         """

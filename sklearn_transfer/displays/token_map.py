@@ -19,15 +19,17 @@ _LONGEST = 30  # characters of a word
 class TokenMapDisplay:
     """Map of words: an arrow from the pretrained to the fine-tuned vector of each word.
 
-    :meth:`from_estimator` makes one from a fitted estimator. All parameters are attributes.
+    Use :meth:`from_estimator` to create a display from a fitted estimator. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     words : sequence of str, length n_words
+        The words of the map.
     before, after : array-like of shape (n_words, 2)
         Coordinates of the pretrained and of the fine-tuned vectors.
     explained_variance_ratio : array-like of shape (2,), default=None
-        Share of the variance of all vectors that each coordinate has.
+        Share of the variance of the vectors that each coordinate explains.
 
     Attributes
     ----------
@@ -44,8 +46,8 @@ class TokenMapDisplay:
 
     Notes
     -----
-    A distance on the map is at most the distance of the vectors. The share of the variance on the
-    axes tells how much of it the map shows.
+    A distance on the map is at most the distance of the vectors. The axis labels show the share of
+    the variance that each coordinate explains.
     """
 
     def __init__(
@@ -72,15 +74,15 @@ class TokenMapDisplay:
         Parameters
         ----------
         estimator : FineTunedClassifier, FineTunedRegressor or Pipeline
-            Fitted in mini-batches on word vectors that it has trained. The linear model, the
-            default, has no map: its pretrained vectors are fixed.
+            Fitted in mini-batches with trainable word vectors. The default, linear model has no
+            map, because its pretrained vectors are frozen.
         words : sequence of str, default=None
-            Words of the training texts. None takes those whose vectors have moved most, in
-            Euclidean distance, among the words with a pretrained vector.
+            Words of the training texts. None takes the words with a pretrained vector whose vectors
+            moved most, in Euclidean distance.
         n_words : int, default=30
             Maximum number of words, if `words` is None.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -89,7 +91,7 @@ class TokenMapDisplay:
         Raises
         ------
         ValueError
-            If no word vectors were trained, or a word is not one of the training texts.
+            If no word vectors were trained, or if a word does not occur in the training texts.
         """
         found = find_fine_tuned(estimator, cls)
         compared = found._fitted.compare_rows()  # noqa: SLF001 (of the same package)
@@ -119,7 +121,7 @@ class TokenMapDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -181,7 +183,7 @@ def _choose_words(
     words: Sequence[str] | None,
     n_words: int,
 ) -> NDArray[np.int64]:
-    """Rows of the given words, or of those that have moved most."""
+    """Find the rows of the given words, or of the words that moved most."""
     if words is not None:
         row = {word: i for i, word in enumerate(vocabulary)}
         unknown = [word for word in words if word not in row]

@@ -20,16 +20,17 @@ _NO_SCORES, _NO_SCORE_ENDINGS = ("epoch", "dur"), ("_best", "_batch_count")
 class TrainingCurveDisplay:
     """Curves of mini-batch training: losses, scores, learning rates, trainable layers per epoch.
 
-    :meth:`from_estimator` makes one from a fitted estimator. All parameters are attributes.
+    Use :meth:`from_estimator` to create a display from a fitted estimator. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     losses : mapping of str to array-like of shape (n_epochs,)
-        Losses by the name of the samples: "training", "validation".
+        Losses on the samples with this name: "training", "validation".
     scores : mapping of str to array-like of shape (n_epochs,), default=None
         Scores by name.
     rates : mapping of str to array-like of shape (n_epochs,), default=None
-        Learning rate of each layer, lowest first; 0 in epochs in which it is frozen.
+        Learning rates by layer, lowest first; 0 in epochs in which the layer is frozen.
 
     Attributes
     ----------
@@ -39,12 +40,12 @@ class TrainingCurveDisplay:
         All panels.
     figure_ : matplotlib Figure
     lines_ : dict of str to list of matplotlib artists
-        The lines of each panel; of "trainable_layers", the bars of each layer.
+        The lines of each panel; for "trainable_layers", the bars of each layer.
 
     See Also
     --------
     sklearn.model_selection.LearningCurveDisplay : Score against the number of samples.
-    LabelEfficiencyDisplay : The same, with and without transfer.
+    LabelEfficiencyDisplay : Score against the number of labels, with and without transfer.
 
     Examples
     --------
@@ -69,9 +70,9 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : FineTunedClassifier, FineTunedRegressor or Pipeline
-            Fitted in mini-batches. A history has scores if the estimator was given callbacks that
-            record them, for instance ``skorch.callbacks.EpochScoring("accuracy",
-            name="valid_accuracy", lower_is_better=False)``.
+            Fitted in mini-batches. The display has scores if a callback of the estimator records
+            them, for instance ``skorch.callbacks.EpochScoring("accuracy", name="valid_accuracy",
+            lower_is_better=False)``.
         ax, panels : object, default=None
             See :meth:`plot`.
 
@@ -108,11 +109,11 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, or sequence of them, default=None
-            One for each panel. None makes a figure.
+        ax : matplotlib Axes, or sequence of Axes, default=None
+            One for each panel. None creates a figure.
         panels : str or sequence of str, default=None
             Any of "loss", "score", "learning_rate" and "trainable_layers". None is the loss alone
-            where `ax` is a single one, and otherwise all for which there are values.
+            if `ax` is a single Axes, and otherwise all panels with values.
 
         Returns
         -------
@@ -121,7 +122,7 @@ class TrainingCurveDisplay:
         Raises
         ------
         ValueError
-            If there is no such panel, or no value for it, or another number of axes.
+            If a panel is unknown or has no values, or if the numbers of panels and axes differ.
         MissingDependencyError
             If matplotlib is not installed.
         """
@@ -175,7 +176,7 @@ class TrainingCurveDisplay:
         return _draw_lines(ax, self.scores or {})
 
     def _draw_learning_rate(self, ax: Any, colors: Any) -> list[Any]:
-        """One line for neighbouring layers with the same rates."""
+        """Draw one line for neighbouring layers with the same rates."""
         lines = []
         layers = [(name, np.asarray(rates, dtype=float)) for name, rates in self._layers()]
         numbered = enumerate(layers)
@@ -194,7 +195,7 @@ class TrainingCurveDisplay:
         return lines
 
     def _draw_trainable_layers(self, ax: Any, colors: Any) -> list[Any]:
-        """A bar for each layer, over the epochs in which it is trained."""
+        """Draw a bar for each layer, over the epochs in which it is trained."""
         bars = []
         for number, (_, rates) in enumerate(self._layers()):
             trained = np.asarray(rates, dtype=float) > 0

@@ -35,19 +35,19 @@ FINE_TUNED, FROZEN, RANDOM, TFIDF = "fine-tuned", "frozen", "random", "tf-idf"
 
 @dataclass(frozen=True)
 class ComparedModels:
-    """An estimator, and the models with which it is compared.
+    """An estimator and the compared models.
 
     Attributes
     ----------
     estimator : FineTunedClassifier, FineTunedRegressor or Pipeline
-        As given by the user.
+        The given estimator.
     last_steps : dict of str to estimator
-        The estimator, or the last step of the pipeline, by the name of the model. The first is that
-        of the user.
+        The compared models by name, in place of the estimator or of the last step of the pipeline.
+        The first is the given estimator.
     left_out : dict of str to str
-        Reasons of the models that cannot be made.
+        Models that cannot be made, with the reason.
     kind, config : Kind, Configuration
-        Of the estimator.
+        Kind of X and configuration of the estimator.
     """
 
     estimator: Any
@@ -58,7 +58,7 @@ class ComparedModels:
 
     @property
     def names(self) -> list[str]:
-        """The models that can be made, that of the user first."""
+        """Names of the models that can be made; the given estimator is the first."""
         return list(self.last_steps)
 
     def build(self, model: str, seed: int) -> Any:
@@ -83,7 +83,7 @@ def compare_models(estimator: Any, n_samples: int, baseline: Any, seed: int) -> 
     baseline : estimator
         Model of texts without pretraining.
     seed : int
-        Of random weights that are made once, to see that they can be made.
+        Seed of random weights, which are made once as a check.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def compare_models(estimator: Any, n_samples: int, baseline: Any, seed: int) -> 
 
 
 def find_last(estimator: Any) -> FineTuned:
-    """Return the estimator, of a pipeline its last step; refuse what the report cannot compare."""
+    """Return the estimator, or the last step of a pipeline; an error if it cannot be compared."""
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, FineTuned):
         raise TypeError(
@@ -145,14 +145,14 @@ def find_last(estimator: Any) -> FineTuned:
 
 
 def make_baseline(estimator: FineTuned, *, multilabel: bool, probabilities: bool) -> Any:
-    """TF-IDF of words and pairs of words, and a linear model.
+    """Make a pipeline of TF-IDF of words and pairs of words, and a linear model.
 
     In a script without spaces between words, characters are words.
 
     Parameters
     ----------
     estimator : FineTunedClassifier or FineTunedRegressor
-        Its tokenizer and class weights are used.
+        The source of tokenizer and class weights.
     multilabel : bool
         Whether y is an indicator matrix.
     probabilities : bool
@@ -180,7 +180,7 @@ def make_baseline(estimator: FineTuned, *, multilabel: bool, probabilities: bool
 
 
 def _resolve_all(model: FineTuned, kind: Kind, n_samples: int) -> list[Configuration]:
-    """The configuration of a model, for ``adaptation="auto"`` one for each policy."""
+    """The configurations of a model: one, or with ``adaptation="auto"`` one per policy."""
     parameters = Parameters.of(model)
     policies: Sequence[Any] = [parameters.adaptation]
     if isinstance(parameters.adaptation, str) and parameters.adaptation == "auto":
@@ -195,7 +195,7 @@ def _is_frozen(config: Configuration) -> bool:
 
 
 def _freeze(last: FineTuned, kind: Kind, n_samples: int) -> FineTuned:
-    """The same model with frozen pretrained layers; parameters without use get their defaults."""
+    """The same model with frozen pretrained layers; unused parameters get their defaults."""
     frozen: FineTuned = clone(last).set_params(adaptation="frozen")
     defaults = signature(type(last).__init__).parameters
     unused = find_unused(frozen, _resolve_all(frozen, kind, n_samples))

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 def corrected_interval(
     values: NDArray[np.float64], test_ratio: float, confidence: float
 ) -> NDArray[np.float64]:
-    """Mean of scores, or of paired differences, and its confidence interval.
+    """Compute the mean of scores, or of paired differences, and its confidence interval.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ def corrected_interval(
 
     Notes
     -----
-    The corrected resampled t interval of Nadeau & Bengio 2003 [1]_, ``mean +- t sqrt((1 / n_splits
-    + n_test / n_train) variance)`` with ``n_splits - 1`` degrees of freedom. The training samples
-    of splits overlap, so that their scores are correlated; the plain interval, without the second
-    term, is too narrow.
+    The interval is the corrected resampled t interval of Nadeau & Bengio 2003 [1]_, ``mean +- t
+    sqrt((1 / n_splits + n_test / n_train) variance)`` with ``n_splits - 1`` degrees of freedom. The
+    training samples of splits overlap, so their scores are correlated. The plain interval, without
+    the second term, is too narrow.
 
     References
     ----------

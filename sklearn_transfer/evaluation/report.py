@@ -31,23 +31,24 @@ class TransferReport:
     ----------
     scores : dict of str to ndarray of float64, shape (n_sizes, n_splits)
         Scores on the test samples by model: "fine-tuned", "frozen", "random" and "tf-idf". The
-        first is the estimator as given.
+        first model is the given estimator.
     fit_seconds : dict of str to ndarray of float64, shape (n_sizes, n_splits)
-        Time of each fit. The tokens of texts and the features of frozen sentence encoders are kept
-        between fits, so that the first fit pays for the others.
+        Time of each fit. The first fit takes longer, because the tokens of texts and the features
+        of frozen sentence encoders are cached between fits.
     train_sizes : ndarray of int64, shape (n_sizes,)
         Numbers of labels, ascending.
     left_out : dict of str to str
         Models that could not be made or fitted, with the reason.
     score_name : str
+        Name of the score.
     test_ratio : float
-        Mean number of test samples divided by that of the training samples of a split.
+        Number of test samples divided by the number of training samples, averaged over the splits.
     confidence : float
         Level of the intervals.
 
     See Also
     --------
-    transfer_report : Makes a report.
+    transfer_report : Make a report.
     """
 
     scores: dict[str, NDArray[np.float64]]
@@ -60,7 +61,7 @@ class TransferReport:
 
     @property
     def reference(self) -> str:
-        """Name of the estimator as given."""
+        """Name of the given estimator in the report."""
         return next(iter(self.scores))
 
     def score_intervals(self, model: str) -> NDArray[np.float64]:
@@ -79,7 +80,7 @@ class TransferReport:
         return corrected_interval(self.scores[model], self.test_ratio, self.confidence)
 
     def difference_intervals(self, model: str) -> NDArray[np.float64]:
-        """Mean score of the reference minus that of a model, and bounds, shape (n_sizes, 3).
+        """Mean difference between reference and model, and its bounds, shape (n_sizes, 3).
 
         Parameters
         ----------
@@ -89,20 +90,20 @@ class TransferReport:
         Returns
         -------
         ndarray
-            Differences are paired by split. A positive one is in favour of the reference.
+            Score of the reference minus score of the model, paired by split.
         """
         differences = self.scores[self.reference] - self.scores[model]
         return corrected_interval(differences, self.test_ratio, self.confidence)
 
     def to_frame(self) -> Any:
-        """The report as a pandas frame, with a row for each model and number of labels.
+        """Return a data frame with one row per model and number of labels.
 
         Returns
         -------
         pandas.DataFrame
             With the columns model, n_labels, score, score_low, score_high, difference,
-            difference_low, difference_high (NaN for the reference) and fit_seconds (mean over the
-            splits).
+            difference_low, difference_high and fit_seconds. Differences are NaN for the reference;
+            fit_seconds is the mean over the splits.
 
         Raises
         ------
@@ -125,7 +126,7 @@ class TransferReport:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
         **options : object
             See :meth:`LabelEfficiencyDisplay.plot`.
 

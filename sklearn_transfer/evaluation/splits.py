@@ -1,4 +1,4 @@
-"""Splits of samples, and growing parts of their training samples."""
+"""Splits of samples, and training subsets of growing size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from ..fine_tuning.splits import order_stratified
 from ..models.seeds import derive_seed
 
-# A training part, its samples in the order in which smaller parts take them, and a test part.
+# Training samples, in the order in which smaller subsets take them, and test samples.
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def make_splits(
     cv: Any, X: Any, y: NDArray[Any], groups: NDArray[np.int64], seed: int
 ) -> list[Split]:
-    """Split samples, and order each training part so that its beginnings are stratified.
+    """Split samples, and order training samples so that the first n are stratified for any n.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ def make_splits(
         An int is the number of shuffled folds, which are stratified if there are several groups.
     X, y : object, ndarray
     groups : ndarray of int64, shape (n_samples,)
-        Classes; all 0 where samples are not stratified.
+        Classes; all 0 if samples are not stratified.
     seed : int
 
     Returns
     -------
     list of (train, test)
-        Positions, int64.
+        Positions of samples, int64.
     """
     is_stratified = bool(groups.any())
     if isinstance(cv, Integral):
@@ -49,15 +49,15 @@ def make_splits(
 
 
 def resolve_sizes(train_sizes: Any, n_samples: int, n_groups: int) -> NDArray[np.int64]:
-    """Numbers of labels, ascending and distinct, from shares or absolute numbers.
+    """Convert shares or absolute numbers to distinct, ascending numbers of labels.
 
     Parameters
     ----------
     train_sizes : sequence of float or int
     n_samples : int
-        Training samples of the smallest split.
+        Number of training samples of the smallest split.
     n_groups : int
-        Classes; a share gives at least as many labels.
+        Number of classes; a share gives at least one label per class.
 
     Returns
     -------

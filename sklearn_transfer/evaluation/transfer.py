@@ -1,4 +1,4 @@
-"""transfer_report: a fine-tuned model next to models without transfer, on the same splits."""
+"""transfer_report: a fine-tuned model compared with models without transfer."""
 
 from __future__ import annotations
 
@@ -51,45 +51,46 @@ def transfer_report(  # noqa: PLR0913 (the parameters of cross-validation)
     random_state: Any = None,
     verbose: int = 0,
 ) -> TransferReport:
-    """Did transfer help? Compare an estimator with models that learn from the labels alone.
+    """Compare an estimator with models without transfer, on growing numbers of labels.
 
-    On the same splits, with the same seeds, these models are fitted on growing numbers of labels:
+    These models are fitted on the same splits, with the same seeds:
 
-    - "fine-tuned": the estimator as given;
-    - "frozen": the same with ``adaptation="frozen"``;
-    - "random": the same with random weights in place of the pretrained ones;
-    - "tf-idf": for texts, a linear model on TF-IDF of words and pairs of words:
-      :class:`~sklearn.svm.LinearSVC`, for a score of probabilities and for callables
-      :class:`~sklearn.linear_model.LogisticRegression`, for continuous targets
+    - "fine-tuned": the given estimator;
+    - "frozen": the estimator with ``adaptation="frozen"``;
+    - "random": the estimator with random instead of pretrained weights;
+    - "tf-idf": for texts, a linear model on TF-IDF of words and pairs of words. It is
+      :class:`~sklearn.svm.LinearSVC`, or :class:`~sklearn.linear_model.LogisticRegression` for
+      scores of probabilities and for callables. For continuous targets it is
       :class:`~sklearn.linear_model.Ridge`.
 
     Parameters
     ----------
     estimator : FineTunedClassifier, FineTunedRegressor, or Pipeline that ends in one
-        Not fitted; clones of it are.
+        Clones of the estimator are fitted; the estimator itself is unchanged.
     X : sequence of str, or array, length n_samples
         Input of the estimator.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Labels, an indicator matrix, or values.
     cv : int, splitter or iterable of (train, test), default=5
-        Number of folds, which are shuffled and, for classes, stratified; or see
-        :func:`sklearn.model_selection.check_cv`.
+        An int is the number of folds, which are shuffled and, for classes, stratified. For other
+        values see :func:`sklearn.model_selection.check_cv`.
     train_sizes : sequence of float or int, default=(0.1, 0.3, 1.0)
         Numbers of labels: shares of the training samples of a split, or absolute numbers. Smaller
-        training sets are part of larger ones, and stratified; each has all classes.
+        training sets are subsets of larger ones. They are stratified and contain all classes.
     scoring : str or callable, default=None
-        See :func:`sklearn.metrics.check_scoring`; one score. None is "accuracy" (of an indicator
-        matrix, the share of rows without an error) or "r2".
+        A single score, see :func:`sklearn.metrics.check_scoring`. None is "accuracy" for
+        classifiers and "r2" for regressors. The accuracy of an indicator matrix is the share of
+        rows without an error.
     confidence : float, default=0.95
         Level of the intervals.
     n_jobs : int, default=None
-        Number of fits at a time, in processes. None is 1.
+        Number of processes that fit in parallel. None is 1.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the smaller training sets, the random weights, and of every
         `random_state` in the estimator that is None. No global generator is used.
     verbose : int, default=0
-        Fits that take longer than two seconds together show a progress bar with 1, and with 0 on a
-        terminal.
+        If the fits take longer than two seconds, 1 shows a progress bar; on a terminal, 0 does,
+        too.
 
     Returns
     -------
@@ -102,33 +103,34 @@ def transfer_report(  # noqa: PLR0913 (the parameters of cross-validation)
     TypeError
         If the estimator is of another type.
     ValueError
-        If it has no pretrained model, or learns from a teacher; if `train_sizes` are out of range.
+        If the estimator has no pretrained model or learns from a teacher, or if `train_sizes` are
+        out of range.
     Exception
         Any error of the estimator itself, with a note. A compared model that fails is left out, and
-        the report names the reason.
+        the report gives the reason.
 
     See Also
     --------
     rank_pretrained : Compares pretrained models without training.
-    LabelEfficiencyDisplay : The picture of the report.
+    LabelEfficiencyDisplay : Draw the report.
 
     Notes
     -----
-    Random weights depend on the pretrained model, and are trained as the estimator trains the
-    pretrained ones, so that only the initial weights differ. Layers that its policy freezes stay
-    random: give ``adaptation="full"`` to compare with training from scratch.
+    Random weights are trained by the policy of the estimator, so that only the initial weights
+    differ. Layers that the policy freezes stay random. Set ``adaptation="full"`` to compare with
+    training from scratch. Random weights depend on the pretrained model:
 
-    - Linear bag of words, the default: the token weights alone. They start at zero, and the
-      pretrained vectors are not trained, so the model without them has no pretrained block.
+    - Linear bag of words, the default: a model of token weights without a pretrained block. Token
+      weights start at zero, and pretrained vectors are not trained.
     - Word vectors in mini-batches, or frozen: random directions for the words of the training texts
-      that have a pretrained vector, with the norms of the pretrained vectors in another order.
-    - Sentence encoders: a new model from the configuration.
-    - Torch modules: a copy, after ``reset_parameters`` of its parts. A module with a parameter that
-      this does not reset is left out.
+      that have a pretrained vector, with the norms of the pretrained vectors in random order.
+    - Sentence encoders: a model from the same configuration, with random weights.
+    - Torch modules: a copy, after ``reset_parameters`` of its parts. If a parameter is not reset,
+      the model is left out.
 
     Intervals of scores and of paired differences are corrected for the overlap of training samples
-    (Nadeau & Bengio 2003 [1]_), with the ratio of test to training samples of whole splits. Splits
-    are assumed to be of similar size.
+    (Nadeau & Bengio 2003 [1]_). The correction uses the ratio of test to training samples of whole
+    splits, and assumes splits of similar size.
 
     References
     ----------

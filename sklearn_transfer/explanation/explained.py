@@ -1,4 +1,4 @@
-"""The methods of estimators that explain what they have learned."""
+"""The methods of estimators that explain their outputs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class ExplainsOutputs:
     """An estimator whose outputs can be explained; `_fitted` holds the model."""
 
     def explain(self, X: Any, target: Any = None, method: str = "auto") -> Explanation:
-        """Explain outputs by contributions of the tokens of texts, or of given features.
+        """Explain outputs by contributions of the tokens of texts, or of numeric features.
 
-        The sum of the contributions and of the baseline is the logit of a class, or the value that
-        a regressor predicts.
+        Together with the baseline, contributions add up to the logit of a class, or to the
+        prediction of a regressor.
 
         Parameters
         ----------
         X : like in `fit`
         target : label, list of labels, "all" or None, default=None
-            Explained classes. None is the predicted class of each text; for labels that are
-            independent (y is an indicator matrix), and for the columns of y of a regressor, all.
-            Columns without names are numbered.
+            Explained classes, or columns of y. None is the predicted class of each text. If y is an
+            indicator matrix, and for regressors, None is all columns. Columns without names are
+            numbered.
         method : {"auto", "exact", "integrated_gradients", "occlusion"}, default="auto"
             "auto" is "exact" for linear models, and "integrated_gradients" for others.
 
@@ -40,29 +40,29 @@ class ExplainsOutputs:
         Raises
         ------
         ValueError
-            If a target or method is unknown, or if the model cannot be explained: a torch module
-            that reads arrays.
+            If a target or method is unknown, or if the model is a torch module on arrays, which
+            cannot be explained.
 
         Notes
         -----
-        "exact": a linear model on texts is a sum over columns. A column has its contribution, the
-        value times the coefficient, in equal parts from its occurrences in the text; that of a word
-        n-gram is shared by its tokens, and that of a character n-gram belongs to the token that
-        contains it. The rows of the features are scaled to fixed norms, which depend on all tokens
-        of the text: contributions are those at the norms of this text. The intercept and the
-        centre of the pretrained block, which is subtracted, are the baseline.
+        "exact": a linear model on texts is a sum over columns. The contribution of a column is its
+        value times its coefficient, in equal parts for each occurrence in the text. The part of a
+        word n-gram is divided among its tokens; the part of a character n-gram belongs to the token
+        that contains it. Rows of features are scaled by the norms of the text, which depend on all
+        of its tokens; contributions are computed with these norms fixed. The intercept and the
+        subtracted centre of the pretrained block are the baseline.
 
-        "integrated_gradients" (Sundararajan et al. 2017 [1]_): gradients at the vectors of the
-        tokens, averaged on the straight path from a reference text, times the distance. In the
-        reference text each word vector is zero; in one for a sentence encoder, the tokens other
-        than special ones are padding; given features are zero. Under hidden layers, the pooled
-        vectors of a text grow at the norms of this text. Parts of the path are halved until the sum
-        is within 1 % of the difference of logits, see `Explanation.gaps`. The pieces of a word are
-        added up.
+        "integrated_gradients" (Sundararajan et al. 2017 [1]_): the gradients at the vectors of the
+        tokens, averaged over the straight path from a reference text, times the distance. In the
+        reference text, word vectors and numeric features are zero. For a sentence encoder, tokens
+        of the reference text are padding, except for special tokens. With hidden layers on pooled
+        vectors, the norms of the text are fixed. Intervals of the path are halved until the sum is
+        within 1 % of the difference of logits, see `Explanation.gaps`. The contributions of
+        sub-word tokens are added up per word.
 
-        "occlusion": the logit minus that without the token. It is slow, for the time grows with
-        the square of the length, and contributions do not add up; the baseline is the logit of an
-        empty text.
+        "occlusion": the logit of the text minus its logit without the token. The baseline is the
+        logit of an empty text. Occlusion is slow, because the time grows with the square of the
+        length, and contributions do not add up.
 
         References
         ----------
@@ -74,53 +74,54 @@ class ExplainsOutputs:
         return explain(explainer, fitted.task, X, target, method, names=names)
 
     def top_tokens(self, target: Any = None, n: int = 10) -> dict[Any, list[tuple[str, float]]]:
-        """The words of the training texts that speak most for each target.
+        """Rank the words and n-grams of the training texts by their weight for each target.
 
-        The weight of a word is the logit of a text that consists of it, minus the baseline: for the
-        linear model, with its own column, its characters and its vector. That of a word n-gram is
-        the contribution of its column in a text that consists of it.
+        The weight of a word is the logit of a text that consists of the word, minus the baseline.
+        In the linear model, the column of the word, its character n-grams and its vector add to
+        this logit. The weight of a word n-gram is the contribution of its column to the logit of a
+        text that consists of the n-gram.
 
         Parameters
         ----------
         target : label, list of labels, "all" or None, default=None
             None is all targets.
         n : int, default=10
-            The number of tokens for each target.
+            Number of tokens per target.
 
         Returns
         -------
         dict of target to list of tuple (token, weight)
-            The largest weights first; for a regressor, in the units of y and by absolute value.
+            Largest weights first; for a regressor in the units of y, and by absolute value.
 
         Raises
         ------
         ValueError
-            If a target is unknown, or the texts are not read by word vectors.
+            If a target is unknown, or the model does not use word vectors.
 
         See Also
         --------
-        Explanation.top_tokens : The same for some texts, and for every kind of model.
+        Explanation.top_tokens : Top tokens of given texts, for every kind of model.
         """
         fitted = self._explained()
         return rank_tokens(fitted.make_explainer(), fitted.task, target, n)
 
     def moved_words(self, n: int = 10, n_neighbours: int = 5) -> list[MovedWord]:
-        """The words whose vectors fine-tuning moved most, and their neighbours before and after.
+        """Rank the words by the distance that fine-tuning moved their vectors.
 
         Used by: mini-batch training of word vectors.
 
         Parameters
         ----------
         n : int, default=10
-            The number of words.
+            Number of words.
         n_neighbours : int, default=5
-            The number of neighbours of each, among the words of the training texts.
+            Number of neighbours per word, among the words of the training texts.
 
         Returns
         -------
         list of MovedWord
-            With the attributes `word`, `distance`, `before` and `after`, the largest distance
-            first. Words without a pretrained vector are left out.
+            Largest distance first, with the attributes `word`, `distance`, and the neighbours
+            `before` and `after` fine-tuning. Words without a pretrained vector are left out.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class ExplainsOutputs:
 
         See Also
         --------
-        TokenMapDisplay : A map of these words.
+        TokenMapDisplay : Draw a map of these words.
         """
         compared = self._explained().compare_rows()
         if compared is None:
@@ -145,10 +146,11 @@ class ExplainsOutputs:
     def coef_(self) -> NDArray[np.floating]:
         """Coefficients of a linear model, of shape (n_outputs, n_columns) as in scikit-learn.
 
-        Two classes have one row, a regressor of one target has one dimension. `coef_names_` names
-        the columns. Those of given features are the columns of X; those of texts are words, n-grams
-        and dimensions of the pretrained vectors, whose values are scaled for each text. They are
-        not the columns of `transform`, which `get_feature_names_out` names.
+        With two classes, there is one row. For a regressor of one target, the array has one
+        dimension. `coef_names_` has the names of the columns. For numeric features, these are the
+        columns of X. For texts, they are words, n-grams and dimensions of the pretrained vectors,
+        with values that are scaled per text. The columns of `transform` are other ones, with the
+        names of `get_feature_names_out`.
 
         Returns
         -------
@@ -163,7 +165,7 @@ class ExplainsOutputs:
 
     @property
     def intercept_(self) -> Any:
-        """Intercepts of a linear model, of shape (n_outputs,); a float of a single y."""
+        """Intercepts of a linear model, of shape (n_outputs,); a float if y is a single column."""
         linear = self._linear("intercept_")
         no_columns = np.zeros((len(linear.model.intercept), 0))
         return linear.task.in_units(no_columns, linear.model.intercept)[1]
@@ -172,10 +174,10 @@ class ExplainsOutputs:
     def coef_names_(self) -> NDArray[Any]:
         """Names of the columns of `coef_`.
 
-        Words and word n-grams are called ``words__not good``, character n-grams
-        ``characters__ing``, with a space for the end of a word, and dimensions ``pretrained__0``,
-        or ``pretrained0__0`` for the first of several sources. Given features have the names of the
-        columns of X, or are called ``x0``, ``x1``, ...
+        Words and word n-grams have names such as ``words__not good``. Names of character n-grams
+        are ``characters__ing``, with a space for the end of a word. Names of dimensions are
+        ``pretrained__0``, or ``pretrained0__0`` for the first of several sources. Numeric features
+        have the names of the columns of X, or ``x0``, ``x1``, ...
 
         Returns
         -------

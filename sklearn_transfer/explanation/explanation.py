@@ -18,39 +18,39 @@ from .views.terminal import render_text
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """Contributions of the tokens of texts, or of given features, to the outputs of a model.
+    """Contributions of the tokens of texts, or of numeric features, to the outputs of a model.
 
-    In a notebook and when printed, an explanation shows its texts with the contributions as
-    colours.
+    A notebook and ``print`` show the texts with the contributions as colours.
 
     Attributes
     ----------
     texts : list of str
-        The original texts. A text that was given as a list of tokens is joined by spaces; for given
-        features, empty strings.
+        The original texts. Lists of tokens are joined by spaces. For numeric features, empty
+        strings.
     tokens : ndarray of str, shape (n_tokens,)
-        The tokens of all texts, one text after the other, as the model spells them; or the names of
+        The tokens of all texts, concatenated, in the spelling of the model; or the names of
         features.
     offsets : ndarray of int64, shape (n_texts + 1,)
         Text ``i`` has the tokens from ``offsets[i]`` to ``offsets[i + 1]``.
     start, end : ndarray of int64, shape (n_tokens,)
-        Places in the original text, in characters: ``text[start:end]``. -1 if a token is not part
-        of the text.
+        Positions in the original text, in characters: ``text[start:end]``. -1 if a token is not
+        part of the text.
     contributions : ndarray of float64, shape (n_tokens, n_targets)
-        Contributions to the targets of the text. Positive ones raise the output.
+        Contributions to the targets of the text. Positive contributions raise the output.
     targets : ndarray, shape (n_texts, n_targets)
         The explained classes of each text; for a regressor, numbers of the columns of y.
     logits : ndarray of float64, shape (n_texts, n_targets)
         Outputs of the model: logits, or values in the units of y. With two classes, the logit of
-        the first is minus that of the second.
+        the first class is minus that of the second.
     baseline : ndarray of float64, shape (n_texts, n_targets)
         The part of the outputs that is not attributed to tokens.
     method : {"exact", "integrated_gradients", "occlusion"}
+        Method of attribution.
 
     See Also
     --------
-    FineTunedClassifier.explain : Makes explanations, and describes the methods.
-    ExplanationDisplay : Pictures of them.
+    FineTunedClassifier.explain : Make an explanation; describes the methods.
+    ExplanationDisplay : Draw an explanation.
     """
 
     texts: list[str]
@@ -100,19 +100,19 @@ class Explanation:
 
     @property
     def gaps(self) -> NDArray[np.float64]:
-        """Completeness gaps, relative to ``logits - baseline``, shape (n_texts, n_targets).
+        """Relative gaps between ``logits - baseline`` and the sums of the contributions.
 
-        Where contributions cancel each other, they are relative to a tenth of the sum of the
-        absolute contributions.
+        If contributions cancel each other, gaps are relative to a tenth of the sum of the absolute
+        contributions.
 
         Returns
         -------
-        ndarray of float64
+        ndarray of float64, shape (n_texts, n_targets)
         """
         return measure_gaps(self.logits, self.baseline, self.contributions, self.offsets)
 
     def to_frame(self) -> Any:
-        """One row per text, target and token, in this order.
+        """Return a data frame with one row per text, target and token, in this order.
 
         Returns
         -------
@@ -146,13 +146,14 @@ class Explanation:
         )
 
     def top_tokens(self, target: Any = None, n: int = 10) -> list[tuple[str, float]]:
-        """Tokens with the largest total contributions in these texts.
+        """Rank the tokens of these texts by their total contributions.
 
         Parameters
         ----------
         target : object, default=None
-            Only contributions to this target; None adds those to all explained targets.
+            Target of the contributions. None adds the contributions to all explained targets.
         n : int, default=10
+            Maximum number of tokens.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The words whose vectors fine-tuning moved most, and their neighbours before and after."""
+"""Words ranked by the distance that fine-tuning moved their vectors, with their neighbours."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class MovedWord(NamedTuple):
     ----------
     word : str
     distance : float
-        Euclidean distance of its vectors before and after training.
+        Euclidean distance between the vectors of the word before and after training.
     before, after : tuple of str
-        Its nearest neighbours by cosine among the words of the training texts, nearest first.
+        Nearest neighbours of the word before and after training, by cosine among the words of the
+        training texts, nearest first.
     """
 
     word: str

@@ -1,4 +1,4 @@
-"""The methods of fitted estimators that write the forms of other programs."""
+"""The methods of fitted estimators that write the formats of other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .static import StaticFormat, write_static
 
 
 class Exports(BaseEstimator):
-    """A fitted estimator that can be written in the forms of other programs."""
+    """A fitted estimator that can be written in the formats of other programs."""
 
     _fitted: Predictor
 
@@ -31,7 +31,8 @@ class Exports(BaseEstimator):
         Parameters
         ----------
         path : str or path
-            New, empty, or written by an earlier export. It is replaced in one step.
+            A folder that does not exist, is empty, or was written by an earlier export. It is
+            replaced atomically.
         format : {"model2vec", "sentence-transformers"}, default="model2vec"
             The folder is opened by ``model2vec.StaticModel.from_pretrained`` or
             ``SentenceTransformer``.
@@ -41,40 +42,40 @@ class Exports(BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If the model has not trained its word vectors (the default model gives each word
-            weights in the space of the logits), or splits texts by another tokenizer.
+            If the word vectors were not trained, as in the default model, or if the folder cannot
+            express the tokenizer of the model.
         FileExistsError
-            If `path` holds anything that this package did not write.
+            If `path` contains files that this package did not write.
         MissingDependencyError
             If the extra ``static`` is not installed.
 
         Notes
         -----
-        Words are those of the training texts. The weights of a `weighting` are part of the folder.
+        The folder contains the words of the training texts, and the weights of `weighting`.
         """
         check_is_fitted(self)
         fitted = self._fitted
         write_static(fitted if fitted.is_convex else fitted.resume(), path, format)
 
     def export_onnx(self, path: str | os.PathLike[str], *, vectors: Vectors = "all") -> None:
-        """Write an ONNX file: from token ids to probabilities, or to the values of a regressor.
+        """Write an ONNX file that maps token ids to probabilities, or to the values of a regressor.
 
         Parameters
         ----------
         path : str or path
-            The file, such as ``model.onnx``, replaced in one step.
+            The file, such as ``model.onnx``. It is replaced atomically.
         vectors : {"all", "used"}, default="all"
-            Words with a pretrained vector in the file: all, or those of the training texts alone,
-            which makes a small file; other words then have no effect.
+            Words with a pretrained vector in the file. "used" includes only the words of the
+            training texts, in a smaller file; other words then have no effect.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If the model does not read texts by word vectors or by one sentence encoder, has an
-            encoder of your own or one in half precision, computes the vectors of unknown words,
-            or exceeds 2 GiB.
+            If a graph cannot express the model: arrays, numeric features, several sources with a
+            sentence encoder, an encoder of your own, half precision, or computed vectors of
+            unknown words. Also above 2 GiB.
         MissingDependencyError
             If the extra ``onnx`` is not installed.
 
@@ -84,19 +85,22 @@ class Exports(BaseEstimator):
 
         Notes
         -----
-        Models of word vectors with ``encoder="mean"`` or ``"attention"`` have the inputs `ids`, of
-        the tokens and n-grams of all texts, one text after the other, and `offsets`, shape
-        (n_texts + 1,); "cnn" and "rnn" have `ids` of shape (n_texts, length), padded with -1;
-        sentence encoders have `input_ids` and `attention_mask`. All are int64; ids of unknown words
-        have no effect. The output, `predictions`, is that of `predict_proba`, float32, or of the
-        `predict` of a regressor, float64. Words, n-grams, the pattern of a token, the tokenizer of
-        a sentence encoder, and the classes are in the metadata of the file, as JSON.
+        All inputs are int64. Ids of unknown words have no effect.
+
+        - ``encoder="mean"`` or ``"attention"``: `ids`, the tokens and n-grams of all texts,
+          concatenated, and `offsets`, shape (n_texts + 1,).
+        - ``encoder="cnn"`` or ``"rnn"``: `ids`, shape (n_texts, length), padded with -1.
+        - Sentence encoders: `input_ids` and `attention_mask`, shape (n_texts, length).
+
+        The output `predictions` equals that of `predict_proba` in float32, or for regressors that
+        of `predict` in float64. The metadata of the file contain the classes, and the words,
+        n-grams and token pattern or the tokenizer, as JSON.
         """
         check_is_fitted(self)
         write_onnx(self._fitted, path, vectors)
 
     def onnx_inputs(self, X: Any) -> dict[str, NDArray[np.int64]]:
-        """Make the inputs of the file that `export_onnx` writes.
+        """Make the inputs of the ONNX file for some texts.
 
         Parameters
         ----------
@@ -106,7 +110,7 @@ class Exports(BaseEstimator):
         Returns
         -------
         dict of str to ndarray of int64
-            By the names of the inputs.
+            The inputs by name.
         """
         check_is_fitted(self)
         texts = self._fitted.check(X, self)
@@ -127,7 +131,7 @@ class Exports(BaseEstimator):
         Parameters
         ----------
         path : str or path
-            The file, such as ``README.md``, replaced in one step.
+            The file, such as ``README.md``. It is replaced atomically.
         description, data : str, default=None
             Markdown about the purpose, and about the training data.
         metrics : mapping of str to float, default=None

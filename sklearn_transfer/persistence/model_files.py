@@ -82,20 +82,22 @@ class SavesModel(BaseEstimator):
     def save(self, path: str | os.PathLike[str], *, vectors: VectorsMode = "all") -> None:
         """Write a model file, which :func:`sklearn_transfer.load` opens.
 
-        The file holds JSON, tensors and vectors, and nothing that is executed when it is opened.
-        Predictions of the loaded model are equal, bit for bit.
+        The file contains JSON, tensors and vectors, and no code. Predictions of the loaded model
+        are equal, bit for bit.
 
         Parameters
         ----------
         path : str or path
-            A folder, or a zip where the name ends in ``.zip``. An earlier model file at the path
-            is replaced in one step, anything else is not.
+            A folder, or a zip archive if the name ends in ``.zip``. An earlier model file at the
+            path is replaced atomically; other files are never replaced.
         vectors : {"all", "used", "reference"}, default="all"
-            Pretrained vectors in the file. "all": all words. "used": the words of the training
-            texts alone, in a file of a fraction of the size; a word that training has not seen then
-            counts as a word without a vector, so that predictions of texts with such words differ.
-            "reference": their name or path, and fingerprint; the vectors must be there when the
-            model is loaded.
+            Pretrained vectors in the file.
+
+            - "all" includes all words.
+            - "used" includes only the words of the training texts, in a much smaller file. Other
+              words then have no vector, so predictions of texts with such words differ.
+            - "reference" includes the name or path and the fingerprint of the vectors. The vectors
+              must be available when the model is loaded.
 
         Raises
         ------
@@ -104,7 +106,7 @@ class SavesModel(BaseEstimator):
         TypeError
             If a parameter is an object without a name, such as a lambda or a callback.
         FileExistsError
-            If the path holds anything but a model file.
+            If the path contains anything but a model file.
         """
         write_estimator(self, path, vectors=vectors)
 

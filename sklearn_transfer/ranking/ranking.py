@@ -100,7 +100,7 @@ class Ranking(Sequence[RankedCandidate]):
         return cells
 
     def to_frame(self) -> Any:
-        """The candidates as the rows of a pandas frame.
+        """Return the candidates as the rows of a data frame.
 
         Returns
         -------
@@ -124,20 +124,20 @@ def rank_pretrained(
     score: str = "logme",
     random_state: Any = None,
 ) -> Ranking:
-    """Rank pretrained models by how well their features suit the labels, without training.
+    """Rank pretrained models by scores of their features for the labels, without training.
 
     Parameters
     ----------
     candidates : mapping of str to candidate, or sequence of candidates
-        In a sequence the name of a candidate is its model name or path, else its type and position.
-        A candidate is
+        In a sequence, the name of a candidate is its model name or path, or else its type and
+        position. A candidate is
 
         - a value of `pretrained` of :class:`PretrainedEmbeddingTransformer`: a name, a path, a
           `PretrainedVectors`, a gensim object, a `ContinuedVectors`, a `ContextualModel` or a
           `SentenceTransformer`, or a list of these. Its features are those of the transformer;
         - a scikit-learn transformer. A clone is fitted on X without y, because features that depend
-          on the labels would score too high. Wrap a fitted transformer in a
-          :class:`sklearn.frozen.FrozenEstimator` to use it as it is;
+          on the labels would score too high. To use a fitted transformer, wrap it in a
+          :class:`sklearn.frozen.FrozenEstimator`;
         - a ``torch.nn.Module`` from (n_samples, ...) to (n_samples, d). A copy runs in evaluation
           mode, on the device of the module;
         - features: a 2-D array, shape (n_samples, d).
@@ -146,8 +146,8 @@ def rank_pretrained(
     y : array-like of shape (n_samples,)
         Labels of at least two classes.
     score : {"logme", "h_score", "nearest_class_mean"}, default="logme"
-        The score by which the result is sorted; all three are computed. LogME and the H-score
-        measure features as a linear model uses them, the nearest class mean measures distances.
+        Score by which the result is sorted; all three scores are computed. LogME and the H-score
+        rate features for a linear model. The nearest class mean rates distances.
     random_state : int, RandomState instance or None, default=None
         Seed of all candidates that draw random numbers, except transformers with a `random_state`
         of their own. No global generator is used.
@@ -161,22 +161,22 @@ def rank_pretrained(
     Raises
     ------
     ValueError
-        If there are no candidates, or two with the same name; if y does not hold one label per
-        sample and two or more classes; if features are not finite and of shape (n_samples, d).
+        If there are no candidates, or two with the same name; if y does not have one label per
+        sample and at least two classes; if features are not finite, or not of shape
+        (n_samples, d).
     TypeError
-        If `candidates`, or one of them, is of another type.
+        If `candidates`, or one candidate, is of another type.
     Exception
         Any error of a candidate, with a note that names the candidate.
 
     See Also
     --------
-    PretrainedEmbeddingTransformer : Gives the features of pretrained vectors.
-    FineTunedClassifier : Trains the model that is chosen.
+    PretrainedEmbeddingTransformer : Features of pretrained vectors.
+    FineTunedClassifier : Train the chosen model.
 
     Notes
     -----
-    Scores are comparable on the same samples only. They rate features as they are, not as they
-    would be after fine-tuning.
+    Scores are comparable on the same samples only. They rate features before fine-tuning.
 
     References
     ----------

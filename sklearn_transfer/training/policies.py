@@ -28,12 +28,12 @@ class Adaptation(Protocol):
         Parameters
         ----------
         epoch : int
-            From 0 on.
+            Number of the epoch, starting at 0.
         n_layers : int
-            The layers of the pretrained module, lowest first, and the head, with all new
-            parameters, last.
+            Number of layers: those of the pretrained module, lowest first, and the head with all
+            parameters that are not pretrained, last.
         history : sequence of dict
-            The epochs so far: `train_loss`, `valid_loss` if there is one, and `rates`.
+            The previous epochs: `train_loss`, `valid_loss` if there is one, and `rates`.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class Gradual(PlainState):
     Attributes
     ----------
     epochs : int, default=1
-        Number of epochs between one layer and the next.
+        Number of epochs after which the next layer is unfrozen.
     """
 
     epochs: int = 1
@@ -98,12 +98,12 @@ class Gradual(PlainState):
 
 @dataclass(frozen=True)
 class Discriminative(PlainState):
-    """The rate falls by a factor from each layer to the one below (Howard & Ruder 2018, 3.2).
+    """Lower the rate by a factor from each layer to the next lower one (Howard & Ruder 2018, 3.2).
 
     Attributes
     ----------
     factor : float, default=2.6
-        That of the paper.
+        Divisor of the learning rate per layer; the default is that of the paper.
     """
 
     factor: float = 2.6
@@ -120,12 +120,12 @@ class LinearProbing(PlainState):
     Attributes
     ----------
     tolerance : float, default=1e-3
-        The head has converged when the best loss of the last epochs is below that of the epochs
-        before by less than this share of the loss of the first epoch.
+        The head has converged if the last `patience` epochs improve the best loss by less than this
+        share of the loss of the first epoch.
     patience : int, default=5
-        Number of these last epochs.
+        Number of epochs that are compared with the epochs before.
     max_probing : int, default=200
-        Maximum number of epochs of the head alone.
+        Maximum number of epochs that train only the head.
     """
 
     tolerance: float = 1e-3
@@ -159,29 +159,29 @@ class Contrastive(Frozen):
     Attributes
     ----------
     n_steps : int, default=40
-        Number of steps; each is one batch.
+        Number of steps, one batch each.
     lr : float, default=5e-5
         Learning rate of AdamW after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
-        Samples per batch, equally many of each class; all samples if there are no more.
+        Number of samples per batch, equal for all classes. With fewer samples, a batch has all.
     n_layers : int or None, default=6
-        Number of trainable layers, from the top; None trains all. The layers below are computed
-        once.
+        Number of trainable layers, from the top; None trains all layers. The outputs of the layers
+        below are computed once.
     temperature : float, default=0.1
         Divisor of the cosines in the loss.
     tuned_share : float, default=0.5
-        Share of the trained weights in the final ones; the rest is the pretrained weights.
+        Weight of the trained weights in their average with the pretrained weights.
     max_tokens : int or None, default=128
-        Maximum sequence length of the stage; the features of the head are of the whole text that
-        the model reads.
+        Maximum sequence length in the contrastive stage. For the features of the head, texts are
+        truncated only by the limit of the model.
 
     Notes
     -----
-    The loss is the supervised contrastive one (Khosla et al. 2020 [1]_): each text of a batch picks
-    the others of its class among all by a softmax of cosines. Each pair of a batch counts, so a
-    text is encoded once per step, and not once per pair as in SetFit (Tunstall et al. 2022 [2]_).
-    The weights are averaged with the pretrained ones at the end (Wortsman et al. 2022 [3]_), so
-    that a few labels do not erase what the encoder knew.
+    The loss is the supervised contrastive loss (Khosla et al. 2020 [1]_): a softmax of cosines
+    predicts, for each text of a batch, the other texts of its class. All pairs of a batch are used,
+    so a text is encoded once per step, and not once per pair as in SetFit (Tunstall et al.
+    2022 [2]_). At the end, the weights are averaged with the pretrained weights (Wortsman et al.
+    2022 [3]_), so that a few labels do not erase pretrained knowledge.
 
     References
     ----------
@@ -233,15 +233,17 @@ POLICIES: dict[str, Callable[[], Adaptation]] = {
 
 @dataclass(frozen=True)
 class Choice(PlainState):
-    """A policy of adaptation, and why it is used.
+    """An adaptation policy and the reason for it.
 
     Attributes
     ----------
     policy : str or object
+        The policy of the fit.
     scores : dict of str to float
-        For "auto", the score of each candidate on samples that it was not trained on: accuracy, or
-        R2 for a regressor.
+        With "auto", the score of each candidate on held-out samples: accuracy, or R2 for a
+        regressor.
     reason : str
+        Reason of the choice.
     """
 
     policy: Any

@@ -38,16 +38,18 @@ _opened: ObjectCache[PretrainedVectors] = ObjectCache(n_recent=4)
 class PretrainedVectors(PickledOnly):
     """A table of pretrained word vectors.
 
-    It is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
-    :func:`sklearn.base.clone` return the same object, estimators that name the same file hold one
-    object, and a table from a file is pickled as the name or path and the fingerprint of the file.
+    A table is immutable, and therefore shared instead of copied: :func:`copy.deepcopy` and
+    :func:`sklearn.base.clone` return the same object, and estimators that name the same file share
+    one object. The pickle of a table from a file contains the name or path, and the fingerprint of
+    the file.
 
     Parameters
     ----------
     words : sequence of str, length n_words
-        Distinct.
+        Distinct words.
     matrix : array-like of shape (n_words, dim)
-        Matrices of float32 and float16 are not copied; other numbers become float32.
+        Vectors of the words. Matrices of float32 and float16 are not copied; other numbers become
+        float32.
     name : str, default=None
         Name for display.
 
@@ -58,11 +60,11 @@ class PretrainedVectors(PickledOnly):
     matrix : ndarray of float32, float16 or int8, shape (n_rows, dim)
         Read-only; memory-mapped if it comes from a file that allows it.
     rows : ndarray of int32, shape (n_words,), or None
-        The row of each word, if words share rows; None: word ``i`` has row ``i``.
+        The row of each word, if words share rows. With None, word ``i`` has row ``i``.
     scales : ndarray of float32, shape (n_words,), or None
-        The vector of word ``i`` is ``scales[i] * matrix[rows[i]]``; None: 1.
+        The vector of word ``i`` is ``scales[i] * matrix[rows[i]]``. With None, all scales are 1.
     tokenizer : TableTokenizer or None
-        Splits texts into the words, if these are sub-word tokens (Model2Vec and other distilled
+        Tokenizer of the vectors, if the words are sub-word tokens (Model2Vec and other distilled
         models).
     name : str or None
     dim : int
@@ -71,7 +73,7 @@ class PretrainedVectors(PickledOnly):
     subwords : Subwords or None
         The n-gram rows of a fastText model.
     path : str or None
-        The file or folder that it was opened from.
+        The file or folder of the table.
 
     See Also
     --------
@@ -142,7 +144,7 @@ class PretrainedVectors(PickledOnly):
     def from_table(
         cls, table: Table | None, name: str | None = None, origin: Origin | None = None
     ) -> PretrainedVectors:
-        """Wrap a table, which comes from a file if there is an `origin`; None: it is not found."""
+        """Wrap a table, which comes from a file if there is an `origin`; None if it is missing."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, origin))
         return vectors
@@ -155,7 +157,7 @@ class PretrainedVectors(PickledOnly):
         table: Table | None = None,
         change: Difference | None = None,
     ) -> PretrainedVectors:
-        """Wrap a table that was trained from `base`, or its difference; a pickle has the latter."""
+        """Wrap a table that was trained from `base`, or, in a pickle, its difference to `base`."""
         vectors = cls.__new__(cls)
         vectors.__setstate__((table, name, None, base, change))
         if change is not None and not base.is_missing:
@@ -176,42 +178,44 @@ class PretrainedVectors(PickledOnly):
     ) -> PretrainedVectors:
         """Open vectors by path or name. A process opens the same file once.
 
-        A file of 4 MB or more that cannot be mapped is converted at the first opening, unless there
-        is a `limit`, and is mapped from the cache from then on: see
-        :func:`sklearn_transfer.cache_info`. A warning for repeated words is issued when it is
-        converted. The whole content of a file is hashed when it is first opened, at about 1 GB per
-        second; the hash is remembered as long as the file does not change.
+        A file of 4 MB or more that cannot be memory-mapped is converted at the first opening,
+        unless there is a `limit`. Later openings map the converted table from the cache: see
+        :func:`sklearn_transfer.cache_info`. The conversion warns about repeated words. The first
+        opening hashes the whole content of a file, at about 1 GB per second; the hash is kept as
+        long as the file does not change.
 
         Parameters
         ----------
         source : str or path
-            A file in word2vec text or binary format, GloVe text, fastText ``.vec`` or ``.bin``
-            (all but the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` or
-            ``.model``, or Parquet (a column of words, and one of lists or many of numbers; extra
-            ``parquet``). Or a folder: one that :meth:`save` wrote, of a Model2Vec model, of a
-            sentence-transformers model whose only module is ``StaticEmbedding`` (and
-            ``Normalize``), of the package wordllama, of a spaCy pipeline or its ``vocab`` (extra
-            ``spacy``). The format is detected by the content. Or a name: see
-            :func:`sklearn_transfer.load_pretrained`.
+            A file, a folder or a name. The format is detected by the content.
+
+            - Files: word2vec text and binary, GloVe text, fastText ``.vec`` and ``.bin`` (all but
+              the last also compressed by gzip, bzip2 or zip), gensim ``.kv`` and ``.model``, and
+              Parquet (a column of words, and one column of lists or many of numbers; extra
+              ``parquet``).
+            - Folders: from :meth:`save`, of a Model2Vec model, of the package wordllama, of a spaCy
+              pipeline or its ``vocab`` (extra ``spacy``), or of a sentence-transformers model with
+              the only module ``StaticEmbedding`` (and ``Normalize``).
+            - Names: see :func:`sklearn_transfer.load_pretrained`.
         allow_pickle : bool, default=False
-            Open gensim's own files. They are pickles: opening one runs any code that its author put
-            inside, so do it only for a source that you trust.
+            Whether to open the formats of gensim. They are pickles, and opening a pickle runs any
+            code that its author put inside. Open them only from a source that you trust.
         mmap : bool, default=True
-            Map the matrix into memory if the format allows it, instead of reading it.
+            Whether to memory-map the matrix, if the format allows it, instead of reading it.
         limit : int, default=None
-            Maximum number of words, the first ones, which are the most frequent in most files.
+            Maximum number of words. The first words are taken; in most files, these are the most
+            frequent.
         encoding : str, default="utf-8"
             Encoding of the words in text files and word2vec binary files: a codec of Python that
             contains ASCII, such as ``"latin-1"``. The words of other formats are UTF-8.
         errors : {"strict", "ignore", "replace", "backslashreplace"}, default="strict"
-            Treatment of bytes that are invalid in this encoding. ``"strict"`` is an error that
-            names the word, except in fastText ``.bin`` files, which hold words that fastText has
-            cut between bytes: there it is ``"backslashreplace"``, as in gensim. The others are
-            those of :meth:`bytes.decode`.
+            Handling of bytes that are invalid in this encoding, as in :meth:`bytes.decode`.
+            ``"strict"`` raises an error that names the word. In fastText ``.bin`` files, which
+            contain words cut between bytes, ``"strict"`` is ``"backslashreplace"``, as in gensim.
         pickle_weights : bool, default=False
-            Include the table in a pickle. Otherwise it holds the name or path, and the fingerprint.
-            A pickle is opened from the path, from where the process has opened the same content,
-            or by the name.
+            Whether to include the table in a pickle. Otherwise a pickle contains the name or path,
+            and the fingerprint. The table of such a pickle is opened from the path, from another
+            path that the process has opened with the same content, or by the name.
 
         Returns
         -------
@@ -220,19 +224,19 @@ class PretrainedVectors(PickledOnly):
         Raises
         ------
         FileNotFoundError
-            If nothing is there; the message lists the places that were searched.
+            If the source does not exist; the message lists the searched places.
         VectorFormatError
             If the file is damaged, of another format, or a pickle without `allow_pickle`.
         ValueError
-            If the format has no use for a given `encoding` or `errors`.
+            If the format does not use a given `encoding` or `errors`.
         MissingDependencyError
-            If the library that reads it is not installed; the message names the extra.
+            If a library for the format is not installed; the message names the extra.
 
         Notes
         -----
-        A static model comes with its tokenizer, which splits texts if it is the only source. The
-        mean of all tokens is the same as in the library that wrote the model: Model2Vec leaves out
-        the token for unknown text, sentence-transformers does not. For a model that normalises its
+        A static model has its own tokenizer, which splits texts if the model is the only source.
+        The mean of all tokens equals that of the library that wrote the model: Model2Vec leaves out
+        the token for unknown text, sentence-transformers does not. For a model that normalises the
         vectors of texts, use ``PretrainedEmbeddingTransformer(norm="l2")``.
         """
         path, options = locate(source), Reading(allow_pickle, mmap, limit, encoding, errors)
@@ -283,7 +287,8 @@ class PretrainedVectors(PickledOnly):
         Parameters
         ----------
         folder : str or path
-            New, empty, or written by an earlier `save`. It is replaced in one step.
+            A folder that does not exist, is empty, or was written by `save`. It is replaced
+            atomically.
 
         Returns
         -------
@@ -299,30 +304,33 @@ class PretrainedVectors(PickledOnly):
         Parameters
         ----------
         path : str or path
-            With the suffix ``.gz`` the text and binary formats are compressed by gzip.
+            The file or folder. With the suffix ``.gz``, text and binary formats are compressed by
+            gzip.
         format : {"word2vec-text", "word2vec-binary", "glove", "gensim", "parquet", "folder", \
 "model2vec", "sentence-transformers"}
-            ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size. The last
-            two are folders that ``model2vec.StaticModel.from_pretrained`` and
-            ``SentenceTransformer`` open (extra ``static``).
+            ``"parquet"`` has the columns ``word`` and ``vector``, a list of fixed size.
+            ``"model2vec"`` and ``"sentence-transformers"`` are folders for
+            ``model2vec.StaticModel.from_pretrained`` and ``SentenceTransformer`` (extra
+            ``static``).
 
         Raises
         ------
         ValueError
-            If the format is unknown, or cannot hold a word (which is named).
+            If the format is unknown, or cannot express a word; the message names the word.
         FileExistsError
-            If the format is a folder and `path` holds anything that this package did not write.
+            If the format is a folder, and `path` contains files that this package did not write.
         MissingDependencyError
             If the format needs an extra that is not installed: ``parquet`` or ``static``.
 
         Notes
         -----
-        Only ``"folder"`` keeps n-gram rows. It and ``"model2vec"`` keep shared rows, factors,
-        float16 and int8; ``"parquet"`` keeps float16. Otherwise vectors become float32.
+        Only ``"folder"`` keeps n-gram rows. ``"folder"`` and ``"model2vec"`` keep shared rows,
+        scales, float16 and int8; ``"parquet"`` keeps float16. Otherwise vectors become float32.
 
-        A table without a tokenizer gets one for the last two formats: whole words, lower-cased
-        unless the table is cased, split as the estimators do by default. model2vec leaves out words
-        that the table does not have; in sentence-transformers they count as zeros.
+        In the formats ``"model2vec"`` and ``"sentence-transformers"``, a table without a tokenizer
+        gets one. It splits texts into whole words, as the estimators do by default, and lower-cases
+        them unless the table is cased. model2vec leaves out unknown words; in sentence-transformers
+        they count as zeros.
         """
         formats.write(self.table, Path(path), format)
 
@@ -333,7 +341,7 @@ class PretrainedVectors(PickledOnly):
 
     @property
     def table(self) -> Table:
-        """The parts of the table; an error if its file has been changed in place."""
+        """The parts of the table; an error if the file was changed in place."""
         if self._files is not None:
             self._files.check()
         return self._table
@@ -355,7 +363,7 @@ class PretrainedVectors(PickledOnly):
 
     @property
     def scales(self) -> NDArray[np.float32] | None:
-        """The factor of the row of each word, shape (n_words,)."""
+        """The scale of the row of each word, shape (n_words,)."""
         return self._table.scales
 
     @property
@@ -370,17 +378,17 @@ class PretrainedVectors(PickledOnly):
 
     @property
     def name(self) -> str | None:
-        """The name by which it was opened."""
+        """The name for display, or by which the table was opened."""
         return self._name
 
     @property
     def path(self) -> str | None:
-        """The file or folder that it was opened from."""
+        """The file or folder of the table."""
         return self._origin.path if self._origin else None
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """The dimension of the vectors."""
         return self._table.dim
 
     @property
@@ -391,7 +399,7 @@ class PretrainedVectors(PickledOnly):
     def knows(
         self, words: Sequence[str], *, fold_case: bool = False, are_tokens: bool = False
     ) -> NDArray[np.bool_]:
-        """Return which words have a vector, shape (n,). See :meth:`look_up`."""
+        """Mark the words that have a vector, shape (n,). See :meth:`look_up`."""
         return lookup.knows(self.table, words, fold_case=fold_case, are_tokens=are_tokens)
 
     def look_up(
@@ -407,29 +415,30 @@ class PretrainedVectors(PickledOnly):
         Parameters
         ----------
         words : sequence of str, length n
-            If the table has a tokenizer, the vector of a word is the mean of its tokens' vectors.
+            If the table has a tokenizer, the vector of a word is the mean of the vectors of its
+            tokens.
         fold_case : bool, default=False
-            Look for the lower-cased form of words that the table does not have.
+            Whether to look up the lower-cased form of words that the table does not contain.
         oov : {"ignore", "subword", "hash"}, default="ignore"
-            Vectors of out-of-vocabulary words: none; the mean of their n-gram rows, zero for words
-            without n-grams; or a random vector that is the same in every process. For a table
-            without n-gram rows, these are fitted to its own words when they are first needed, and
-            kept in the cache.
+            Vectors of out-of-vocabulary words: none ("ignore"); the mean of their n-gram rows,
+            zeros for words without n-grams ("subword"); or a random vector that is the same in
+            every process ("hash"). For a table without n-gram rows, "subword" fits such rows to the
+            words of the table on first use, and caches them.
         are_tokens : bool, default=False
-            The words are tokens of the table's tokenizer, and are not split again.
+            Whether the words are tokens of the tokenizer of the table, which are not split again.
 
         Returns
         -------
         index : ndarray of int64, shape (n,)
-            The row in `vectors` of each word, -1 for a word without a vector.
+            The row of each word in `vectors`; -1 for a word without a vector.
         vectors : ndarray of float32, shape (n_vectors, dim)
 
         Notes
         -----
         The fitted n-gram rows are a bag-of-subwords model (Zhao, Mudgal & Liang 2018) of 3 to 6
         characters. A table made by :meth:`subset`, :meth:`reduce` or :meth:`astype` has a model of
-        its own. A table with a tokenizer needs none, because it splits unknown words: "subword" is
-        the same as "ignore".
+        its own. A table with a tokenizer splits unknown words and needs no model, so "subword"
+        equals "ignore".
         """
         predict: Callable[[list[str]], NDArray[np.float32]] | None = None
         if oov == "hash":
@@ -456,25 +465,26 @@ class PretrainedVectors(PickledOnly):
     def subset(
         self, words: Sequence[str] | None = None, *, texts: Iterable[str] | None = None
     ) -> PretrainedVectors:
-        """Return a table of some of the words, in their order, without unknown and repeated ones.
+        """Return a table of the given words, in their order, without unknown and repeated words.
 
         Parameters
         ----------
         words : sequence of str, default=None
+            Words to keep.
         texts : iterable of str, default=None
-            Instead of `words`: all words of these texts and their lower-cased forms. Texts are
-            split as the estimators do by default, or by the table's own tokenizer.
+            Instead of `words`: keep all words of these texts, and their lower-cased forms. Texts
+            are split as the estimators do by default, or by the tokenizer of the table.
 
         Returns
         -------
         PretrainedVectors
-            In memory. With ``oov="subword"``, unknown words are predicted only from its own words,
-            unless it has n-gram rows.
+            In memory. With ``oov="subword"``, n-gram rows are fitted to the words of the subset
+            alone, unless the table has n-gram rows.
 
         Raises
         ------
         ValueError
-            Unless exactly one of the two is given.
+            Unless exactly one of `words` and `texts` is given.
         """
         if (words is None) == (texts is None):
             raise ValueError("subset needs either words or texts, got both or neither.")
@@ -489,15 +499,16 @@ class PretrainedVectors(PickledOnly):
         Parameters
         ----------
         n_components : int
+            Number of components that are kept.
         n_removed : int, default=0
-            Number of first components that are removed, as in all-but-the-top: they reflect word
-            frequency rather than meaning (Mu & Viswanath 2018, algorithm 1, with dim / 100).
+            Number of first components that are removed. They reflect word frequency rather than
+            meaning (all-but-the-top, Mu & Viswanath 2018, algorithm 1, with dim / 100).
 
         Returns
         -------
         PretrainedVectors
-            In memory, float32, centred, with `n_components` dimensions; n-gram rows are projected,
-            too. Words still share rows, unless the table has `scales`.
+            In memory, float32, centred, with `n_components` dimensions. N-gram rows are projected,
+            too. Words share rows as before, unless the table has `scales`.
 
         Raises
         ------
@@ -512,8 +523,8 @@ class PretrainedVectors(PickledOnly):
         Parameters
         ----------
         dtype : {"float32", "float16", "int8"}
-            int8: each row is divided by 1/127 of its largest absolute value, which becomes a factor
-            in `scales`, and rounded. Only rows that are looked up are converted to float32.
+            For "int8", each row is divided by 1/127 of its largest absolute value and rounded. The
+            divisors are kept in `scales`. Only rows that are looked up are converted to float32.
 
         Returns
         -------
@@ -523,7 +534,7 @@ class PretrainedVectors(PickledOnly):
         Raises
         ------
         ValueError
-            If the type is not allowed, or cannot hold a value.
+            If the type is not allowed, or cannot represent a value.
         """
         table = compression.cast(self.table, dtype, self.name or "matrix")
         return self if table is self._table else self.from_table(table, self.name)

@@ -16,14 +16,14 @@ _LONGEST = 30
 
 
 class ExplanationDisplay:
-    """The largest contributions of the tokens of one text, as bars.
+    """Bar chart of the largest contributions of the tokens of one text.
 
-    Use :meth:`from_estimator` or :meth:`from_explanation` to create one.
+    Use :meth:`from_estimator` or :meth:`from_explanation` to create a display.
 
     Parameters
     ----------
     explanation : Explanation
-        Of one text.
+        Explanation of one text.
     target : int, default=0
         Column of the targets.
 
@@ -64,9 +64,9 @@ class ExplanationDisplay:
         Parameters
         ----------
         estimator : FineTunedClassifier or FineTunedRegressor
-            Fitted.
+            The fitted estimator.
         X : str, or samples
-            A text, or samples of which the first is plotted.
+            A text, or samples; the first sample is plotted.
         target : object, default=None
             One target; see `FineTunedClassifier.explain`.
         method : str, default="auto"
@@ -74,7 +74,7 @@ class ExplanationDisplay:
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class ExplanationDisplay:
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -113,14 +113,15 @@ class ExplanationDisplay:
     def plot(self, *, n_tokens: int = 20, ax: Any = None) -> Self:
         """Plot one bar per token, the largest contribution at the top.
 
-        The occurrences of a token are added up. The last bar holds the sum of all other tokens.
+        The contributions of all occurrences of a token are added up. The last bar is the sum of all
+        other tokens.
 
         Parameters
         ----------
         n_tokens : int, default=20
             The number of bars.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------

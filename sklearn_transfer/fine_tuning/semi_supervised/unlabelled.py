@@ -21,32 +21,35 @@ _MARK = -1
 
 @dataclass(frozen=True)
 class SelfTraining(PlainState):
-    """The unlabelled samples of a fit, and whether they are trained on.
+    """The decision of a fit about its unlabelled samples.
 
     Attributes
     ----------
     used : bool
+        True if the fit trains on the unlabelled samples.
     n_samples : int
         Number of unlabelled samples.
     scores : dict of str to float
-        Accuracy without ("labelled") and with them ("all"), on labelled samples that were left out.
+        Accuracy without ("labelled") and with ("all") unlabelled samples, on left-out labelled
+        samples.
     reason : str
+        Reason of the decision.
 
     Notes
     -----
-    Unlabelled samples get the labels of a first fit on the labelled ones. On features of contextual
-    models, one step towards the centroids of the classes revises the labels. In the final fit they
-    are samples of weight 0.1 for contextual models, else 0.3, times the probability of their label.
-    They are never held out or left out: calibration, ``adaptation="auto"``, early stopping and
-    `score` see labelled samples alone.
+    Unlabelled samples get the labels of a first fit on the labelled samples. For contextual models,
+    one step towards the centroids of the classes revises the labels. In the final fit, the weight
+    of an unlabelled sample is 0.1 for contextual models, and else 0.3, times the probability of its
+    label. Unlabelled samples are never held out or left out: calibration, ``adaptation="auto"``,
+    early stopping and `score` use labelled samples only.
 
-    They are refused if labelled samples are unlike them, and by the accuracy on labelled samples
-    that are left out (or held out, or X_val): models of word vectors must gain, contextual models
-    must not lose more than one standard error. Without labelled samples to leave out, contextual
-    models use them, and models of word vectors do not.
+    Unlabelled samples are refused if labelled samples are not similar to them, or by the accuracy
+    on labelled samples that are left out (or held out, or X_val). Models of word vectors must gain;
+    contextual models must not lose more than one standard error. Without labelled samples to leave
+    out, contextual models use unlabelled samples, and models of word vectors do not.
 
-    Splitters and scorers of scikit-learn take -1 for a class. In a cross-validation, split the
-    labelled samples, and train on the others in each fold::
+    Splitters and scorers of scikit-learn treat -1 as a class. In a cross-validation, split the
+    labelled samples, and train on the unlabelled samples in each fold::
 
         labelled, others = np.flatnonzero(y != -1), np.flatnonzero(y == -1)
         folds = StratifiedKFold(5).split(labelled, y[labelled])

@@ -109,7 +109,7 @@ class Task(ABC):
         """Add the predictions to an ONNX graph; return their name, axes and type."""
 
     def describe(self) -> dict[str, Any]:
-        """What the columns of the predictions mean."""
+        """Describe the columns of the predictions."""
         return {}
 
     @abstractmethod

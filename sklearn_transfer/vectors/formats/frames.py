@@ -14,9 +14,9 @@ def from_frame(frame: Any) -> tuple[list[Any], NDArray[Any]]:
     Parameters
     ----------
     frame : pandas or polars DataFrame
-        With pandas the words are the index, or beside an index of integers the only column of
-        strings; with polars, the only column of strings. The other columns are numbers, or one
-        holds arrays or lists of one length.
+        With pandas, the words are the index or, if the index has integers, the only column of
+        strings. With polars, they are the only column of strings. The other columns are numbers, or
+        a single column of arrays or lists of one length.
 
     Returns
     -------

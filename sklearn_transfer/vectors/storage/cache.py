@@ -70,12 +70,14 @@ class CacheInfo:
 def cache_info() -> CacheInfo:
     """Return the folder, the content and the size of the cache.
 
-    Vectors in a slow format are converted once into a form that opens memory-mapped in
-    milliseconds. The n-gram model that ``oov="subword"`` fits to vectors without n-grams is kept
-    the same way, and so are the features of texts for a :class:`ContextualModel` with
-    ``cache="disk"``. The cache is in the platform's cache folder, or in the folder that the
-    environment variable ``SKLEARN_TRANSFER_CACHE`` names; if the variable is empty, the cache is
-    switched off.
+    The cache contains
+
+    - vectors in slow formats, converted so that they open memory-mapped in milliseconds;
+    - n-gram models that ``oov="subword"`` fits to vectors without n-grams;
+    - features of texts from a :class:`ContextualModel` with ``cache="disk"``.
+
+    It is in the cache folder of the platform, or in the folder that the environment variable
+    ``SKLEARN_TRANSFER_CACHE`` names. If the variable is empty, the cache is switched off.
 
     Returns
     -------
@@ -106,10 +108,9 @@ def cache_info() -> CacheInfo:
 
 
 def clear_cache() -> None:
-    """Remove everything from the cache, on disk and in this process.
+    """Remove all entries of the cache, on disk and in this process.
 
-    The process releases the models and vectors that nobody uses any more. Those in use stay
-    usable.
+    The process releases models and vectors that are not in use. Those in use stay usable.
 
     Raises
     ------
