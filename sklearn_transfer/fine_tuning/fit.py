@@ -214,6 +214,11 @@ class Fit:
         kind, representation, inputs = self._learn_inputs(train, added)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
+        if not samples.weight.any():
+            raise ValueError(
+                f"Expected samples of positive weight, got class_weight="
+                f"{self.parameters.class_weight!r}, which gives all samples the weight 0."
+            )
         valid = None
         if held_out is not None:
             valid = self._weigh(representation.features.transform(held_out.X), held_out)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pickle
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -36,7 +38,7 @@ def make_texts(n_texts: int, seed: int) -> tuple[list[str], np.ndarray]:
 
 TEXTS, LABELS = make_texts(16, 0)
 OTHERS, TRUTH = make_texts(60, 1)
-STRANGERS = ["zork", "the mat", "cat dog", "on the mat", "a dog", "zork zork"] * 5
+STRANGERS = [f"cat cat cat dog {' '.join(pair)}" for pair in permutations(["mat", *"sxyz"], 2)]
 
 
 @pytest.fixture
@@ -169,6 +171,19 @@ def test_texts_of_another_kind_are_refused(model: ContextualModel):
     assert "unlike the unlabelled ones" in fitted.unlabelled_.reason
     alone = classifier(model, adaptation="frozen", unlabelled=None).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(logits_of(fitted), logits_of(alone))
+
+
+@pytest.mark.parametrize("n_copies", [1, 8])
+def test_copies_of_unlabelled_texts_are_no_neighbours(vectors: PretrainedVectors, n_copies: int):
+    fitted = fit(classifier(vectors), OTHERS * n_copies)
+    assert "labelled samples left out" in fitted.unlabelled_.reason
+
+
+def test_equal_similarities_are_alike():
+    X = np.random.default_rng(0).standard_normal((60, 5))
+    y = np.where(np.arange(60) < 20, X[:, 0] > 0, -1)
+    fitted = FineTunedClassifier(unlabelled="auto").fit(csr_array(X), y)  # one feature: the logit
+    assert "labelled samples left out" in fitted.unlabelled_.reason
 
 
 def make_test(*hits: tuple[int, int]) -> Comparison:
