@@ -208,7 +208,7 @@ def test_class_with_class_weight_zero_is_never_predicted(vectors, reviews, label
 
 def test_class_weights_of_zero_alone_are_refused(vectors, reviews):
     model = FineTunedClassifier(vectors, class_weight={"no": 0, "yes": 0})
-    with pytest.raises(ValueError, match="positive weight, got class_weight=.*weight 0"):
+    with pytest.raises(ValueError, match=r"positive weight, got class_weight=.*weight 0"):
         model.fit(*reviews)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -17,6 +17,9 @@ from ..._utils.objects.state import PlainState
 
 # The mark of scikit-learn among numbers.
 _MARK = -1
+# Strings that missing labels and the mark become.
+_STRINGS = {"-1": "-1", "-1.0": "-1", "None": "None", "nan": "NaN", "NaN": "NaN", "NaT": "NaT"}
+_STRINGS |= {"<NA>": "NA", "": "nothing"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
         mask = np.fromiter(map(_is_mark, column), bool, len(column))
     elif column.dtype.kind in "iuf":
         mask = np.isnan(column) | (column == _MARK)
+    elif column.dtype.kind in "mM":
+        mask = np.isnat(column)
     else:
         mask = np.zeros(len(column), dtype=bool)
     known = values[~mask]
@@ -113,11 +118,19 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
 def _as_array(y: Any) -> NDArray[Any]:
     if hasattr(y, "to_list"):  # a Series of pandas or polars
         y = y.to_list()
-    if isinstance(y, list | tuple):  # NumPy makes strings of numbers among strings
-        made = np.empty(len(y), dtype=object)
-        made[:] = y
-        return made
-    return np.asarray(y)
+    if not isinstance(y, list | tuple):
+        return np.asarray(y)
+    rows = [label for label in y if isinstance(label, list | tuple) or np.ndim(label)]
+    if rows and len(rows) == len(y) and len(set(map(len, rows))) == 1:
+        flat, width = [label for row in rows for label in row], len(rows[0])
+        return _as_array(flat).reshape(-1, width)
+    # NumPy makes strings of numbers among strings.
+    return np.fromiter(map(_as_scalar, y), dtype=object, count=len(y))
+
+
+def _as_scalar(label: Any) -> Any:
+    """The value of an array or a tensor without axes; anything else as given."""
+    return label.item() if getattr(label, "ndim", None) == 0 and hasattr(label, "item") else label
 
 
 def _is_mark(value: Any) -> bool:
@@ -127,13 +140,14 @@ def _is_mark(value: Any) -> bool:
 
 
 def _check_strings(labels: NDArray[Any]) -> None:
-    for mark, number in (("-1", "-1"), ("None", "None"), ("nan", "NaN")):
-        if any(isinstance(label, str) and label == mark for label in labels):
-            raise ValueError(
-                f"y has the string {mark!r} among its labels, as NumPy makes it of {number} among "
-                f"strings. Mark samples without a label by None, in a list or an array with "
-                f"dtype=object; if {mark!r} is a label, set unlabelled=None."
-            )
+    marks = [label for label in labels if isinstance(label, str) and label.strip() in _STRINGS]
+    if marks:
+        mark = str(marks[0])
+        raise ValueError(
+            f"y has the string {mark!r} among its labels, as files and NumPy write "
+            f"{_STRINGS[mark.strip()]} among strings. Mark samples without a label by None, in a "
+            f"list or an array with dtype=object; if {mark!r} is a label, set unlabelled=None."
+        )
 
 
 def has_names_only(class_names: Any, X: Any, y: Any) -> bool:
@@ -194,6 +208,6 @@ class ScoresLabelled(ClassifierMixin):
             rows = np.flatnonzero(~is_unlabelled)
             if not len(rows):
                 raise ValueError("Expected labelled samples to score, got none.")
-            X = _safe_indexing(X, rows)
+            X = _safe_indexing(list(X) if isinstance(X, Iterator) else X, rows)
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(super().score(X, y, sample_weight))

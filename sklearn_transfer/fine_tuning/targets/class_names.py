@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._utils.errors import warn_once
+from ..._utils.missing import is_missing
+from .target_checks import plain_label
 
 # The texts that stand for a name: of word vectors, and of sentence encoders.
 WORD_TEMPLATES = ("{}",)
@@ -53,7 +55,8 @@ def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[
                 f"to name, or class_names=None."
             )
     elif isinstance(class_names, Mapping):
-        given = dict(class_names)
+        given = {plain_label(label): name for label, name in class_names.items()}
+        _check_labels(given)
         missing = [label for label in classes.tolist() if label not in given]
         if missing:
             raise ValueError(
@@ -107,6 +110,15 @@ def _is_word(part: str) -> bool:
     return len(part) >= _LETTERS and not part.isdigit()
 
 
+def _check_labels(labels: Iterable[Any]) -> None:
+    kinds = (str, int, float)
+    wrong = [label for label in labels if not isinstance(label, kinds) or is_missing(label)]
+    if wrong:
+        raise ValueError(
+            f"class_names must have labels that are strings or numbers, got {wrong[0]!r}."
+        )
+
+
 def _check_name(label: Any, name: Any) -> str | list[str]:
     if isinstance(name, str) and name.strip():
         return name
@@ -130,12 +142,22 @@ def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
                 )
 
 
+def find_unsampled(class_names: Any, y: NDArray[Any]) -> list[Any]:
+    """The labels of a mapping of names that no sample of y has; none of an indicator matrix."""
+    if not isinstance(class_names, Mapping) or y.ndim > 1:
+        return []
+    known = set(y.tolist())
+    return [label for label in class_names if label not in known]
+
+
 def all_classes(classes: NDArray[Any], names: Mapping[Any, Any]) -> NDArray[Any]:
     """The sorted labels of samples and of names."""
     others = [label for label in names if label not in set(classes.tolist())]
     if not others:
         return classes
-    kinds = sorted({type(label).__name__ for label in [*classes.tolist(), *others]})
+    if len(classes) and classes.dtype.kind == "f":  # of integers, where other samples have none
+        others = [float(label) if type(label) is int else label for label in others]
+    kinds = sorted({type(plain_label(label)).__name__ for label in [*classes.tolist(), *others]})
     if len(kinds) > 1:
         raise ValueError(
             f"class_names must have labels of the type of those in y, got {' and '.join(kinds)}."

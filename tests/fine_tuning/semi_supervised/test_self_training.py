@@ -252,6 +252,7 @@ def test_scores_are_of_labelled_samples(vectors: PretrainedVectors):
     fitted = fit(classifier(vectors))
     y = np.append(LABELS, np.full(len(OTHERS), -1))
     assert fitted.score(TEXTS + OTHERS, y) == fitted.score(TEXTS, LABELS)
+    assert fitted.score(iter(TEXTS + OTHERS), y) == fitted.score(TEXTS, LABELS)
     weight = np.arange(len(y))
     assert fitted.score(TEXTS + OTHERS, y, weight) == fitted.score(TEXTS, LABELS, weight[:16])
     with pytest.raises(ValueError, match="Expected labelled samples to score"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedVectors,
     clear_cache,
+    load,
 )
 from sklearn_transfer.fine_tuning import calibration
 from sklearn_transfer.fine_tuning.targets.class_names import (
@@ -182,16 +184,37 @@ def test_auto_leaves_the_encoder_as_it_is_without_samples(model: ContextualModel
 def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
     named = FineTunedClassifier(vectors, class_names={1: "good", 0: "bad"}).fit([], [])
     assert named.predict(["a great film", "an awful plot"]).tolist() == [1, 0]
+    assert named.classes_.dtype == int
 
 
 def test_names_alone_need_a_fit_that_reads_them(vectors: PretrainedVectors):
     model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam")
-    with pytest.raises(ValueError, match="Expected labelled samples, got none: class_names stand"):
+    with pytest.raises(ValueError, match=r"got none of \['praise', 'blame'\]: class_names"):
         model.fit([], [])
     with pytest.raises(ValueError, match=r"for a fit without samples, got .auto."):
         FineTunedClassifier(vectors, class_names="auto").fit([], [])
     with pytest.raises(ValueError, match="at least two classes"):
         FineTunedClassifier(vectors, class_names={"a": "good"}).fit([], [])
+    with pytest.raises(ValueError, match="early_stopping=True has nothing to hold out"):
+        model.set_params(adaptation="frozen", early_stopping=True).fit([], [])
+
+
+def test_a_class_without_samples_needs_a_fit_that_reads_its_name(vectors: PretrainedVectors):
+    names = {**NAMES, "other": "the"}
+    for settings in ({"optimizer": "adam"}, {"encoder": "attention", "adaptation": "frozen"}):
+        model = FineTunedClassifier(vectors, class_names=names, max_epochs=1, **settings)
+        with pytest.raises(ValueError, match=r"got none of \['other'\]: class_names stand in"):
+            model.fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match=r"got none of \['other'\]: class_names stand in"):
+        FineTunedClassifier(class_names=names).fit(np.eye(12), LABELS)
+
+
+def test_auto_compares_policies_that_read_the_name_of_a_class_without_samples(
+    model: ContextualModel,
+):
+    named = classifier(model, adaptation="auto", class_names={**NAMES, "other": "the"})
+    named.fit(TEXTS * 84, LABELS * 84)  # from 1,000 samples on, "top-2" is a candidate
+    assert named.adaptation_.policy == "frozen"
 
 
 def test_columns_of_a_frame_have_names_by_column(model: ContextualModel):
@@ -304,6 +327,63 @@ def test_texts_of_a_class_are_given_as_a_list():
 def test_names_that_are_refused(names: Any, message: str):
     with pytest.raises(ValueError, match=message):
         find_names(names, np.array(["a", "b"]))
+
+
+class Sentiment(str, Enum):  # noqa: UP042 (not a StrEnum, whose members NumPy reads)
+    praise = "praise"
+    blame = "blame"
+    other = "other"
+
+
+@pytest.mark.parametrize("make", [str.__str__, np.str_, Sentiment])
+@pytest.mark.parametrize("labels", [LABELS, np.array([*map(Sentiment, LABELS)], dtype=object)])
+def test_labels_of_names_may_be_subclasses_of_strings(model: ContextualModel, make, labels: Any):
+    names = {make(label): name for label, name in {**NAMES, "other": "the and"}.items()}
+    named = classifier(model, class_names=names).fit(TEXTS, labels)
+    plain = classifier(model, class_names={**NAMES, "other": "the and"}).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(named.decision_function(TEXTS), plain.decision_function(TEXTS))
+    assert named.classes_.tolist() == ["blame", "other", "praise"]
+
+
+@pytest.mark.parametrize("make", [int, np.int64, np.uint8])
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.float64])
+def test_labels_of_names_may_be_numbers_of_any_type(model: ContextualModel, make, dtype: Any):
+    y = np.array([0, 0, 1, 1] * 3, dtype=dtype)
+    names = {make(number): name for number, name in enumerate(["good great", "bad awful", "the"])}
+    assert classifier(model, class_names=names).fit(TEXTS, y).classes_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("label", [None, float("nan"), ("a", 1), Enum("E", "a").a])
+@pytest.mark.parametrize("n_samples", [0, 12])
+def test_labels_of_names_that_are_none(model: ContextualModel, label: Any, n_samples: int):
+    named = classifier(model, class_names={**NAMES, label: "other"})
+    with pytest.raises(ValueError, match="labels that are strings or numbers, got"):
+        named.fit(TEXTS[:n_samples], LABELS[:n_samples])
+
+
+def test_a_fit_that_goes_on_takes_the_names_it_is_given(vectors: PretrainedVectors, tmp_path: Path):
+    def fit_twice(names: Any, *, saved: bool = False) -> np.ndarray:
+        named = FineTunedClassifier(
+            vectors,
+            adaptation="frozen",
+            optimizer="adam",
+            max_epochs=2,
+            class_names=NAMES,
+            warm_start=True,
+            random_state=0,
+        ).fit(TEXTS, LABELS)
+        if saved:
+            named.save(tmp_path / "model.zip")
+            named = load(tmp_path / "model.zip")
+        return named.set_params(class_names=names).fit(TEXTS, LABELS).decision_function(TEXTS)
+
+    by_dict = fit_twice(NAMES)
+    np.testing.assert_array_equal(fit_twice([NAMES["blame"], NAMES["praise"]]), by_dict)
+    np.testing.assert_allclose(fit_twice(NAMES, saved=True), by_dict, atol=1e-6)
+    assert not np.allclose(fit_twice({"praise": "film", "blame": "plot"}), by_dict)
+    assert not np.allclose(fit_twice(None), by_dict)
+    with pytest.raises(ValueError, match=r"not among the classes of the first fit: \['other'\]"):
+        fit_twice({**NAMES, "other": "the"})
 
 
 def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):

@@ -247,8 +247,8 @@ def test_samples_of_weight_zero_do_not_count(loss: Loss, n_sparse: int) -> None:
     design, codes, weight = make_design(n_sparse=n_sparse), np.arange(N) % 3, weights()
     weight[codes == 1] = 0
     solution = solve(design, codes, weight, loss, n_outputs=3, near=np.zeros((N, 3)))
-    kept = np.flatnonzero(weight)
-    alone = solve(design[kept], codes[kept], weight[kept], loss, n_outputs=3, near=np.zeros((40, 3)))
+    kept, near = np.flatnonzero(weight), np.zeros((40, 3))
+    alone = solve(design[kept], codes[kept], weight[kept], loss, n_outputs=3, near=near)
     np.testing.assert_array_equal(solution.coefficients, alone.coefficients)
     np.testing.assert_array_equal(solution.intercept, alone.intercept)
     assert (solution.predict(design).argmax(axis=1) != 1).all()
