@@ -193,7 +193,7 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     unlabelled : "auto" or None, default=None
         "auto" also trains on unlabelled samples, unless this lowers the accuracy on left-out
         samples; `unlabelled_` has the decision. The y of an unlabelled sample is None, NaN or,
-        among numbers, -1. With ``unlabelled=None``, -1 is a class, and a missing label is an error.
+        among numbers, -1; a warning says that y has none. With ``unlabelled=None``, -1 is a class, and a missing label is an error.
         `score` leaves unlabelled samples out. The scorers of scikit-learn, such as
         ``scoring="accuracy"``, count unlabelled samples as wrong, and its splitters accept -1 but
         not None.

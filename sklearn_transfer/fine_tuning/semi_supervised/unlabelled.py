@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import _safe_indexing
 
+from ..._utils.errors import warn_once
 from ..._utils.missing import is_missing
 from ..._utils.objects.state import PlainState
 
@@ -165,7 +166,13 @@ def has_names_only(class_names: Any, X: Any, y: Any) -> bool:
 
 
 def check_labelled(y: NDArray[Any], class_names: Any, n_unlabelled: int) -> None:
-    """Refuse labels of a single class, and names of -1, which is a class in another coding."""
+    """Refuse labels of a single class, and names of -1; say that no sample is unlabelled."""
+    if not n_unlabelled:
+        warn_once(
+            "unlabelled='auto' has no effect: y has a label for each sample, got none that is -1 "
+            "among numbers, None or NaN. Voting, stacking and one-vs-rest classifiers number the "
+            "labels first: give them labelled samples only, and unlabelled=None."
+        )
     if isinstance(class_names, Mapping):
         if any(_is_mark(label) for label in class_names):
             raise ValueError(

@@ -81,7 +81,8 @@ def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
 @pytest.mark.usefixtures("use_always")
 def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
-    alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    with pytest.warns(UserWarning, match="unlabelled='auto' has no effect: y has a label for each"):
+        alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
     assert fitted.unlabelled_.used
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
 
@@ -90,7 +91,7 @@ def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
 def test_the_contrastive_stage_sees_true_labels_alone(model: ContextualModel):
     settings: dict[str, Any] = {"adaptation": Contrastive(n_steps=2)}
     fitted = fit(classifier(model, **settings))
-    alone = classifier(model, **settings).fit(TEXTS, LABELS)
+    alone = classifier(model, unlabelled=None, **settings).fit(TEXTS, LABELS)
     np.testing.assert_allclose(fitted.transform(OTHERS), alone.transform(OTHERS), atol=1e-5)
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
     assert fitted.temperature_ == 1
@@ -99,10 +100,10 @@ def test_the_contrastive_stage_sees_true_labels_alone(model: ContextualModel):
 @pytest.mark.usefixtures("use_always")
 def test_they_are_samples_with_the_labels_of_a_first_fit(vectors: PretrainedVectors):
     fitted = fit(classifier(vectors))
-    alone = classifier(vectors).fit(TEXTS, LABELS)
+    alone = classifier(vectors, unlabelled=None).fit(TEXTS, LABELS)
     probability = alone.predict_proba(OTHERS)
     weight = np.append(np.ones(len(TEXTS)), 0.3 * probability.max(axis=1))
-    by_hand = classifier(vectors, calibrate=False).fit(
+    by_hand = classifier(vectors, unlabelled=None, calibrate=False).fit(
         TEXTS + OTHERS, np.append(LABELS, probability.argmax(axis=1)), sample_weight=weight
     )
     np.testing.assert_allclose(logits_of(fitted), logits_of(by_hand), atol=1e-3)
