@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_consistent_length
 
 from ..._utils.errors import warn_once
 from ..._utils.missing import is_missing
@@ -94,10 +95,11 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
         If y is an indicator matrix, or if NumPy has made a mark the string "-1" or "None".
     """
     values = _as_array(y)
-    if values.ndim > 1 and values.shape[1:] != (1,):
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        got = f"y of shape {values.shape}" if values.ndim else f"a {type(y).__name__}"
         raise ValueError(
-            f"unlabelled='auto' expects one label per sample, got y of shape "
-            f"{values.shape}. Set unlabelled=None, and leave samples without labels out."
+            f"unlabelled='auto' expects one label per sample, got {got}. Set unlabelled=None, and "
+            f"leave samples without labels out."
         )
     column = values.ravel()
     if column.dtype.kind == "O":
@@ -119,6 +121,8 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
 def _as_array(y: Any) -> NDArray[Any]:
     if hasattr(y, "to_list"):  # a Series of pandas or polars
         y = y.to_list()
+    if np.ma.is_masked(y):
+        y = y.tolist()  # None where it is masked
     if not isinstance(y, list | tuple):
         return np.asarray(y)
     rows = [label for label in y if isinstance(label, list | tuple) or np.ndim(label)]
@@ -215,6 +219,8 @@ class ScoresLabelled(ClassifierMixin):
             rows = np.flatnonzero(~is_unlabelled)
             if not len(rows):
                 raise ValueError("Expected labelled samples to score, got none.")
-            X = _safe_indexing(list(X) if isinstance(X, Iterator) else X, rows)
+            X = list(X) if isinstance(X, Iterator) else X
+            check_consistent_length(X, is_unlabelled)
+            X = _safe_indexing(X, rows)
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(super().score(X, y, sample_weight))

@@ -61,7 +61,7 @@ def check_values(y: Any) -> None:
 
 def check_complete(y: Any) -> None:
     """Refuse targets with missing values; the message names the first."""
-    values = np.asarray(y)
+    values = np.array(y.tolist(), dtype=object) if np.ma.is_masked(y) else np.asarray(y)
     if values.dtype.kind in "US" and isinstance(y, list | tuple):
         values = np.array(y, dtype=object)  # NumPy makes strings of numbers among strings
     missing = _find_missing(values)

@@ -256,6 +256,8 @@ def test_scores_are_of_labelled_samples(vectors: PretrainedVectors):
     assert fitted.score(iter(TEXTS + OTHERS), y) == fitted.score(TEXTS, LABELS)
     weight = np.arange(len(y))
     assert fitted.score(TEXTS + OTHERS, y, weight) == fitted.score(TEXTS, LABELS, weight[:16])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fitted.score(TEXTS + OTHERS, LABELS)
     with pytest.raises(ValueError, match="Expected labelled samples to score"):
         fitted.score(OTHERS, np.full(len(OTHERS), -1))
 

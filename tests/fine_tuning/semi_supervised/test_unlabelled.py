@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
 from sklearn_transfer.fine_tuning.semi_supervised.unlabelled import (
@@ -33,6 +34,7 @@ from sklearn_transfer.fine_tuning.semi_supervised.unlabelled import (
         (pl.Series(["a", None, "b"]), ["a", "b"], [0, 1, 0]),
         (pd.DataFrame({"y": ["a", None]}), [["a"]], [0, 1]),
         ([None, None], [], [1, 1]),
+        (np.ma.masked_equal([0, 9, 1], 9), [0, 1], [0, 1, 0]),
         ([True, False], [True, False], [0, 0]),
         (["x", "y"], ["x", "y"], [0, 0]),
         ([["a"], [None]], [["a"]], [0, 1]),
@@ -60,6 +62,12 @@ MATRICES += [pd.DataFrame({"a": [1, -1], "b": [0, 1]})]
 @pytest.mark.parametrize("y", MATRICES)
 def test_indicator_matrices_are_refused(y: Any):
     with pytest.raises(ValueError, match=r"one label per sample, got y of shape \(\d, \d\)"):
+        split_labels(y)
+
+
+@pytest.mark.parametrize("y", [iter(["a", "b"]), csr_array(np.eye(2)), {"a": 1}.values()])
+def test_labels_that_are_no_sequence_are_refused(y: Any):
+    with pytest.raises(ValueError, match=f"one label per sample, got a {type(y).__name__}"):
         split_labels(y)
 
 

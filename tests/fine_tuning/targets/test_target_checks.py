@@ -32,6 +32,7 @@ DATES = pd.to_datetime(["2020-01-01", None, "2020-01-01", "2021-01-01"])
         (DATES, "NaT"),
         (list(DATES), "NaT"),
         (np.array([[1, 0], [1, NAN]]), "nan"),
+        (np.ma.masked_equal([1, 9, 0], 9), "None"),
         ([[1, 0], [None, 1]], "None"),
         (pd.DataFrame({"a": [1, 0], "b": [1, None]}), "nan"),
     ],
