@@ -6,6 +6,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,14 @@ from .target_checks import plain_label
 WORD_TEMPLATES = ("{}",)
 SENTENCE_TEMPLATES = ("{}", "This text is about {}.")
 _PLACE = "{}"
-# Words of a label such as "card_arrival", "comp.graphics" or "CardArrival".
-_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
+# Where a word of a label such as "CardArrival" or "opening_hours2" begins.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# A label is a name if one of its words has so many letters; "A1" and "LOC" are codes.
-_LETTERS = 4
+_NUMBER = re.compile(r"\d+")
+# Within words, next to letters and their combining marks: the apostrophe, and joiners of letters.
+_INSIDE = "'\u200c\u200d"
+# A label is a name if one of its words has so many letters, in ASCII or in other scripts; "A1" and
+# "LOC" are codes.
+_LETTERS, _LETTERS_OF_OTHERS = 4, 2
 
 
 def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
@@ -99,15 +103,27 @@ def _spell_labels(labels: Sequence[Any]) -> dict[Any, str]:
     # Names of some classes would draw samples of the others to them.
     if not all(isinstance(label, str) for label in labels):
         return {}
-    words = {label: _WORDS.findall(_CAMEL.sub(" ", label)) for label in labels}
+    words = {label: _split_words(label) for label in labels}
     n_names = sum(any(map(_is_word, parts)) for parts in words.values())
     if 2 * n_names <= len(labels) or not all(words.values()):
+        return {}
+    # "class_a" and "class_b", or "label1" and "label2", differ in codes.
+    shared = set.intersection(*map(set, words.values()))
+    own = set().union(*words.values()) - shared
+    if not any(len(part) > 1 and not part.isdecimal() for part in own):
         return {}
     return {label: " ".join(parts) for label, parts in words.items()}
 
 
+def _split_words(label: str) -> list[str]:
+    spaced = _NUMBER.sub(r" \g<0> ", _CAMEL.sub(" ", label))
+    kept = (c if category(c)[0] in "LM" or c.isdecimal() or c in _INSIDE else " " for c in spaced)
+    return [part for word in "".join(kept).split() if (part := word.strip("'"))]
+
+
 def _is_word(part: str) -> bool:
-    return len(part) >= _LETTERS and not part.isdigit()
+    n_letters = sum(c.isalpha() for c in part)
+    return n_letters >= (_LETTERS if part.isascii() else _LETTERS_OF_OTHERS)
 
 
 def _check_labels(labels: Iterable[Any]) -> None:

@@ -274,6 +274,11 @@ def test_templates_without_names_have_no_effect(model: ContextualModel):
         ("CardArrival", "Card Arrival"),
         ("opening_hours2", "opening hours 2"),
         ("Überweisung", "Überweisung"),
+        ("U\u0308berweisung", "U\u0308berweisung"),
+        ("kid's_card", "kid's card"),
+        ("体育", "体育"),
+        ("खेल_समाचार", "खेल समाचार"),
+        ("การศึกษา", "การศึกษา"),
     ],
 )
 def test_labels_that_are_words_name_themselves(label: str, name: str):
@@ -286,7 +291,18 @@ def test_auto_names_all_labels_if_most_are_words():
 
 
 @pytest.mark.parametrize(
-    "labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"], ["card", "LOC"], ["film", "!"]]
+    "labels",
+    [
+        [0, 1],
+        [False, True],
+        ["A1", "B2"],
+        ["LOC", "HUM"],
+        ["card", "LOC"],
+        ["film", "!"],
+        ["class_a", "class_b"],
+        ["label1", "label2"],
+        ["LABEL_0", "LABEL_1", "LABEL_2"],
+    ],
 )
 def test_labels_that_are_no_names_are_said(labels: list[Any]):
     with pytest.warns(UserWarning, match="class_names='auto' found no names.*card_arrival"):
