@@ -23,6 +23,7 @@ from ..models.network import Network, make_head, measure_width, to_arrays
 from ..models.seeds import seeded
 from ..text.linear.design import Design
 from ..text.rows import ComparedRows
+from ..text.tokenization.units import tokenize_like
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
 from ..training.nets.inference_net import InferenceNet, TrainingSettings
@@ -243,7 +244,7 @@ class Fit:
         texts, target = self.task.name_samples(self.config.name_templates)
         if target is not None:
             if train.X and isinstance(train.X[0], TokenizedText):
-                texts = [TokenizedText.of(text.split()) for text in texts]
+                texts = list(tokenize_like(texts, train.X))
             train = train.append(LabelledSamples(texts, target, np.ones(len(texts))))
         if added is not None:
             train = train.append(added.samples)

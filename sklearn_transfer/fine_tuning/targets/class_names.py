@@ -65,7 +65,9 @@ def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[
         if missing:
             raise ValueError(
                 f"class_names must have a name for every class of y, got none for "
-                f"{', '.join(map(repr, missing))}. Its classes are {', '.join(map(repr, given))}."
+                f"{', '.join(map(repr, missing))}. Its classes are {', '.join(map(repr, given))}. "
+                f"Where scikit-learn numbers the labels, as in a VotingClassifier, give a list of "
+                f"names in the order of the sorted labels."
             )
     else:
         if len(class_names) != len(classes):

@@ -135,6 +135,23 @@ def test_a_name_of_word_vectors_has_the_tokens_of_its_words(vectors: PretrainedV
     )
 
 
+def test_a_name_has_the_characters_of_lists_of_characters(vectors: PretrainedVectors):
+    texts = [list(text) for text in ["很好吃", "很难吃", "好看", "难看"] * 3]
+
+    def classifier_of_tokens(**settings: Any) -> FineTunedClassifier:
+        return FineTunedClassifier(vectors, tokenizer=list, calibrate=False, **settings)
+
+    named = classifier_of_tokens(class_names={1: "好 的", 0: "难的"})
+    by_hand = classifier_of_tokens()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of tokens without a vector
+        named.fit(texts, [1, 0] * 6)
+        by_hand.fit([*texts, list("好的"), list("难的")], [1, 0] * 7)
+    np.testing.assert_allclose(
+        named.decision_function(texts), by_hand.decision_function(texts), atol=1e-6
+    )
+
+
 def test_mini_batches_say_that_names_have_no_effect(vectors: PretrainedVectors):
     model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam", max_epochs=1)
     with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
