@@ -223,6 +223,7 @@ class FineTuned(
         if hasattr(draft, "unlabelled_"):
             del draft.unlabelled_
         if has_names_only(parameters.class_names, X, y):
+            check_consistent_length(X, sample_weight)
             none = None if parameters.unlabelled is None else UnlabelledSamples([], np.zeros(0))
             return [], np.array([]), np.zeros(0), none
         if parameters.unlabelled is None:

@@ -212,6 +212,8 @@ def test_names_alone_need_a_fit_that_reads_them(vectors: PretrainedVectors):
         FineTunedClassifier(vectors, class_names="auto").fit([], [])
     with pytest.raises(ValueError, match="at least two classes"):
         FineTunedClassifier(vectors, class_names={"a": "good"}).fit([], [])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FineTunedClassifier(vectors, class_names=NAMES).fit([], [], sample_weight=[1, 2])
     with pytest.raises(ValueError, match="early_stopping=True has nothing to hold out"):
         model.set_params(adaptation="frozen", early_stopping=True).fit([], [])
 
