@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 from ..._utils.errors import warn_once
 from ..._utils.missing import is_missing
 from ..._utils.objects.state import PlainState
+from ..targets.target_checks import check_strings
 
 # The mark of scikit-learn among numbers.
 _MARK = -1
@@ -214,6 +215,7 @@ class ScoresLabelled(ClassifierMixin):
         -------
         float
         """
+        check_strings(y)
         if self.unlabelled is not None:
             y, is_unlabelled = split_labels(y)
             rows = np.flatnonzero(~is_unlabelled)

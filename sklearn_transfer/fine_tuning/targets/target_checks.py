@@ -23,14 +23,13 @@ def check_labels(y: Any) -> None:
             f"{position}: {elements[position]!r:.60}. Convert y by "
             f"sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
         )
-    if isinstance(y, list | tuple):
-        _check_strings(elements)
+    check_strings(y)
     check_complete(y)
 
 
-def _check_strings(labels: list[Any]) -> None:
+def check_strings(y: Any) -> None:
     """Refuse strings that NumPy would write otherwise, and cut at the length of their value."""
-    for label in labels:
+    for label in y if isinstance(y, list | tuple) else ():
         if type(label) is not str and isinstance(label, str) and str(label) != plain_label(label):
             raise ValueError(
                 f"Expected labels that are plain strings, got {label!r}, which NumPy writes as "

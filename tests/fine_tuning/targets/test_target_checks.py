@@ -136,3 +136,6 @@ def test_strings_that_numpy_cuts_are_refused(vectors: PretrainedVectors) -> None
     for accepted in (np.array(y, dtype=object), [Written(label) for label in y]):
         model = FineTunedClassifier(vectors).fit(texts, accepted)
         assert model.predict(["good", "bad"]).tolist() == ["positive", "negative"]
+    with pytest.raises(ValueError, match="plain strings"):  # its accuracy would be 0
+        model.score(texts, y)
+    assert model.score(texts, np.array(y, dtype=object)) == 1
