@@ -70,7 +70,8 @@ def use_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
-    alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    with pytest.warns(UserWarning, match="unlabelled='auto' has no effect: y has a label for each"):
+        alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
     assert fitted.unlabelled_.n_samples == len(OTHERS)
     assert set(fitted.unlabelled_.scores) == {"labelled", "all"}
     assert "labelled samples left out" in fitted.unlabelled_.reason
@@ -81,8 +82,7 @@ def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
 @pytest.mark.usefixtures("use_always")
 def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
-    with pytest.warns(UserWarning, match="unlabelled='auto' has no effect: y has a label for each"):
-        alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    alone = classifier(model, adaptation="frozen", unlabelled=None).fit(TEXTS, LABELS)
     assert fitted.unlabelled_.used
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
 
