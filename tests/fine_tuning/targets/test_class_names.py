@@ -198,6 +198,11 @@ def test_auto_leaves_the_encoder_as_it_is_without_samples(model: ContextualModel
     assert named.adaptation_.reason == "no labelled sample"
 
 
+def test_names_alone_of_a_class_of_weight_zero_are_never_predicted(model: ContextualModel):
+    named = classifier(model, class_names={**NAMES, "other": "the"}, class_weight={"other": 0})
+    assert "other" not in named.fit([], []).predict([*TEXTS, "the", "the the"])
+
+
 def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
     named = FineTunedClassifier(vectors, class_names={1: "good", 0: "bad"}).fit([], [])
     assert named.predict(["a great film", "an awful plot"]).tolist() == [1, 0]
