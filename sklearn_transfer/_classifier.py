@@ -133,7 +133,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     token_pattern : str, default=r"\\w+|[^\\w\\s]"
         Regular expression of a token: words, as Unicode has them, and single punctuation marks.
         Scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are
-        split into characters if most of their characters lie in tokens without a vector.
+        split into characters if most of their characters lie in tokens without a vector, also next
+        to words of other scripts.
         Used by: texts that are split into words without a tokenizer.
     lowercase : bool or "auto", default="auto"
         "auto" lower-cases texts. With cased vectors, it looks a word up as written, then in lower
@@ -194,7 +195,8 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
     unlabelled : "auto" or None, default=None
         "auto" also trains on unlabelled samples, unless this lowers the accuracy on left-out
         samples; `unlabelled_` has the decision. The y of an unlabelled sample is None, NaN or,
-        among numbers, -1. With ``unlabelled=None``, -1 is a class, and a missing label is an error.
+        among numbers, -1; a warning says that y has none. With ``unlabelled=None``, -1 is a class,
+        and a missing label is an error.
         `score` leaves unlabelled samples out. The scorers of scikit-learn, such as
         ``scoring="accuracy"``, count unlabelled samples as wrong, and its splitters accept -1 but
         not None.

@@ -35,6 +35,7 @@ from .fine_tuning.semi_supervised.unlabelled import (
     split_labels,
 )
 from .fine_tuning.splits import hold_out, take
+from .fine_tuning.targets.class_names import find_unsampled
 from .fine_tuning.targets.targets import Labels, Task
 from .fine_tuning.teachers import check_teacher
 from .persistence.model_files import SavesModel, restore_output
@@ -108,15 +109,15 @@ class FineTuned(
         given = y if self.distill_from is None else None
         X, y, weight, unlabelled = self._check_all(parameters, kind, draft, (X, y, sample_weight))
         configs = self._resolve_policies(parameters, kind, y, has_validation=X_val is not None)
-        if not len(y):
-            fine_tuning.check_names_only([config for _, config in configs])
+        if unsampled := find_unsampled(parameters.class_names, y):
+            configs = fine_tuning.choose_named(configs, unsampled)
         fine_tuning.warn_unused(self, [config for _, config in configs])
         previous = self._find_previous([config for _, config in configs])
         columns = getattr(given, "columns", None)
         task = (
             self._task_type.learn(y, weight, parameters.class_names, columns)
             if previous is None
-            else previous.task.named(given)
+            else previous.task.named(given).with_class_names(parameters.class_names)
         )
         samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
@@ -222,6 +223,7 @@ class FineTuned(
         if hasattr(draft, "unlabelled_"):
             del draft.unlabelled_
         if has_names_only(parameters.class_names, X, y):
+            check_consistent_length(X, sample_weight)
             none = None if parameters.unlabelled is None else UnlabelledSamples([], np.zeros(0))
             return [], np.array([]), np.zeros(0), none
         if parameters.unlabelled is None:

@@ -102,6 +102,14 @@ def test_networks_and_pooled_vectors_read_characters(language, characters):
     assert {len(word) for word in continued.vectors_.words} == {1}
 
 
+def test_characters_are_read_next_to_words_of_another_script(vectors):
+    end = "。 the film a plot the film a plot"
+    texts = [f"{text}{end}" for text in ["演员好看", "剧情好看", "演员难看", "剧情难看"] * 3]
+    model = FineTunedClassifier(vectors).fit(texts, [1, 1, 0, 0] * 3)
+    assert model.token_unit_ == "word"
+    assert model.predict([f"音乐好听{end}", f"音乐难听{end}"]).tolist() == [1, 0]
+
+
 def test_texts_in_words_have_words_as_tokens(vectors, reviews):
     model = FineTunedClassifier(vectors).fit(*reviews)
     assert model.token_unit_ == "word"

@@ -198,6 +198,20 @@ def test_class_with_weight_zero_only_does_not_exist(vectors, reviews):
     assert model.classes_.tolist() == ["no", "yes"]
 
 
+@pytest.mark.parametrize("criterion", ["squared_hinge", "cross_entropy"])
+@pytest.mark.parametrize("label", ["no", "yes", "maybe"])
+def test_class_with_class_weight_zero_is_never_predicted(vectors, reviews, label, criterion):
+    texts, y = [*reviews[0], *["film"] * 9], np.append(reviews[1], ["maybe"] * 9)
+    model = FineTunedClassifier(vectors, class_weight={label: 0}, criterion=criterion)
+    assert label not in model.fit(texts, y).predict(texts)
+
+
+def test_class_weights_of_zero_alone_are_refused(vectors, reviews):
+    model = FineTunedClassifier(vectors, class_weight={"no": 0, "yes": 0})
+    with pytest.raises(ValueError, match=r"positive weight, got class_weight=.*weight 0"):
+        model.fit(*reviews)
+
+
 @pytest.mark.parametrize(
     ("weight", "message"), [(0.0, "at least one non-zero number"), (-1.0, "[Nn]egative")]
 )

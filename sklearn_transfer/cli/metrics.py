@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
+    f1_score,
     mean_absolute_error,
     precision_recall_fscore_support,
     r2_score,
@@ -69,7 +70,7 @@ def _measure_labels(
     scores = {
         "n": len(true),
         "accuracy": float(accuracy_score(true, guessed)),
-        "macro_f1": _mean_f1(by_label),
+        "macro_f1": _mean_f1(true, guessed, named),
     }
     if predicted.probabilities is not None and known.all():
         codes = [code[label] for label in samples.targets]
@@ -96,7 +97,7 @@ def _measure_label_sets(
         "micro_f1": float(f1),
         "micro_precision": float(precision),
         "micro_recall": float(recall),
-        "macro_f1": _mean_f1(by_label),
+        "macro_f1": _mean_f1(true, guessed, named),
         "labels": by_label,
     }
 
@@ -111,9 +112,11 @@ def _score_labels(true: Any, guessed: Any, named: list[str]) -> dict[str, dict[s
     }
 
 
-def _mean_f1(by_label: dict[str, dict[str, float]]) -> float:
-    """Mean over the labels that occur or, as wrong predictions, have an F1 of 0."""
-    return float(np.mean([scores["f1"] for scores in by_label.values()]))
+def _mean_f1(true: Any, guessed: Any, named: list[str]) -> float:
+    """Mean over the labels that occur or are predicted; that of others is not defined."""
+    places = np.arange(len(named)) if true.ndim == 2 else named
+    f1 = f1_score(true, guessed, labels=places, average=None, zero_division=np.nan)
+    return 0.0 if np.isnan(f1).all() else float(np.nanmean(f1))
 
 
 def _note_unknown(unknown: list[str], console: Console) -> None:

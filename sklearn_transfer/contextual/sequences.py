@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -222,7 +223,10 @@ class SentenceTokenizer:
     def count_around(self) -> tuple[int, int]:
         """Count the tokens before a text, special ones and the prompt, and special ones after."""
         before, after = self._special()
-        return max(len(before), self._count_prompt()), len(after)
+        # A space at the end of the prompt is a token of its own, or the beginning of the text.
+        pairs = zip(self._ids(self.prompt), self._ids(self.prompt + "a"), strict=False)
+        n_common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return max(len(before), n_common), len(after)
 
     def _special(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a text."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .inputs.sentences import SentenceInputs
     from .selection import select_policy
     from .semi_supervised.self_training import SelfTrainer
-    from .usage import check_names_only, warn_unused
+    from .usage import choose_named, warn_unused
 
 __all__ = [
     "Fit",
@@ -27,7 +27,7 @@ __all__ = [
     "ModuleInputs",
     "SelfTrainer",
     "SentenceInputs",
-    "check_names_only",
+    "choose_named",
     "explain_encoded",
     "find_kind",
     "find_seed",
@@ -44,7 +44,7 @@ _LAZY = {
     "ModuleInputs": ".inputs.arrays",
     "SelfTrainer": ".semi_supervised.self_training",
     "SentenceInputs": ".inputs.sentences",
-    "check_names_only": ".usage",
+    "choose_named": ".usage",
     "explain_encoded": ".fitted.encoded",
     "find_kind": ".inputs",
     "find_seed": ".config",

@@ -23,6 +23,7 @@ from ..models.network import Network, make_head, measure_width, to_arrays
 from ..models.seeds import seeded
 from ..text.linear.design import Design
 from ..text.rows import ComparedRows
+from ..text.tokenization.units import tokenize_like
 from ..training.batches import Inputs, Samples, as_tensors
 from ..training.checkpoints import Checkpoint
 from ..training.nets.inference_net import InferenceNet, TrainingSettings
@@ -214,6 +215,11 @@ class Fit:
         kind, representation, inputs = self._learn_inputs(train, added)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
+        if not samples.weight.any():
+            raise ValueError(
+                f"Expected samples of positive weight, got class_weight="
+                f"{self.parameters.class_weight!r}, which gives all samples the weight 0."
+            )
         valid = None
         if held_out is not None:
             valid = self._weigh(representation.features.transform(held_out.X), held_out)
@@ -238,7 +244,7 @@ class Fit:
         texts, target = self.task.name_samples(self.config.name_templates)
         if target is not None:
             if train.X and isinstance(train.X[0], TokenizedText):
-                texts = [TokenizedText.of(text.split()) for text in texts]
+                texts = list(tokenize_like(texts, train.X))
             train = train.append(LabelledSamples(texts, target, np.ones(len(texts))))
         if added is not None:
             train = train.append(added.samples)

@@ -66,8 +66,10 @@ def hold_out(
     groups: NDArray[np.int64], fraction: float, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Choose samples to hold out: a share of every group, but never all of it."""
-    rank, size = _rank_within(groups, generator.permutation(len(groups)))
-    held_out: NDArray[np.bool_] = rank < np.minimum(np.round(fraction * size), size - 1)
+    held_out = np.zeros(len(groups), dtype=bool)
+    if len(groups):
+        rank, size = _rank_within(groups, generator.permutation(len(groups)))
+        held_out = rank < np.minimum(np.round(fraction * size), size - 1)
     if not held_out.any():
         raise ValueError(
             f"early_stopping=True has nothing to hold out: validation_fraction={fraction} of "

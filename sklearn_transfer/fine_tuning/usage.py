@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -209,13 +210,17 @@ def warn_unused(estimator: BaseEstimator, configs: Iterable[Configuration]) -> N
         )
 
 
-def check_names_only(configs: Iterable[Configuration]) -> None:
-    """Refuse a fit without a labelled sample where class names are no samples."""
-    if not all(map(NAMES.applies, configs)):
+def choose_named(
+    configs: Sequence[tuple[Any, Configuration]], unsampled: Sequence[Any]
+) -> list[tuple[Any, Configuration]]:
+    """Choose the policies to which names are samples, where classes have no other sample."""
+    named = [(policy, config) for policy, config in configs if NAMES.applies(config)]
+    if not named:
         raise ValueError(
-            f"Expected labelled samples, got none: class_names stand in for them in {NAMES.label} "
-            f"only. To use them, {NAMES.remedy}."
+            f"Expected labelled samples of every class, got none of {reprlib.repr(unsampled)}: "
+            f"class_names stand in for them in {NAMES.label} only. To use them, {NAMES.remedy}."
         )
+    return named
 
 
 def warn_kept(config: Configuration, shaping: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="the extra contextual")
 
 from contextual_toys import MAX_TOKENS, make_library, open_library
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Metaspace
 
 from sklearn_transfer import (
     ContextualModel,
@@ -75,6 +77,18 @@ def test_short_texts_have_equal_features_without_windows(tiny_model: Path):
 def test_windows_begin_with_the_prompt(tiny_model: Path):
     model = windowed(tiny_model, 8, prompt="not good ")
     expected = average(ContextualModel(tiny_model, prompt="not good "), cut(4, 3))
+    np.testing.assert_allclose(model.encode([LONG])[0], expected, atol=1e-5)
+
+
+def test_a_space_after_the_prompt_belongs_to_the_text(tmp_path: Path):
+    library = make_library(tmp_path, "bert", intermediate_size=32)
+    backend = library[0].processor.backend_tokenizer
+    words = {f"▁{word}": i for word, i in backend.get_vocab().items() if word[0] != "["}
+    special = {word: i for word, i in backend.get_vocab().items() if word[0] == "["}
+    backend.model = WordLevel({**words, **special}, unk_token="[UNK]")
+    backend.pre_tokenizer = Metaspace()  # as SentencePiece: a space begins the next word
+    model = ContextualModel(library, windows=8, prompt="not good ", cache=None)
+    expected = average(ContextualModel(library, prompt="not good ", cache=None), cut(4, 3))
     np.testing.assert_allclose(model.encode([LONG])[0], expected, atol=1e-5)
 
 

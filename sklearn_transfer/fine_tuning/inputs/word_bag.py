@@ -51,7 +51,7 @@ class WordBag(FixedFeatures):
         # the centre and the intercept of the solution would mislead.
         blocks, target = self.features.blocks, np.asarray(names.y)
         factors = [block.factor for block in blocks]
-        if None in factors or target.ndim > 1:
+        if None in factors or target.ndim > 1 or not np.all(names.weight):
             return
         mean = np.concatenate([block.center.mean for block in blocks])
         factor = np.repeat(np.array(factors, np.float32), [len(b.center.mean) for b in blocks])

@@ -31,6 +31,8 @@ _SUREST, _TRUST, _CONCENTRATION = 0.5, 2.0, 10.0
 # ones, is below .5 where both are drawn alike, and near 0 where they are not.
 _LEAST_QUANTILE, _N_NEIGHBORS, _N_COMPARED = 0.05, 5, 2000
 _N_FOLDS, _MANY_SAMPLES = 5, 2000
+# Digits of cosines that rounding leaves alone: cosines that differ in others are equal.
+_N_DIGITS = 5
 # The least probability whose logarithm is taken.
 _SMALLEST = 1e-6
 
@@ -186,8 +188,9 @@ def _measure_likeness(
     """Mean quantile of the labelled samples' cosines to their neighbours among unlabelled ones."""
     if not len(samples.target):
         return 1.0
-    step = -(-len(unlabelled.weight) // _N_COMPARED)
-    rows = np.arange(0, len(unlabelled.weight), step)
+    # Copies are neighbours of each other, and say nothing about the labelled samples.
+    distinct = np.sort(np.unique(content_keys(unlabelled.X), return_index=True)[1])
+    rows = distinct[:: -(-len(distinct) // _N_COMPARED)]
     features, labelled = base.features(take(unlabelled.X, rows)), base.features(samples.X)
     mean = (features.mean(axis=0) + labelled.mean(axis=0)) / 2
     features, labelled = normalize_rows(features - mean), normalize_rows(labelled - mean)
@@ -198,10 +201,10 @@ def _measure_likeness(
     np.fill_diagonal(among, -np.inf)
     typical = np.sort(_mean_of_largest(among, n_neighbors))
     near = _mean_of_largest(labelled @ features.T, n_neighbors)
-    quantile = np.searchsorted(typical, near) / len(typical)
-    return float(np.average(quantile, weights=samples.weight))
+    quantile = np.mean([np.searchsorted(typical, near, side) for side in ("left", "right")], axis=0)
+    return float(np.average(quantile / len(typical), weights=samples.weight))
 
 
 def _mean_of_largest(values: NDArray[np.floating], n: int) -> NDArray[np.floating]:
     largest: NDArray[np.floating] = np.partition(values, -n, axis=1)[:, -n:].mean(axis=1)
-    return largest
+    return largest.round(_N_DIGITS)

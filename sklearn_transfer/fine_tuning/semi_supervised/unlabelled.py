@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -11,12 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_consistent_length
 
+from ..._utils.errors import warn_once
 from ..._utils.missing import is_missing
 from ..._utils.objects.state import PlainState
+from ..targets.target_checks import check_strings
 
 # The mark of scikit-learn among numbers.
 _MARK = -1
+# Strings that missing labels and the mark become.
+_STRINGS = {"-1": "-1", "-1.0": "-1", "None": "None", "nan": "NaN", "NaN": "NaN", "NaT": "NaT"}
+_STRINGS |= {"<NA>": "NA", "": "nothing"}
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,19 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
         If y is an indicator matrix, or if NumPy has made a mark the string "-1" or "None".
     """
     values = _as_array(y)
-    if values.ndim > 1 and values.shape[1:] != (1,):
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        got = f"y of shape {values.shape}" if values.ndim else f"a {type(y).__name__}"
         raise ValueError(
-            f"unlabelled='auto' expects one label per sample, got y of shape "
-            f"{values.shape}. Set unlabelled=None, and leave samples without labels out."
+            f"unlabelled='auto' expects one label per sample, got {got}. Set unlabelled=None, and "
+            f"leave samples without labels out."
         )
     column = values.ravel()
     if column.dtype.kind == "O":
         mask = np.fromiter(map(_is_mark, column), bool, len(column))
     elif column.dtype.kind in "iuf":
         mask = np.isnan(column) | (column == _MARK)
+    elif column.dtype.kind in "mM":
+        mask = np.isnat(column)
     else:
         mask = np.zeros(len(column), dtype=bool)
     known = values[~mask]
@@ -113,11 +122,21 @@ def split_labels(y: Any) -> tuple[Any, NDArray[np.bool_]]:
 def _as_array(y: Any) -> NDArray[Any]:
     if hasattr(y, "to_list"):  # a Series of pandas or polars
         y = y.to_list()
-    if isinstance(y, list | tuple):  # NumPy makes strings of numbers among strings
-        made = np.empty(len(y), dtype=object)
-        made[:] = y
-        return made
-    return np.asarray(y)
+    if np.ma.is_masked(y):
+        y = y.tolist()  # None where it is masked
+    if not isinstance(y, list | tuple):
+        return np.asarray(y)
+    rows = [label for label in y if isinstance(label, list | tuple) or np.ndim(label)]
+    if rows and len(rows) == len(y) and len(set(map(len, rows))) == 1:
+        flat, width = [label for row in rows for label in row], len(rows[0])
+        return _as_array(flat).reshape(-1, width)
+    # NumPy makes strings of numbers among strings.
+    return np.fromiter(map(_as_scalar, y), dtype=object, count=len(y))
+
+
+def _as_scalar(label: Any) -> Any:
+    """The value of an array or a tensor without axes; anything else as given."""
+    return label.item() if getattr(label, "ndim", None) == 0 and hasattr(label, "item") else label
 
 
 def _is_mark(value: Any) -> bool:
@@ -127,13 +146,14 @@ def _is_mark(value: Any) -> bool:
 
 
 def _check_strings(labels: NDArray[Any]) -> None:
-    for mark, number in (("-1", "-1"), ("None", "None"), ("nan", "NaN")):
-        if any(isinstance(label, str) and label == mark for label in labels):
-            raise ValueError(
-                f"y has the string {mark!r} among its labels, as NumPy makes it of {number} among "
-                f"strings. Mark samples without a label by None, in a list or an array with "
-                f"dtype=object; if {mark!r} is a label, set unlabelled=None."
-            )
+    marks = [label for label in labels if isinstance(label, str) and label.strip() in _STRINGS]
+    if marks:
+        mark = str(marks[0])
+        raise ValueError(
+            f"y has the string {mark!r} among its labels, as files and NumPy write "
+            f"{_STRINGS[mark.strip()]} among strings. Mark samples without a label by None, in a "
+            f"list or an array with dtype=object; if {mark!r} is a label, set unlabelled=None."
+        )
 
 
 def has_names_only(class_names: Any, X: Any, y: Any) -> bool:
@@ -151,7 +171,13 @@ def has_names_only(class_names: Any, X: Any, y: Any) -> bool:
 
 
 def check_labelled(y: NDArray[Any], class_names: Any, n_unlabelled: int) -> None:
-    """Refuse labels of a single class, and names of -1, which is a class in another coding."""
+    """Refuse labels of a single class, and names of -1; say that no sample is unlabelled."""
+    if not n_unlabelled:
+        warn_once(
+            "unlabelled='auto' has no effect: y has a label for each sample, got none that is -1 "
+            "among numbers, None or NaN. Voting, stacking and one-vs-rest classifiers number the "
+            "labels first: give them labelled samples only, and unlabelled=None."
+        )
     if isinstance(class_names, Mapping):
         if any(_is_mark(label) for label in class_names):
             raise ValueError(
@@ -189,11 +215,14 @@ class ScoresLabelled(ClassifierMixin):
         -------
         float
         """
+        check_strings(y)
         if self.unlabelled is not None:
             y, is_unlabelled = split_labels(y)
             rows = np.flatnonzero(~is_unlabelled)
             if not len(rows):
                 raise ValueError("Expected labelled samples to score, got none.")
+            X = list(X) if isinstance(X, Iterator) else X
+            check_consistent_length(X, is_unlabelled)
             X = _safe_indexing(X, rows)
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return float(super().score(X, y, sample_weight))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._utils.errors import warn_once
+from ..._utils.missing import is_missing
+from .target_checks import plain_label
 
 # The texts that stand for a name: of word vectors, and of sentence encoders.
 WORD_TEMPLATES = ("{}",)
 SENTENCE_TEMPLATES = ("{}", "This text is about {}.")
 _PLACE = "{}"
-# Words of a label such as "card_arrival", "comp.graphics" or "CardArrival".
-_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
+# Where a word of a label such as "CardArrival" or "opening_hours2" begins.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# A label is a name if one of its words has so many letters; "A1" and "LOC" are codes.
-_LETTERS = 4
+_NUMBER = re.compile(r"\d+")
+# Within words, next to letters and their combining marks: the apostrophe, and joiners of letters.
+_INSIDE = "'\u200c\u200d"
+# A label is a name if one of its words has so many letters, in ASCII or in other scripts; "A1" and
+# "LOC" are codes.
+_LETTERS, _LETTERS_OF_OTHERS = 4, 2
 
 
 def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
@@ -53,12 +59,15 @@ def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[
                 f"to name, or class_names=None."
             )
     elif isinstance(class_names, Mapping):
-        given = dict(class_names)
+        given = {plain_label(label): name for label, name in class_names.items()}
+        _check_labels(given)
         missing = [label for label in classes.tolist() if label not in given]
         if missing:
             raise ValueError(
                 f"class_names must have a name for every class of y, got none for "
-                f"{', '.join(map(repr, missing))}. Its classes are {', '.join(map(repr, given))}."
+                f"{', '.join(map(repr, missing))}. Its classes are {', '.join(map(repr, given))}. "
+                f"Where scikit-learn numbers the labels, as in a VotingClassifier, give a list of "
+                f"names in the order of the sorted labels."
             )
     else:
         if len(class_names) != len(classes):
@@ -96,15 +105,36 @@ def _spell_labels(labels: Sequence[Any]) -> dict[Any, str]:
     # Names of some classes would draw samples of the others to them.
     if not all(isinstance(label, str) for label in labels):
         return {}
-    words = {label: _WORDS.findall(_CAMEL.sub(" ", label)) for label in labels}
+    words = {label: _split_words(label) for label in labels}
     n_names = sum(any(map(_is_word, parts)) for parts in words.values())
     if 2 * n_names <= len(labels) or not all(words.values()):
+        return {}
+    # "class_a" and "class_b", or "label1" and "label2", differ in codes.
+    shared = set.intersection(*map(set, words.values()))
+    own = set().union(*words.values()) - shared
+    if not any(len(part) > 1 and not part.isdecimal() for part in own):
         return {}
     return {label: " ".join(parts) for label, parts in words.items()}
 
 
+def _split_words(label: str) -> list[str]:
+    spaced = _NUMBER.sub(r" \g<0> ", _CAMEL.sub(" ", label))
+    kept = (c if category(c)[0] in "LM" or c.isdecimal() or c in _INSIDE else " " for c in spaced)
+    return [part for word in "".join(kept).split() if (part := word.strip("'"))]
+
+
 def _is_word(part: str) -> bool:
-    return len(part) >= _LETTERS and not part.isdigit()
+    n_letters = sum(c.isalpha() for c in part)
+    return n_letters >= (_LETTERS if part.isascii() else _LETTERS_OF_OTHERS)
+
+
+def _check_labels(labels: Iterable[Any]) -> None:
+    kinds = (str, int, float)
+    wrong = [label for label in labels if not isinstance(label, kinds) or is_missing(label)]
+    if wrong:
+        raise ValueError(
+            f"class_names must have labels that are strings or numbers, got {wrong[0]!r}."
+        )
 
 
 def _check_name(label: Any, name: Any) -> str | list[str]:
@@ -130,12 +160,22 @@ def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
                 )
 
 
+def find_unsampled(class_names: Any, y: NDArray[Any]) -> list[Any]:
+    """The labels of a mapping of names that no sample of y has; none of an indicator matrix."""
+    if not isinstance(class_names, Mapping) or y.ndim > 1:
+        return []
+    known = set(y.tolist())
+    return [label for label in class_names if label not in known]
+
+
 def all_classes(classes: NDArray[Any], names: Mapping[Any, Any]) -> NDArray[Any]:
     """The sorted labels of samples and of names."""
     others = [label for label in names if label not in set(classes.tolist())]
     if not others:
         return classes
-    kinds = sorted({type(label).__name__ for label in [*classes.tolist(), *others]})
+    if len(classes) and classes.dtype.kind == "f":  # of integers, where other samples have none
+        others = [float(label) if type(label) is int else label for label in others]
+    kinds = sorted({type(plain_label(label)).__name__ for label in [*classes.tolist(), *others]})
     if len(kinds) > 1:
         raise ValueError(
             f"class_names must have labels of the type of those in y, got {' and '.join(kinds)}."

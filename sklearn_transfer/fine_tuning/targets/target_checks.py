@@ -23,7 +23,28 @@ def check_labels(y: Any) -> None:
             f"{position}: {elements[position]!r:.60}. Convert y by "
             f"sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
         )
+    check_strings(y)
     check_complete(y)
+
+
+def check_strings(y: Any) -> None:
+    """Refuse strings that NumPy would write otherwise, and cut at the length of their value."""
+    for label in y if isinstance(y, list | tuple) else ():
+        if type(label) is not str and isinstance(label, str) and str(label) != plain_label(label):
+            raise ValueError(
+                f"Expected labels that are plain strings, got {label!r}, which NumPy writes as "
+                f"{str(label)!r} and cuts. Convert y by [label.value for label in y]."
+            )
+
+
+def plain_label(label: Any) -> Any:
+    """The string or number of a NumPy scalar, or of a member of an enum that is one."""
+    if isinstance(label, np.generic):
+        return label.item()
+    if isinstance(label, str):
+        return str.__str__(label)
+    is_number = isinstance(label, int | float) and not isinstance(label, bool)
+    return (int(label) if isinstance(label, int) else float(label)) if is_number else label
 
 
 def check_values(y: Any) -> None:
@@ -39,7 +60,7 @@ def check_values(y: Any) -> None:
 
 def check_complete(y: Any) -> None:
     """Refuse targets with missing values; the message names the first."""
-    values = np.asarray(y)
+    values = np.array(y.tolist(), dtype=object) if np.ma.is_masked(y) else np.asarray(y)
     if values.dtype.kind in "US" and isinstance(y, list | tuple):
         values = np.array(y, dtype=object)  # NumPy makes strings of numbers among strings
     missing = _find_missing(values)

@@ -82,6 +82,10 @@ class Task(ABC):
         """The task with the names that the columns of y, as given by the user, may have."""
         return self
 
+    def with_class_names(self, class_names: Any) -> Self:
+        """The task with the class names of a fit that goes on."""
+        return self
+
     @abstractmethod
     def encode(self, y: NDArray[Any]) -> Target:
         """Encode validated targets as numbers."""
@@ -221,16 +225,32 @@ class Labels(Task):
     def _name_columns(self, class_names: Any, columns: Any) -> None:
         if columns is not None:
             self.classes, self.has_names = _as_names(columns), True
+        self.names = self._find_names(class_names)
+
+    def _find_names(self, class_names: Any) -> dict[Any, str | list[str]]:
+        """The names of the classes, which are those of the fit."""
         if class_names is None:
-            return
-        self.names = find_names(class_names, self.classes)
-        all_known = self.classes.tolist()
-        if unknown := [label for label in self.names if label not in all_known]:
+            return {}
+        names, all_known = find_names(class_names, self.classes), self.classes.tolist()
+        unknown = [label for label in names if label not in all_known]
+        if unknown and self.multilabel:
             kind = "names" if self.has_names else "numbers"
             raise ValueError(
                 f"class_names must name the columns of y by their {kind}, {reprlib.repr(all_known)}"
                 f", got {unknown!r}."
             )
+        if unknown:
+            raise ValueError(
+                f"class_names has labels that are not among the classes of the first fit: "
+                f"{unknown!r}. To add classes, fit again with warm_start=False."
+            )
+        return names
+
+    def with_class_names(self, class_names: Any) -> Self:
+        """The same labels with the class names of a fit that goes on."""
+        made = copy.copy(self)
+        made.names = self._find_names(class_names)
+        return made
 
     def name_samples(self, templates: Sequence[str]) -> tuple[list[str], Target | None]:
         """Texts that stand for classes, with their names in templates, and encoded targets."""

@@ -22,6 +22,8 @@ from .tokens import Tokenization
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _ENOUGH = 0.5
+# Where fewer characters have a script without spaces, they are a few words of another language.
+_SOME = 0.01
 _N_NAMED = 5
 
 
@@ -53,9 +55,9 @@ def learn_tokenization(
     Returns
     -------
     Tokenization
-        The same, or, if it splits texts by a pattern of words, and most characters belong to
-        scripts without spaces between words and to tokens without a vector, one that makes each
-        character of these scripts a token.
+        The same, or, if it splits texts by a pattern of words, and most characters of scripts
+        without spaces between words belong to tokens without a vector, one that makes each
+        character of these scripts a token. Words of other scripts, next to them, stay words.
     """
     pattern = CHARACTER_PATTERNS.get(tokenization.token_pattern)
     if pattern is None or tokenization.tokenizer is not None:
@@ -66,20 +68,25 @@ def learn_tokenization(
         return tokenization
     tokens, token_ids = tokenization.split(texts, sources)
     covered = has_vector(tokens, sources, fold_case=tokenization.folds_case(sources))
-    if not _lack_spaces(tokens, token_ids, covered):
+    if not _lack_spaces(tokens, token_ids, covered, least=_SOME):
         return tokenization
     return replace(tokenization, token_pattern=pattern)
 
 
-def _lack_spaces(tokens: Sequence[str], token_ids: TokenIds, covered: NDArray[np.bool_]) -> bool:
-    """True if most characters have scripts without spaces, and most of these are not read."""
+def _lack_spaces(
+    tokens: Sequence[str],
+    token_ids: TokenIds,
+    covered: NDArray[np.bool_],
+    least: float = _ENOUGH,
+) -> bool:
+    """True if more characters than a share have scripts without spaces, and most are not read."""
     times = np.bincount(token_ids.ids, minlength=len(tokens))
     lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
     found = (0 if token.isascii() else len(_UNSPACED.findall(token)) for token in tokens)
     n_unspaced = times * np.fromiter(found, np.int64, len(tokens))
     n_unread = n_unspaced[~covered & (lengths > 1)].sum()
     return bool(
-        n_unspaced.sum() > _ENOUGH * (times @ lengths) and n_unread > _ENOUGH * n_unspaced.sum()
+        n_unspaced.sum() > least * (times @ lengths) and n_unread > _ENOUGH * n_unspaced.sum()
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..._utils.objects.state import State
+from ..._utils.texts import TokenizedText
 from .token_ids import TokenIds
 
 UnitName = Literal["word", "character"]
@@ -71,6 +72,16 @@ def find_unit(tokens: Sequence[str], token_ids: TokenIds) -> TokenUnit:
     n_characters = int(times @ length)
     n_alone = int(times[length == 1].sum())
     return CHARACTER if n_characters and n_alone >= _MOST * n_characters else WORD
+
+
+def tokenize_like(texts: Sequence[str], examples: Sequence[TokenizedText]) -> list[TokenizedText]:
+    """Split texts into tokens of the unit that lists of tokens have: at spaces, or characters."""
+    position: dict[str, int] = {}
+    ids = [position.setdefault(t, len(position)) for text in examples for t in text.tokens]
+    one_text = TokenIds(np.array(ids, dtype=np.int32), np.array([0, len(ids)]))
+    found = find_unit(list(position), one_text)
+    words = (text.split() for text in texts)
+    return [TokenizedText.of("".join(w) if found is CHARACTER else w) for w in words]
 
 
 def read_unit(state: State) -> UnitName | None:

@@ -79,7 +79,7 @@ class LinearProblem:
         n_outputs), each column a yes or no of its own. Regression: floats, shape (n_samples,) or
         (n_samples, n_outputs).
     weight : ndarray of float, shape (n_samples,)
-        Positive. A sample of weight 2 counts as two.
+        Not negative, some positive. A sample of weight 2 counts as two, one of weight 0 as none.
     loss : {"squared_hinge", "cross_entropy", "squared_error", "absolute_error", "huber"}
         Squared hinge is ``max(0, 1 - y z)**2`` per class. Cross-entropy is that of the softmax for
         three or more class codes, else that of the sigmoid per column. Squared error is
@@ -167,6 +167,9 @@ def solve_linear(
     method of LogisticRegression for cross-entropy, Ridge for the squared error, L-BFGS for the
     Huber loss. For the absolute error (LinearSVR) targets are centred at their weighted median.
     """
+    if not np.all(problem.weight):  # LIBLINEAR swaps the signs of a class without weight
+        rows = np.flatnonzero(problem.weight)
+        problem, near = problem[rows], None if near is None else near[rows]
     design, target, loss = problem.design, problem.target, problem.loss
     n_outputs = problem.n_outputs
     weight = np.asarray(problem.weight, dtype=np.float64)

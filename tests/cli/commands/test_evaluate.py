@@ -7,7 +7,7 @@ import json
 import pytest
 from sklearn.metrics import classification_report, log_loss
 
-from sklearn_transfer import load
+from sklearn_transfer import FineTunedClassifier, load
 
 
 def test_scores_are_those_of_scikit_learn(run, saved_model, folder):
@@ -22,6 +22,16 @@ def test_scores_are_those_of_scikit_learn(run, saved_model, folder):
     assert scores["macro_f1"] == pytest.approx(report["macro avg"]["f1-score"])
     assert scores["labels"]["neg"]["recall"] == report["neg"]["recall"]
     assert scores["log_loss"] == pytest.approx(log_loss(truth, model.predict_proba(texts)))
+
+
+def test_labels_that_do_not_occur_are_not_in_the_mean(run, vectors, folder):
+    names = {"pos": "good", "neg": "bad", "other": "the"}
+    rows = [line.split(",") for line in (folder / "clean.csv").read_text().splitlines()[1:]]
+    texts, labels = map(list, zip(*rows, strict=True))
+    FineTunedClassifier(vectors, class_names=names).fit(texts, labels).save(folder / "names.zip")
+    scores = json.loads(run("evaluate", "names.zip", "clean.csv", "--json").stdout)["scores"]
+    assert (scores["accuracy"], scores["macro_f1"]) == (1, 1)
+    assert scores["labels"]["other"] == {"precision": 0, "recall": 0, "f1": 0, "n": 0}
 
 
 def test_a_table_has_a_row_per_label(run, saved_model):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pickle
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -36,7 +38,7 @@ def make_texts(n_texts: int, seed: int) -> tuple[list[str], np.ndarray]:
 
 TEXTS, LABELS = make_texts(16, 0)
 OTHERS, TRUTH = make_texts(60, 1)
-STRANGERS = ["zork", "the mat", "cat dog", "on the mat", "a dog", "zork zork"] * 5
+STRANGERS = [f"cat cat cat dog {' '.join(pair)}" for pair in permutations(["mat", *"sxyz"], 2)]
 
 
 @pytest.fixture
@@ -68,7 +70,8 @@ def use_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
-    alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    with pytest.warns(UserWarning, match="unlabelled='auto' has no effect: y has a label for each"):
+        alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
     assert fitted.unlabelled_.n_samples == len(OTHERS)
     assert set(fitted.unlabelled_.scores) == {"labelled", "all"}
     assert "labelled samples left out" in fitted.unlabelled_.reason
@@ -79,7 +82,7 @@ def test_the_decision_on_unlabelled_texts_is_told(model: ContextualModel):
 @pytest.mark.usefixtures("use_always")
 def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
     fitted = fit(classifier(model, adaptation="frozen"))
-    alone = classifier(model, adaptation="frozen").fit(TEXTS, LABELS)
+    alone = classifier(model, adaptation="frozen", unlabelled=None).fit(TEXTS, LABELS)
     assert fitted.unlabelled_.used
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
 
@@ -88,7 +91,7 @@ def test_unlabelled_texts_change_a_contextual_model(model: ContextualModel):
 def test_the_contrastive_stage_sees_true_labels_alone(model: ContextualModel):
     settings: dict[str, Any] = {"adaptation": Contrastive(n_steps=2)}
     fitted = fit(classifier(model, **settings))
-    alone = classifier(model, **settings).fit(TEXTS, LABELS)
+    alone = classifier(model, unlabelled=None, **settings).fit(TEXTS, LABELS)
     np.testing.assert_allclose(fitted.transform(OTHERS), alone.transform(OTHERS), atol=1e-5)
     assert np.abs(logits_of(fitted) - logits_of(alone)).max() > 1e-3
     assert fitted.temperature_ == 1
@@ -97,10 +100,10 @@ def test_the_contrastive_stage_sees_true_labels_alone(model: ContextualModel):
 @pytest.mark.usefixtures("use_always")
 def test_they_are_samples_with_the_labels_of_a_first_fit(vectors: PretrainedVectors):
     fitted = fit(classifier(vectors))
-    alone = classifier(vectors).fit(TEXTS, LABELS)
+    alone = classifier(vectors, unlabelled=None).fit(TEXTS, LABELS)
     probability = alone.predict_proba(OTHERS)
     weight = np.append(np.ones(len(TEXTS)), 0.3 * probability.max(axis=1))
-    by_hand = classifier(vectors, calibrate=False).fit(
+    by_hand = classifier(vectors, unlabelled=None, calibrate=False).fit(
         TEXTS + OTHERS, np.append(LABELS, probability.argmax(axis=1)), sample_weight=weight
     )
     np.testing.assert_allclose(logits_of(fitted), logits_of(by_hand), atol=1e-3)
@@ -171,6 +174,19 @@ def test_texts_of_another_kind_are_refused(model: ContextualModel):
     np.testing.assert_array_equal(logits_of(fitted), logits_of(alone))
 
 
+@pytest.mark.parametrize("n_copies", [1, 8])
+def test_copies_of_unlabelled_texts_are_no_neighbours(vectors: PretrainedVectors, n_copies: int):
+    fitted = fit(classifier(vectors), OTHERS * n_copies)
+    assert "labelled samples left out" in fitted.unlabelled_.reason
+
+
+def test_equal_similarities_are_alike():
+    X = np.random.default_rng(0).standard_normal((60, 5))
+    y = np.where(np.arange(60) < 20, X[:, 0] > 0, -1)
+    fitted = FineTunedClassifier(unlabelled="auto").fit(csr_array(X), y)  # one feature: the logit
+    assert "labelled samples left out" in fitted.unlabelled_.reason
+
+
 def make_test(*hits: tuple[int, int]) -> Comparison:
     before, after = np.array(hits, dtype=float).T
     samples = LabelledSamples(list("x" * len(hits)), np.zeros(len(hits)), np.ones(len(hits)))
@@ -237,8 +253,11 @@ def test_scores_are_of_labelled_samples(vectors: PretrainedVectors):
     fitted = fit(classifier(vectors))
     y = np.append(LABELS, np.full(len(OTHERS), -1))
     assert fitted.score(TEXTS + OTHERS, y) == fitted.score(TEXTS, LABELS)
+    assert fitted.score(iter(TEXTS + OTHERS), y) == fitted.score(TEXTS, LABELS)
     weight = np.arange(len(y))
     assert fitted.score(TEXTS + OTHERS, y, weight) == fitted.score(TEXTS, LABELS, weight[:16])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fitted.score(TEXTS + OTHERS, LABELS)
     with pytest.raises(ValueError, match="Expected labelled samples to score"):
         fitted.score(OTHERS, np.full(len(OTHERS), -1))
 

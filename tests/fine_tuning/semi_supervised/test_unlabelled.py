@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
+from scipy.sparse import csr_array
 
 from sklearn_transfer import FineTunedClassifier, PretrainedVectors
 from sklearn_transfer.fine_tuning.semi_supervised.unlabelled import (
@@ -31,8 +34,14 @@ from sklearn_transfer.fine_tuning.semi_supervised.unlabelled import (
         (pl.Series(["a", None, "b"]), ["a", "b"], [0, 1, 0]),
         (pd.DataFrame({"y": ["a", None]}), [["a"]], [0, 1]),
         ([None, None], [], [1, 1]),
+        (np.ma.masked_equal([0, 9, 1], 9), [0, 1], [0, 1, 0]),
         ([True, False], [True, False], [0, 0]),
         (["x", "y"], ["x", "y"], [0, 0]),
+        ([["a"], [None]], [["a"]], [0, 1]),
+        ([[0], [-1], [1]], [[0], [1]], [0, 1, 0]),
+        ([np.array(0), np.array(-1)], [0], [0, 1]),
+        ([torch.tensor(0), torch.tensor(-1)], [0], [0, 1]),
+        (np.array(["2020-01-01", "NaT"], dtype="M8[s]"), [datetime(2020, 1, 1)], [0, 1]),
     ],
 )
 def test_marks(y: Any, labels: list[Any], mask: list[int]):
@@ -46,9 +55,19 @@ def test_labels_keep_their_type():
     assert split_labels(["a", None])[0].dtype == object
 
 
-@pytest.mark.parametrize("y", [np.eye(3, dtype=int), pd.DataFrame({"a": [1, -1], "b": [0, 1]})])
+MATRICES = [np.eye(3, dtype=int), [["a", None], ["b", "a"]]]
+MATRICES += [pd.DataFrame({"a": [1, -1], "b": [0, 1]})]
+
+
+@pytest.mark.parametrize("y", MATRICES)
 def test_indicator_matrices_are_refused(y: Any):
     with pytest.raises(ValueError, match=r"one label per sample, got y of shape \(\d, \d\)"):
+        split_labels(y)
+
+
+@pytest.mark.parametrize("y", [iter(["a", "b"]), csr_array(np.eye(2)), {"a": 1}.values()])
+def test_labels_that_are_no_sequence_are_refused(y: Any):
+    with pytest.raises(ValueError, match=f"one label per sample, got a {type(y).__name__}"):
         split_labels(y)
 
 
@@ -56,6 +75,12 @@ def test_indicator_matrices_are_refused(y: Any):
 def test_marks_that_numpy_has_made_strings_are_refused(mark: Any):
     with pytest.raises(ValueError, match=f"has the string '{mark}' among its labels.*dtype=object"):
         split_labels(np.array(["a", "b", mark]).astype(str))
+
+
+@pytest.mark.parametrize("mark", ["", " ", "nan", "NaN", "<NA>", "NaT", "-1.0"])
+def test_strings_that_files_have_for_missing_labels_are_refused(mark: str):
+    with pytest.raises(ValueError, match=f"has the string '{mark}' among its labels.*by None"):
+        split_labels(["a", mark, "b"])
 
 
 def test_a_binary_coding_loses_no_class_silently():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn_transfer import (
     FineTunedClassifier,
     PretrainedVectors,
     clear_cache,
+    load,
 )
 from sklearn_transfer.fine_tuning import calibration
 from sklearn_transfer.fine_tuning.targets.class_names import (
@@ -133,6 +135,23 @@ def test_a_name_of_word_vectors_has_the_tokens_of_its_words(vectors: PretrainedV
     )
 
 
+def test_a_name_has_the_characters_of_lists_of_characters(vectors: PretrainedVectors):
+    texts = [list(text) for text in ["很好吃", "很难吃", "好看", "难看"] * 3]
+
+    def classifier_of_tokens(**settings: Any) -> FineTunedClassifier:
+        return FineTunedClassifier(vectors, tokenizer=list, calibrate=False, **settings)
+
+    named = classifier_of_tokens(class_names={1: "好 的", 0: "难的"})
+    by_hand = classifier_of_tokens()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of tokens without a vector
+        named.fit(texts, [1, 0] * 6)
+        by_hand.fit([*texts, list("好的"), list("难的")], [1, 0] * 7)
+    np.testing.assert_allclose(
+        named.decision_function(texts), by_hand.decision_function(texts), atol=1e-6
+    )
+
+
 def test_mini_batches_say_that_names_have_no_effect(vectors: PretrainedVectors):
     model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam", max_epochs=1)
     with pytest.warns(UserWarning, match="class_names .*adaptation='frozen' or 'contrastive'"):
@@ -179,19 +198,47 @@ def test_auto_leaves_the_encoder_as_it_is_without_samples(model: ContextualModel
     assert named.adaptation_.reason == "no labelled sample"
 
 
+def test_names_alone_of_a_class_of_weight_zero_are_never_predicted(model: ContextualModel):
+    named = classifier(model, class_names={**NAMES, "other": "the"}, class_weight={"other": 0})
+    assert "other" not in named.fit([], []).predict([*TEXTS, "the", "the the"])
+
+
 def test_names_alone_for_word_vectors(vectors: PretrainedVectors):
     named = FineTunedClassifier(vectors, class_names={1: "good", 0: "bad"}).fit([], [])
     assert named.predict(["a great film", "an awful plot"]).tolist() == [1, 0]
+    assert named.classes_.dtype == int
 
 
 def test_names_alone_need_a_fit_that_reads_them(vectors: PretrainedVectors):
     model = FineTunedClassifier(vectors, class_names=NAMES, optimizer="adam")
-    with pytest.raises(ValueError, match="Expected labelled samples, got none: class_names stand"):
+    with pytest.raises(ValueError, match=r"got none of \['praise', 'blame'\]: class_names"):
         model.fit([], [])
     with pytest.raises(ValueError, match=r"for a fit without samples, got .auto."):
         FineTunedClassifier(vectors, class_names="auto").fit([], [])
     with pytest.raises(ValueError, match="at least two classes"):
         FineTunedClassifier(vectors, class_names={"a": "good"}).fit([], [])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FineTunedClassifier(vectors, class_names=NAMES).fit([], [], sample_weight=[1, 2])
+    with pytest.raises(ValueError, match="early_stopping=True has nothing to hold out"):
+        model.set_params(adaptation="frozen", early_stopping=True).fit([], [])
+
+
+def test_a_class_without_samples_needs_a_fit_that_reads_its_name(vectors: PretrainedVectors):
+    names = {**NAMES, "other": "the"}
+    for settings in ({"optimizer": "adam"}, {"encoder": "attention", "adaptation": "frozen"}):
+        model = FineTunedClassifier(vectors, class_names=names, max_epochs=1, **settings)
+        with pytest.raises(ValueError, match=r"got none of \['other'\]: class_names stand in"):
+            model.fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match=r"got none of \['other'\]: class_names stand in"):
+        FineTunedClassifier(class_names=names).fit(np.eye(12), LABELS)
+
+
+def test_auto_compares_policies_that_read_the_name_of_a_class_without_samples(
+    model: ContextualModel,
+):
+    named = classifier(model, adaptation="auto", class_names={**NAMES, "other": "the"})
+    named.fit(TEXTS * 84, LABELS * 84)  # from 1,000 samples on, "top-2" is a candidate
+    assert named.adaptation_.policy == "frozen"
 
 
 def test_columns_of_a_frame_have_names_by_column(model: ContextualModel):
@@ -251,6 +298,11 @@ def test_templates_without_names_have_no_effect(model: ContextualModel):
         ("CardArrival", "Card Arrival"),
         ("opening_hours2", "opening hours 2"),
         ("Überweisung", "Überweisung"),
+        ("U\u0308berweisung", "U\u0308berweisung"),
+        ("kid's_card", "kid's card"),
+        ("体育", "体育"),
+        ("खेल_समाचार", "खेल समाचार"),
+        ("การศึกษา", "การศึกษา"),
     ],
 )
 def test_labels_that_are_words_name_themselves(label: str, name: str):
@@ -263,7 +315,18 @@ def test_auto_names_all_labels_if_most_are_words():
 
 
 @pytest.mark.parametrize(
-    "labels", [[0, 1], [False, True], ["A1", "B2"], ["LOC", "HUM"], ["card", "LOC"], ["film", "!"]]
+    "labels",
+    [
+        [0, 1],
+        [False, True],
+        ["A1", "B2"],
+        ["LOC", "HUM"],
+        ["card", "LOC"],
+        ["film", "!"],
+        ["class_a", "class_b"],
+        ["label1", "label2"],
+        ["LABEL_0", "LABEL_1", "LABEL_2"],
+    ],
 )
 def test_labels_that_are_no_names_are_said(labels: list[Any]):
     with pytest.warns(UserWarning, match="class_names='auto' found no names.*card_arrival"):
@@ -304,6 +367,63 @@ def test_texts_of_a_class_are_given_as_a_list():
 def test_names_that_are_refused(names: Any, message: str):
     with pytest.raises(ValueError, match=message):
         find_names(names, np.array(["a", "b"]))
+
+
+class Sentiment(str, Enum):  # noqa: UP042 (not a StrEnum, whose members NumPy reads)
+    praise = "praise"
+    blame = "blame"
+    other = "other"
+
+
+@pytest.mark.parametrize("make", [str.__str__, np.str_, Sentiment])
+@pytest.mark.parametrize("labels", [LABELS, np.array([*map(Sentiment, LABELS)], dtype=object)])
+def test_labels_of_names_may_be_subclasses_of_strings(model: ContextualModel, make, labels: Any):
+    names = {make(label): name for label, name in {**NAMES, "other": "the and"}.items()}
+    named = classifier(model, class_names=names).fit(TEXTS, labels)
+    plain = classifier(model, class_names={**NAMES, "other": "the and"}).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(named.decision_function(TEXTS), plain.decision_function(TEXTS))
+    assert named.classes_.tolist() == ["blame", "other", "praise"]
+
+
+@pytest.mark.parametrize("make", [int, np.int64, np.uint8])
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.float64])
+def test_labels_of_names_may_be_numbers_of_any_type(model: ContextualModel, make, dtype: Any):
+    y = np.array([0, 0, 1, 1] * 3, dtype=dtype)
+    names = {make(number): name for number, name in enumerate(["good great", "bad awful", "the"])}
+    assert classifier(model, class_names=names).fit(TEXTS, y).classes_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("label", [None, float("nan"), ("a", 1), Enum("E", "a").a])
+@pytest.mark.parametrize("n_samples", [0, 12])
+def test_labels_of_names_that_are_none(model: ContextualModel, label: Any, n_samples: int):
+    named = classifier(model, class_names={**NAMES, label: "other"})
+    with pytest.raises(ValueError, match="labels that are strings or numbers, got"):
+        named.fit(TEXTS[:n_samples], LABELS[:n_samples])
+
+
+def test_a_fit_that_goes_on_takes_the_names_it_is_given(vectors: PretrainedVectors, tmp_path: Path):
+    def fit_twice(names: Any, *, saved: bool = False) -> np.ndarray:
+        named = FineTunedClassifier(
+            vectors,
+            adaptation="frozen",
+            optimizer="adam",
+            max_epochs=2,
+            class_names=NAMES,
+            warm_start=True,
+            random_state=0,
+        ).fit(TEXTS, LABELS)
+        if saved:
+            named.save(tmp_path / "model.zip")
+            named = load(tmp_path / "model.zip")
+        return named.set_params(class_names=names).fit(TEXTS, LABELS).decision_function(TEXTS)
+
+    by_dict = fit_twice(NAMES)
+    np.testing.assert_array_equal(fit_twice([NAMES["blame"], NAMES["praise"]]), by_dict)
+    np.testing.assert_allclose(fit_twice(NAMES, saved=True), by_dict, atol=1e-6)
+    assert not np.allclose(fit_twice({"praise": "film", "blame": "plot"}), by_dict)
+    assert not np.allclose(fit_twice(None), by_dict)
+    with pytest.raises(ValueError, match=r"not among the classes of the first fit: \['other'\]"):
+        fit_twice({**NAMES, "other": "the"})
 
 
 def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):

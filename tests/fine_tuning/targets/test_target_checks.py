@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from enum import Enum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ DATES = pd.to_datetime(["2020-01-01", None, "2020-01-01", "2021-01-01"])
         (DATES, "NaT"),
         (list(DATES), "NaT"),
         (np.array([[1, 0], [1, NAN]]), "nan"),
+        (np.ma.masked_equal([1, 9, 0], 9), "None"),
         ([[1, 0], [None, 1]], "None"),
         (pd.DataFrame({"a": [1, 0], "b": [1, None]}), "nan"),
     ],
@@ -114,3 +116,26 @@ def test_a_long_label_is_cut_in_the_message() -> None:
     with pytest.raises(ValueError, match="several labels of sample 1") as caught:
         check_labels(["a", ["x" * 10**6, "b"]])
     assert len(str(caught.value)) < 500
+
+
+class Sentiment(str, Enum):  # noqa: UP042 (not a StrEnum, whose members NumPy reads)
+    positive = "positive"
+    negative = "negative"
+
+
+class Written(StrEnum):
+    positive = "positive"
+    negative = "negative"
+
+
+def test_strings_that_numpy_cuts_are_refused(vectors: PretrainedVectors) -> None:
+    y = [Sentiment.positive, Sentiment.negative] * 2
+    texts = ["good", "bad"] * 2
+    with pytest.raises(ValueError, match=r"plain strings, got .*NumPy writes as 'Sentiment.posit"):
+        FineTunedClassifier(vectors).fit(texts, y)
+    for accepted in (np.array(y, dtype=object), [Written(label) for label in y]):
+        model = FineTunedClassifier(vectors).fit(texts, accepted)
+        assert model.predict(["good", "bad"]).tolist() == ["positive", "negative"]
+    with pytest.raises(ValueError, match="plain strings"):  # its accuracy would be 0
+        model.score(texts, y)
+    assert model.score(texts, np.array(y, dtype=object)) == 1

@@ -97,7 +97,7 @@ def test_text_that_a_pattern_does_not_split_is_read_by_character(
         (["很 好吃", "不 好吃"], BY_PATTERN, WORDS),  # segmented
         (CHINESE, Tokenization(list, TOKEN_PATTERN, "auto"), CHARACTERS),
         (CHINESE, Tokenization(None, r"\w\w+", "auto"), CHARACTERS),
-        (["the cat 好吃好", "the cat"], BY_PATTERN, FIRST),  # a few words
+        (["the cat 好吃好", *["the cat"] * 60], BY_PATTERN, FIRST),  # a few words
         (["한국어 한국어"], BY_PATTERN, FIRST),
         (["zork blub"], BY_PATTERN, FIRST),
         ([""], BY_PATTERN, FIRST),
@@ -107,6 +107,13 @@ def test_other_text_is_split_as_the_parameters_say(
     texts: list[str], tokenization: Tokenization, source: PretrainedVectors
 ) -> None:
     assert learn_tokenization(texts, tokenization, [source]) is tokenization
+
+
+def test_words_of_other_scripts_stay_words() -> None:
+    texts = ["the cat sat on the mat 好吃好", "the cat iphone15很好吃"]
+    learned = learn_tokenization(texts, BY_PATTERN, [FIRST])
+    tokens, _ = learned.split(texts, [FIRST])
+    assert set(tokens) == {"the", "cat", "sat", "on", "mat", "iphone15", *"好吃很"}
 
 
 def test_marks_with_a_vector_do_not_hide_that_no_word_is_read() -> None:

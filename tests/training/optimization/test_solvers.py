@@ -241,6 +241,19 @@ def test_class_without_a_sample_is_never_predicted(loss: Loss, present: list[int
     assert np.isfinite(solution.intercept).all()
 
 
+@pytest.mark.parametrize("n_sparse", [0, 30])
+@pytest.mark.parametrize("loss", CLASSIFICATION)
+def test_samples_of_weight_zero_do_not_count(loss: Loss, n_sparse: int) -> None:
+    design, codes, weight = make_design(n_sparse=n_sparse), np.arange(N) % 3, weights()
+    weight[codes == 1] = 0
+    solution = solve(design, codes, weight, loss, n_outputs=3, near=np.zeros((N, 3)))
+    kept, near = np.flatnonzero(weight), np.zeros((40, 3))
+    alone = solve(design[kept], codes[kept], weight[kept], loss, n_outputs=3, near=near)
+    np.testing.assert_array_equal(solution.coefficients, alone.coefficients)
+    np.testing.assert_array_equal(solution.intercept, alone.intercept)
+    assert (solution.predict(design).argmax(axis=1) != 1).all()
+
+
 def test_softmax_of_two_present_classes_minimises_the_objective() -> None:
     codes, design, weight = 2 * (np.arange(N) % 2), make_design(), weights()
     solution = solve(design, codes, weight, "cross_entropy", n_outputs=3)
