@@ -119,3 +119,14 @@ def test_texts_in_words_have_words_as_tokens(vectors, reviews):
 def test_numbers_have_no_tokens():
     model = FineTunedClassifier().fit(np.eye(4), [0, 1, 0, 1])
     assert model.token_unit_ is None
+
+
+def test_parts_may_bring_a_script_without_spaces_late(language, characters):
+    texts, labels = write(language)
+    rows = np.vstack([characters.matrix, np.eye(3, 8)])
+    vectors = PretrainedVectors([*characters.words, "plot", "good", "bad"], rows)
+    model = FineTunedClassifier(vectors, lr=0.05, random_state=0)
+    model.partial_fit(["good plot", "bad plot"], ["good", "bad"], classes=["good", "bad"])
+    for _ in range(30):
+        model.partial_fit(texts, labels)
+    assert model.score(*write(language, unseen=True)) == 1

@@ -217,6 +217,8 @@ class WordRows:
 
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""
+        # The first texts in a script without spaces may come late; other words stay as they are.
+        self.tokenization = learn_tokenization(texts, self.tokenization, self.sources)
         tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 
