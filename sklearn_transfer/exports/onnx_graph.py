@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.optional import import_optional
-from ..text.linear.token_design import Block
 
 # Names of values, arrays or numbers.
 Operand = str | NDArray[Any] | int | float | Sequence[int]
@@ -149,12 +148,10 @@ def add_normalized(graph: Graph, rows: str) -> str:
     return graph.add("Div", rows, graph.add("Where", is_zero, 1.0, length))
 
 
-def add_centred(graph: Graph, rows: str, block: Block) -> str:
-    """The dense columns of pooled rows: see `Block.place`."""
+def add_centred(graph: Graph, rows: str, mean: NDArray[np.float32], scale: float) -> str:
+    """The dense columns of pooled rows: see `BagFeatures`."""
     rows = add_normalized(graph, rows)
     largest = graph.add("ReduceMax", graph.add("Abs", rows), [1], keepdims=1)
     has_values = graph.add("Greater", largest, 0.0)
-    centred = graph.add("Where", has_values, graph.add("Sub", rows, block.center.mean), 0.0)
-    if block.factor is None:
-        return graph.add("Mul", add_normalized(graph, centred), block.scale)
-    return graph.add("Mul", centred, block.factor)
+    centred = graph.add("Where", has_values, graph.add("Sub", rows, mean), 0.0)
+    return graph.add("Mul", add_normalized(graph, centred), scale)

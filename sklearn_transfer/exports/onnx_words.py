@@ -155,7 +155,7 @@ class BagOfTokens:
             vectors = graph.add("Gather", look_up(table, words), word)
             weighted = graph.add("Mul", vectors, graph.add("Unsqueeze", value, [1]))
             total = bag.add_sums(graph, weighted, row, table.dim)
-            blocks.append(add_centred(graph, total, block))
+            blocks.append(add_centred(graph, total, block.mean, block.scale))
         return blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
 
     def _add_sparse(self, graph: Graph, bag: Bag, token_weights: NDArray[np.float32]) -> str:

@@ -220,14 +220,13 @@ class Fit:
                 f"Expected samples of positive weight, got class_weight="
                 f"{self.parameters.class_weight!r}, which gives all samples the weight 0."
             )
-        valid = None
-        if held_out is not None:
-            valid = self._weigh(representation.features.transform(held_out.X), held_out)
+        valid = self._validate_on(representation, held_out)
         checkpoint = self._make_checkpoint(module, samples, valid)
         net = self.make_net(module, len(samples), valid, checkpoint)
         net.fit(samples)
         if self.config.is_convex and added is None and n_added == len(train.target):
-            representation.match_names(net, samples)
+            representation.match_names(net, train.X, samples)
+            valid = self._validate_on(representation, held_out)
         self._check_convergence(net)
         if valid is None and added is not None:
             cuts = self._calibrate_on(added.left_out, representation)
@@ -335,6 +334,13 @@ class Fit:
         if encoder is not None:
             check_policy(find_layers(network, self.parameters.layer_groups), self.config.policy)
         return network
+
+    def _validate_on(
+        self, representation: Representation, held_out: LabelledSamples | None
+    ) -> Samples | None:
+        if held_out is None:
+            return None
+        return self._weigh(representation.features.transform(held_out.X), held_out)
 
     def _weigh(self, inputs: Inputs, samples: LabelledSamples) -> Samples:
         class_weight = self.parameters.class_weight

@@ -84,7 +84,7 @@ class Representation:
     def continue_encoder(self, encoder: Any, config: Configuration) -> None:
         """Prepare the encoder of an earlier fit for training under a configuration."""
 
-    def match_names(self, net: InferenceNet, names: Samples) -> None:
+    def match_names(self, net: InferenceNet, texts: Any, names: Samples) -> None:
         """Prepare a model that was fitted on names of classes alone for texts."""
 
     def linear_model(self, net: InferenceNet) -> LinearModel | None:

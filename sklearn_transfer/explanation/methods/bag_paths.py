@@ -179,11 +179,9 @@ class BagPath(Path):
 
 
 def _centre(features: Tensor, block: Block) -> Tensor:
-    """Centre and scale features as `Block.place` does."""
-    mean = torch.from_numpy(block.center.mean).to(features)
+    """Features scaled, centred, and scaled again, as `BagFeatures` has them."""
+    mean = torch.from_numpy(block.mean).to(features)
     centred = torch.where(
         features.any(dim=1, keepdim=True), F.normalize(features, dim=1) - mean, 0.0
     )
-    if block.factor is None:
-        return F.normalize(centred, dim=1) * block.scale
-    return centred * block.factor
+    return F.normalize(centred, dim=1) * block.scale

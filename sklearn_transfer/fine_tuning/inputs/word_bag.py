@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from ...explanation.methods.bag_paths import BagExplainer
 from ...explanation.methods.explainer import Explainer, LinearExplainer
 from ...sources import Source, find_contextual, find_tables
 from ...text.bag.bag_features import BagFeatures
-from ...text.linear.design import Design
 from ...text.pooling import normalize_rows
 from ...text.tokenization.tokens import Tokenization
 from ...training.batches import Samples
@@ -45,21 +44,21 @@ class WordBag(FixedFeatures):
 
     features: BagFeatures
 
-    def match_names(self, net: InferenceNet, names: Samples) -> None:
+    def match_names(self, net: InferenceNet, texts: Any, names: Samples) -> None:
         """Classify by the cosine to the name, where sentence encoders alone give the features."""
+        features, target = self.features, np.asarray(names.y)
+        has_words = bool(features.tables) or features.columns is not None
+        if has_words or target.ndim > 1 or not np.all(names.weight):
+            return
         # Names tell neither where the texts of a task lie nor how frequent its classes are, so that
         # the centre and the intercept of the solution would mislead.
-        blocks, target = self.features.blocks, np.asarray(names.y)
-        factors = [block.factor for block in blocks]
-        if None in factors or target.ndim > 1 or not np.all(names.weight):
-            return
-        mean = np.concatenate([block.center.mean for block in blocks])
-        factor = np.repeat(np.array(factors, np.float32), [len(b.center.mean) for b in blocks])
-        pooled = cast(Design, names.X).dense / factor + mean
-        classes = normalize_rows(np.eye(target.max() + 1)[target].T @ pooled) * _NAME_SCALE
+        features.drop_centers()
+        encoded = features.transform(texts).dense
+        classes = normalize_rows(np.eye(target.max() + 1)[target].T @ encoded)
         if net.module_.intercept.numel() == 1:  # of two classes, the second against the first
             classes = classes[1:] - classes[:1]
-        net.module_.set_solution(classes.T / factor[:, None], classes @ mean)
+        scale = _NAME_SCALE / features.pretrained_scale
+        net.module_.set_solution(scale * classes.T, np.zeros(len(classes)))
 
     def make_explainer(self, net: InferenceNet) -> Explainer:
         """Exact contributions of a linear model on word vectors; else gradients."""

@@ -19,14 +19,7 @@ from ...vectors.pretrained_vectors import PretrainedVectors
 from ...vectors.table.lookup import OutOfVocabulary
 from ...vectors.table.vocabulary import Vocabulary, pack
 from ..linear.design import Design
-from ..linear.token_design import (
-    Block,
-    Center,
-    TokenDesign,
-    TokenVectors,
-    count_in_text,
-    read_centers,
-)
+from ..linear.token_design import Block, TokenDesign, TokenVectors, count_in_text
 from ..ngrams import count_distinct, count_tokens
 from ..pooling import normalize_rows, sum_rows
 from ..pretrained_words import PretrainedWords
@@ -106,8 +99,7 @@ class BagFeatures:
     characters are blocks whose rows are scaled to the norms 1, 0.7 and 0.7. Where tokens are
     characters, their n-grams of all lengths are one block of norm 1. A dense value is the
     row-normalised, centred, and again row-normalised sum of ``(1 + ln tf) a_w E_w`` over all words
-    with a vector, including words outside the training texts. Sentence encoders alone have
-    row-normalised and centred features, all divided by one number.
+    with a vector, including words outside the training texts.
 
     References
     ----------
@@ -188,19 +180,23 @@ class BagFeatures:
         self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
         self._look_up_words(words)
         pooled = self._pool(texts, tokens, token_ids, word)
-        # The features of sentence encoders alone keep the differences of their norms.
-        keeps_norms = not self._reads_tokens
-        self._centers = [Center.of(p, sample_weight, keeps_norms=keeps_norms) for p in pooled]
+        self._means = [
+            np.average(block, axis=0, weights=sample_weight).astype(np.float32) for block in pooled
+        ]
         design = self._assemble(sparse, pooled, len(texts))
         if self.encoder_scale is None:
             return design
         kinds = [isinstance(source, ContextualModel) for source in self.sources]
-        is_encoder = np.repeat(kinds, self._dims)
+        is_encoder = np.repeat(kinds, [len(mean) for mean in self._means])
         ratio = choose_word_scale(texts, design, is_encoder, membership, sample_weight)
         self.word_scale = ratio * self.encoder_scale
         if sparse is not None and self._columns is not None:
             sparse = self._columns.rescale(self.word_scale, sparse)
         return self._assemble(sparse, pooled, len(texts))
+
+    def drop_centers(self) -> None:
+        """Set the centres of the dense blocks to zero."""
+        self._means = [np.zeros_like(mean) for mean in self._means]
 
     def transform(self, texts: Sequence[str]) -> Design:
         """The features of texts."""
@@ -243,8 +239,7 @@ class BagFeatures:
             "oov": self.oov,
             "words": self.vocabulary,
             "term_weights": self._term_weights,
-            "means": [center.mean for center in self._centers],
-            "spreads": [center.spread for center in self._centers],
+            "means": self._means,
             "coverage": self.coverage,
             "token_unit": self.token_unit,
         }
@@ -262,18 +257,23 @@ class BagFeatures:
             oov=state.choice("oov", "ignore", "subword", "hash"),
         )
         made._columns, made.pretrained_scale = columns, state.number("pretrained_scale")
-        made.encoder_scale = state.optional("encoder_scale", float)
-        made.word_scale = state.number("word_scale")
+        if "encoder_scale" in state:  # files of earlier versions have one scale
+            made.encoder_scale = state.optional("encoder_scale", float)
+            made.word_scale = state.number("word_scale")
         words = list(state.of("words", Vocabulary))
         made._number = {word: i for i, word in enumerate(words)}
         made._term_weights = state.array("term_weights", "float32", len(words) + 1)
         if columns is not None and columns.n_words != len(words):
             raise state.error("columns", f"columns of {len(words)} words", columns.n_words)
         made.token_unit = read_unit(state)
-        made.coverage = state.number("coverage")
+        made.coverage, made._means = state.number("coverage"), state.items("means", np.ndarray)
         # A contextual model is not opened before it is used.
         dims = [s.dim if isinstance(s, PretrainedVectors) else None for s in made.sources]
-        made._centers = read_centers(state, dims)
+        if len(dims) != len(made._means) or any(
+            mean.ndim != 1 or dim not in (None, len(mean))
+            for mean, dim in zip(made._means, dims, strict=True)
+        ):
+            raise state.error("means", "the mean of the vectors of each source", made._means)
         made._look_up_words(words)
         return made
 
@@ -285,7 +285,7 @@ class BagFeatures:
     def n_columns(self) -> tuple[int, int]:
         """Numbers of sparse and of dense columns."""
         n_sparse = 0 if self._columns is None else self._columns.bounds[-1]
-        return n_sparse, sum(self._dims)
+        return n_sparse, sum(map(len, self._means))
 
     def place(self, texts: Sequence[str]) -> PlacedTokens:
         """The tokens of texts, and their places."""
@@ -328,18 +328,11 @@ class BagFeatures:
     @property
     def blocks(self) -> list[Block]:
         """The dense columns of each source."""
-        bounds = pairwise(np.cumsum([0, *self._dims]).tolist())
+        bounds = pairwise(np.cumsum([0, *map(len, self._means)]).tolist())
         return [
-            Block(slice(start, stop), center, self._block_scale(source))
-            for (start, stop), center, source in zip(
-                bounds, self._centers, self.sources, strict=True
-            )
+            Block(slice(start, stop), mean, self._block_scale(source))
+            for (start, stop), mean, source in zip(bounds, self._means, self.sources, strict=True)
         ]
-
-    @property
-    def _dims(self) -> list[int]:
-        """The numbers of dense columns of the sources."""
-        return [len(center.mean) for center in self._centers]
 
     def ngram_columns(self) -> tuple[slice, NDArray[np.float64]]:
         """The columns of word n-grams, and the value of each in a text of this n-gram alone."""
@@ -367,9 +360,9 @@ class BagFeatures:
                 f"{'words' if i < n_words else 'characters'}__{self._columns.name(i, words)}"
                 for i in range(self._columns.bounds[-1])
             ]
-        for i, dim in enumerate(self._dims):
-            name = f"pretrained{i}" if len(self._dims) > 1 else "pretrained"
-            names += [f"{name}__{j}" for j in range(dim)]
+        for i, mean in enumerate(self._means):
+            name = f"pretrained{i}" if len(self._means) > 1 else "pretrained"
+            names += [f"{name}__{j}" for j in range(len(mean))]
         return names
 
     @property
@@ -494,7 +487,10 @@ class BagFeatures:
         self, sparse: csr_array | None, pooled: list[NDArray[np.float32]], n_texts: int
     ) -> Design:
         dense = [np.zeros((n_texts, 0), dtype=np.float32)]
-        dense += [block.place(rows) for block, rows in zip(self.blocks, pooled, strict=True)]
+        for block, mean, source in zip(pooled, self._means, self.sources, strict=True):
+            # A text without a known word stays at zero: the vectors say nothing about it.
+            centred = np.where(block.any(axis=1, keepdims=True), block - mean, 0)
+            dense.append(normalize_rows(centred) * np.float32(self._block_scale(source)))
         if sparse is None or self._columns is None:
             return Design(csr_array(dense[0]), np.concatenate(dense, axis=1), (0,))
         return Design(sparse, np.concatenate(dense, axis=1), self._columns.bounds)

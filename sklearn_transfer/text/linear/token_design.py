@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from ..._utils.objects.state import State
-from ..pooling import normalize_rows
 from ..tokenization.token_ids import TokenIds
 from .linear_model import LinearModel
 
@@ -20,66 +18,12 @@ _CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Center:
-    """The centre of the pooled rows of one source, which have norm 1, and their distance from it.
-
-    Attributes
-    ----------
-    mean : ndarray of float32, shape (dim,)
-        Of the rows of the training texts.
-    spread : float or None
-        Root mean square of the norms of their centred rows, by which all centred rows are divided;
-        None divides each row by its own norm.
-    """
-
-    mean: NDArray[np.float32]
-    spread: float | None = None
-
-    @classmethod
-    def of(
-        cls, rows: NDArray[np.float32], weight: NDArray[np.floating], *, keeps_norms: bool
-    ) -> Self:
-        """The centre of rows with weights, shape (n_texts,)."""
-        mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
-        if not keeps_norms:
-            return cls(mean)
-        squares = np.square(rows - mean).sum(axis=1)
-        return cls(mean, float(np.sqrt(np.average(squares, weights=weight))) or 1.0)
-
-
-def read_centers(state: State, dims: Sequence[int | None]) -> list[Center]:
-    """The centres of the entries `means` and `spreads`, checked; a dim of None is unknown."""
-    means, spreads = state.items("means", np.ndarray), state.items("spreads", float, type(None))
-    if len(dims) != len(means) or any(
-        mean.ndim != 1 or dim not in (None, len(mean))
-        for mean, dim in zip(means, dims, strict=True)
-    ):
-        raise state.error("means", "the mean of the vectors of each source", means)
-    if len(dims) != len(spreads) or any(s is not None and not 0 < s < np.inf for s in spreads):
-        raise state.error("spreads", "None or a positive number for each source", spreads)
-    return [Center(mean, spread) for mean, spread in zip(means, spreads, strict=True)]
-
-
-@dataclass(frozen=True)
 class Block:
-    """The dense columns of one source: their places, their centre and the norm of their rows."""
+    """The dense columns of one source: their places, the centre and the norm of their rows."""
 
     columns: slice
-    center: Center
+    mean: NDArray[np.float32]
     scale: float
-
-    def place(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Centre and scale pooled rows, shape (n_texts, dim)."""
-        # A text without a known word stays at zero: the vectors say nothing about it.
-        centred = np.where(rows.any(axis=1, keepdims=True), rows - self.center.mean, 0)
-        if self.factor is None:
-            return normalize_rows(centred) * np.float32(self.scale)
-        return centred * np.float32(self.factor)
-
-    @property
-    def factor(self) -> float | None:
-        """The factor of centred rows; None if each row is divided by its own norm."""
-        return None if self.center.spread is None else self.scale / self.center.spread
 
 
 @dataclass(frozen=True)
@@ -116,10 +60,10 @@ class TokenVectors:
         pooled = csr_array((weights, token_ids.ids, token_ids.offsets), shape=shape) @ rows
         inverse = _invert(np.linalg.norm(pooled, axis=1))
         # A text without a vector stays at zero.
-        centred = np.where(inverse[:, None] > 0, pooled * inverse[:, None] - block.center.mean, 0)
+        centred = np.where(inverse[:, None] > 0, pooled * inverse[:, None] - block.mean, 0)
         scale = block.scale * _invert(np.linalg.norm(centred, axis=1))
         factors = weights * (inverse * scale)[token_ids.text_index]
-        return cls(rows, factors, -scale[:, None] * block.center.mean, block.columns)
+        return cls(rows, factors, -scale[:, None] * block.mean, block.columns)
 
 
 def _invert(norms: NDArray[np.floating]) -> NDArray[np.float64]:

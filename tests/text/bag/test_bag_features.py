@@ -380,8 +380,7 @@ def test_texts_that_only_a_contextual_model_reads_have_no_tokens(
     encoded = model.encode(TRAIN)
     encoded /= np.linalg.norm(encoded, axis=1, keepdims=True)
     encoded -= np.average(encoded, axis=0, weights=WEIGHT)
-    # All are divided by one number: no text is moved relative to others.
-    encoded /= np.sqrt(np.average(np.square(encoded).sum(axis=1), weights=WEIGHT))
+    encoded /= np.linalg.norm(encoded, axis=1, keepdims=True)
     np.testing.assert_allclose(design.dense, encoded, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
         features.transform(NEW[:1]).dense[0], features.transform(NEW).dense[0], atol=1e-5
