@@ -72,8 +72,8 @@ class PretrainedEmbeddingTransformer(
         spaces between words are split into characters if most of their characters lie in tokens
         without a vector.
     lowercase : bool or "auto", default="auto"
-        "auto" lower-cases texts. With cased vectors, it looks a word up as written, then in lower
-        case. A tokenizer of the vectors gets unchanged texts.
+        "auto" lower-cases texts if the vectors are lower-case. With cased vectors, it looks a word
+        up as written, then in lower case. A tokenizer of the vectors gets unchanged texts.
     oov : {"ignore", "subword", "hash"}, default="ignore"
         Vector of an out-of-vocabulary word. "ignore" leaves the word out. "subword" is the mean of
         the vectors of its n-grams. fastText ``.bin`` files contain these; for other tables, they

@@ -130,3 +130,18 @@ def test_parts_may_bring_a_script_without_spaces_late(language, characters):
     for _ in range(30):
         model.partial_fit(texts, labels)
     assert model.score(*write(language, unseen=True)) > 0.8
+
+
+def test_parts_of_separated_words_stay_words():
+    words = ["映画", "店", "最高", "最悪"]
+    vectors = PretrainedVectors([*words, "good", "bad"], np.eye(6))
+    model = FineTunedClassifier(vectors, lr=0.05, random_state=0)
+    separated = ["映画 最高", "店 最高", "映画 最悪", "店 最悪"]
+    model.partial_fit(separated, ["good", "good", "bad", "bad"], classes=["good", "bad"])
+    for _ in range(30):
+        model.partial_fit(separated, ["good", "good", "bad", "bad"])
+    before = model.decision_function(separated)
+    # Words without a vector alone, as a small part may have them.
+    model.partial_fit(["ラーメン屋 おいしい"], ["good"])
+    assert np.abs(model.decision_function(separated) - before).max() < 1
+    assert model.predict(separated).tolist() == ["good", "good", "bad", "bad"]

@@ -16,7 +16,13 @@ from ..vectors.pretrained_vectors import PretrainedVectors
 from ..vectors.table.lookup import OutOfVocabulary
 from ..vectors.table.vocabulary import Vocabulary
 from .ngrams import count_tokens
-from .tokenization.coverage import find_used, has_vector, learn_tokenization, measure_coverage
+from .tokenization.coverage import (
+    find_used,
+    has_vector,
+    learn_tokenization,
+    measure_coverage,
+    relearn_tokenization,
+)
 from .tokenization.places import PlacedTokens, place_tokens
 from .tokenization.token_ids import TokenIds
 from .tokenization.tokens import Tokenization
@@ -218,7 +224,9 @@ class WordRows:
     def extend(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Add rows for the words of more texts; return the initial rows, shape (n_new, dim)."""
         # The first texts in a script without spaces may come late; other words stay as they are.
-        self.tokenization = learn_tokenization(texts, self.tokenization, self.sources)
+        self.tokenization = relearn_tokenization(
+            texts, self.tokenization, self.sources, self.vocabulary
+        )
         tokens, _ = self.tokenization.split(texts, self.sources)
         return self._extend(tokens)
 

@@ -47,8 +47,8 @@ class WordBag(FixedFeatures):
     def match_names(self, net: InferenceNet, texts: Any, names: Samples) -> None:
         """Classify by the cosine to the name, where sentence encoders alone give the features."""
         features, target = self.features, np.asarray(names.y)
-        has_words = bool(features.tables) or features.columns is not None
-        if has_words or target.ndim > 1 or not np.all(names.weight):
+        has_class_weights = np.ptp(names.weight) > 0  # which the solution honours
+        if features.splits_texts or target.ndim > 1 or has_class_weights:
             return
         # Names tell neither where the texts of a task lie nor how frequent its classes are, so that
         # the centre and the intercept of the solution would mislead.

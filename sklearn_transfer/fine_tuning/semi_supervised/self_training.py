@@ -31,7 +31,7 @@ _SUREST, _TRUST, _CONCENTRATION = 0.5, 2.0, 10.0
 # ones, is below .5 where both are drawn alike, and near 0 where they are not.
 _LEAST_QUANTILE, _N_NEIGHBORS, _N_COMPARED = 0.05, 5, 2000
 _N_FOLDS, _MANY_SAMPLES = 5, 2000
-# Digits of cosines that rounding leaves alone: cosines that differ in others are equal.
+# Cosines are compared after rounding to so many digits; smaller differences are errors of rounding.
 _N_DIGITS = 5
 # The least probability whose logarithm is taken.
 _SMALLEST = 1e-6

@@ -156,7 +156,7 @@ class BagFeatures:
         -------
         Design, length n_texts
         """
-        if self._splits_texts:
+        if self.splits_texts:
             self.tokenization = learn_tokenization(texts, self.tokenization, self.tables)
         tokens, token_ids = self._split(texts)
         self._number = number = dict[str, int]()
@@ -175,7 +175,7 @@ class BagFeatures:
         if self._columns is not None:
             sparse = self._columns.fit_transform(words, counts, word_ids, membership, sample_weight)
             self.token_unit = self._columns.unit.name
-        elif self._splits_texts:
+        elif self.splits_texts:
             self.token_unit = find_unit(words, word_ids).name
         self.pretrained_scale = self._find_scale(counts, covered, sample_weight)
         self._look_up_words(words)
@@ -422,11 +422,12 @@ class BagFeatures:
         return self.tokenization.folds_case(self.tables)
 
     @property
-    def _splits_texts(self) -> bool:
+    def splits_texts(self) -> bool:
+        """True unless sentence encoders alone read the texts."""
         return bool(self.tables) or self._columns is not None
 
     def _split(self, texts: Sequence[str]) -> tuple[list[str], TokenIds]:
-        if self._splits_texts:
+        if self.splits_texts:
             return self.tokenization.split(texts, self.tables)
         # Contextual models split texts themselves.
         return [], TokenIds(np.empty(0, np.int32), np.zeros(len(texts) + 1, np.int64))

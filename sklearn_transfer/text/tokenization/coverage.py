@@ -73,6 +73,35 @@ def learn_tokenization(
     return replace(tokenization, token_pattern=pattern)
 
 
+def relearn_tokenization(
+    texts: Sequence[str],
+    tokenization: Tokenization,
+    sources: Sequence[PretrainedVectors],
+    words: Sequence[str],
+) -> Tokenization:
+    """Find the tokenization for more training texts, with the words of the first ones.
+
+    Parameters
+    ----------
+    texts, tokenization, sources : object
+        See :func:`learn_tokenization`.
+    words : sequence of str
+        Of the earlier texts.
+
+    Returns
+    -------
+    Tokenization
+        The same, if an earlier word of a script without spaces has a vector: the earlier texts
+        separate the words of that script.
+    """
+    learned = learn_tokenization(texts, tokenization, sources)
+    if learned != tokenization:
+        unspaced = [word for word in words if _UNSPACED.search(word)]
+        if has_vector(unspaced, sources, fold_case=tokenization.folds_case(sources)).any():
+            return tokenization
+    return learned
+
+
 def _lack_spaces(
     tokens: Sequence[str],
     token_ids: TokenIds,

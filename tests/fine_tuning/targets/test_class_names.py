@@ -429,3 +429,28 @@ def test_a_fit_that_goes_on_takes_the_names_it_is_given(vectors: PretrainedVecto
 def test_labels_of_names_are_of_the_type_of_y(model: ContextualModel):
     with pytest.raises(ValueError, match="of the type of those in y, got int and str"):
         classifier(model, class_names={**NAMES, 3: "other"}).fit(TEXTS, LABELS)
+
+
+def test_names_alone_with_class_weights_are_samples(model: ContextualModel):
+    alone = classifier(model, class_names=NAMES).fit([], [])
+    weighted = classifier(model, class_names=NAMES, class_weight={"praise": 5, "blame": 1})
+    gain = weighted.fit([], []).decision_function(TEXTS) - alone.decision_function(TEXTS)
+    heavier = classifier(model, class_names=NAMES, class_weight={"praise": 50, "blame": 1})
+    assert np.abs(gain).max() > 1e-3
+    assert (heavier.fit([], []).decision_function(TEXTS) > weighted.decision_function(TEXTS)).all()
+
+
+def test_names_alone_are_saved(model: ContextualModel, tmp_path: Path):
+    named = classifier(model, class_names=NAMES).fit([], [])
+    named.save(tmp_path / "model.zip")
+    np.testing.assert_array_equal(
+        load(tmp_path / "model.zip").decision_function(TEXTS), named.decision_function(TEXTS)
+    )
+
+
+def test_validation_samples_calibrate_names_alone(model: ContextualModel):
+    named = classifier(model, class_names=NAMES)
+    usual = clone(named).fit([], []).decision_function(TEXTS)
+    named.fit([], [], X_val=TEXTS, y_val=LABELS)
+    np.testing.assert_allclose(named.decision_function(TEXTS), usual, atol=1e-5)
+    assert named.temperature_ != 1
