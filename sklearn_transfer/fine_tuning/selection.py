@@ -15,9 +15,9 @@ from .protocol import Configuration
 from .splits import assign_folds
 from .targets.targets import Task
 
-# Fewer than the first number: the noise of a comparison is larger than what the usual policy of the
-# kind may lose. From the second number on, one fold decides; with fewer, all folds in turn.
-_FEW_SAMPLES, _MANY_SAMPLES, _N_FOLDS = 200, 2000, 5
+# With fewer samples, the noise of a comparison is larger than what the usual policy of the kind may
+# lose. With more, folds are left out in turn until they have so many samples as the second number.
+_FEW_SAMPLES, _LEFT_OUT, _N_FOLDS = 200, 400, 5
 
 
 def select_policy(
@@ -27,8 +27,7 @@ def select_policy(
     validation: LabelledSamples | None,
 ) -> tuple[Choice, Configuration]:
     """Fit each policy, the simplest first, on parts of the samples, and compare on the rest."""
-    # The rest are the validation samples or, without them, five folds in turn; one fold from 2,000
-    # samples on. Among policies with equal scores the one with the lower loss is chosen.
+    # The rest are the validation samples or, without them, folds in turn. Among policies with equal scores the one with the lower loss is chosen.
     first, config = candidates[0]
     if len(candidates) == 1:
         given = config.parameters.adaptation == first
@@ -51,7 +50,7 @@ def select_policy(
             bar.update()
     best = max(range(len(results)), key=lambda i: (round(results[i][0], 12), -results[i][1]))
     scores = {name: score for (name, _), (score, _) in zip(candidates, results, strict=True)}
-    parts = f"{len(splits)} folds" if len(splits) > 1 else "a fifth"
+    parts = "5 folds" if len(splits) == _N_FOLDS else f"{len(splits)} of 5 folds"
     place = "X_val" if validation is not None else f"{parts} of the training samples"
     reason = f"best on {place}: " + ", ".join(f"{n} {score:.3f}" for n, score in scores.items())
     return Choice(candidates[best][0], scores, reason), candidates[best][1]
@@ -66,8 +65,11 @@ def _split(
     n_samples = len(samples.target)
     shuffled = np.random.default_rng(seed).permutation(n_samples)
     fold = assign_folds(task.groups(samples.target), shuffled, _N_FOLDS)
-    used = np.unique(fold[fold >= 0])
-    for number in used[:1] if n_samples >= _MANY_SAMPLES else used:
+    n_left_out = 0
+    for number in np.unique(fold[fold >= 0]):
+        if n_left_out >= _LEFT_OUT:
+            break
+        n_left_out += np.count_nonzero(fold == number)
         yield samples.take(fold != number), samples.take(fold == number)
 
 

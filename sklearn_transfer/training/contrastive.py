@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .._utils.progress import progress_bar
 from ..contextual.runtime import CPU_TOKENS
 from ..contextual.sequences import batches_by_length
-from ..models.layers import Layer, find_layers
+from ..models.layers import find_layers
 from ..models.network import Network, PretrainedModule
 from ..models.seeds import derive_seed, seeded
 from .batches import Inputs, as_tensors
@@ -58,12 +58,10 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
         The loss of each step; one that is not finite is a ValueError.
     """
     network = Network(encoder.to(device), nn.Sequential())
-    parameters, still = _let_move(network, how.n_layers, layer_groups)
+    parameters = _let_move(network, how.n_layers, layer_groups)
     if not parameters:
         return []
-    # Running statistics of batch norms belong to the weights.
-    averaged = [*parameters, *(b for b in encoder.buffers() if b.is_floating_point())]
-    start = [tensor.detach().clone() for tensor in averaged]
+    start = [parameter.detach().clone() for parameter in parameters]
     losses: list[float] = []
     bar = progress_bar(how.n_steps, "contrastive steps", verbose=verbose)
     with seeded(seed, device, seed_global=True), bar:
@@ -72,11 +70,9 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
         generator = np.random.default_rng(derive_seed(seed, 0))
         member = membership.toarray().astype(np.float32)
         weight = (sample_weight / sample_weight.mean()).astype(np.float32)
-        encoder.train()
-        for name, module in network.named_modules():
-            if any(layer.holds(name) for layer in still):
-                module.eval()
-        optimizer = torch.optim.AdamW(parameters, how.lr, weight_decay=_WEIGHT_DECAY)
+        _prepare(encoder)
+        fused = device.type in ("cpu", "cuda")  # a tenth of the time of a step of short texts
+        optimizer = torch.optim.AdamW(parameters, how.lr, weight_decay=_WEIGHT_DECAY, fused=fused)
         for step in range(how.n_steps):
             rows = draw_batch(member, how.batch_size, generator)
             progress = (step + 0.5) / how.n_steps
@@ -97,23 +93,31 @@ def tune(  # noqa: PLR0913 (a stage of training with its data)
             losses.append(loss.item())
             bar.update()
     with torch.no_grad():
-        for tensor, before in zip(averaged, start, strict=True):
-            tensor.lerp_(before, 1 - how.tuned_share)
+        for parameter, before in zip(parameters, start, strict=True):
+            parameter.lerp_(before, 1 - how.tuned_share)
     encoder.eval()
     return losses
 
 
+def _prepare(encoder: PretrainedModule) -> None:
+    """Switch off dropout, which gains nothing here, and statistics of batches, which are noise."""
+    encoder.eval()
+    for module in encoder.modules():
+        if isinstance(module, nn.RNNBase):  # cuDNN refuses gradients in evaluation mode
+            module.train()
+
+
 def _let_move(
     network: Network, n_layers: int | None, layer_groups: Sequence[Any] | None
-) -> tuple[list[nn.Parameter], list[Layer]]:
-    """The parameters of the highest layers, which alone get gradients; the layers below them."""
+) -> list[nn.Parameter]:
+    """The parameters of the highest layers, which alone get gradients."""
     layers = find_layers(network, layer_groups)[:-1]
     n_still = 0 if n_layers is None else max(0, len(layers) - n_layers)
     network.requires_grad_(requires_grad=False)
     parameters = [p for layer in layers[n_still:] for p in layer.parameters(network)]
     for parameter in parameters:
         parameter.requires_grad = True
-    return parameters, layers[:n_still]
+    return parameters
 
 
 def contrastive_loss(encoded: Tensor, same: Tensor, weight: Tensor, temperature: float) -> Tensor:

@@ -101,10 +101,11 @@ def test_all_policies_see_the_same_folds(choose):
     assert [X for name, X in fits if name == "frozen"] == [X for name, X in fits if name == "full"]
 
 
-def test_many_samples_leave_a_fifth_out(choose):
-    result = choose({"frozen": (2, set()), "full": (2, set())}, n=2000)
-    assert [len(X) for _, X in result.fits] == [1600, 1600]
-    assert "a fifth of the training samples" in result.choice.reason
+@pytest.mark.parametrize(("n", "n_folds"), [(2000, 1), (1990, 2), (1000, 2), (600, 4), (500, 4)])
+def test_folds_are_left_out_until_400_samples_are(choose, n: int, n_folds: int):
+    result = choose({"frozen": (2, set()), "full": (2, set())}, n=n)
+    assert [len(X) for _, X in result.fits] == [n - n // 5] * n_folds * 2
+    assert f"best on {n_folds} of 5 folds of the training samples" in result.choice.reason
 
 
 def test_validation_data_decides_in_place_of_folds(choose):

@@ -98,15 +98,43 @@ def test_weights_are_averaged_with_the_pretrained_ones():
     torch.testing.assert_close(moved[0.25], 0.25 * moved[1.0])
 
 
-def test_running_statistics_are_averaged_like_the_weights():
-    means = {}
-    for share in (0.25, 1.0):
+def test_batch_norms_keep_their_statistics():
+    encoder = ArrayEncoder(nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 5)))
+    run(Contrastive(n_steps=5, lr=0.02, n_layers=None), encoder)
+    assert not encoder.module[0].running_mean.any()
+    assert not encoder.module[0].num_batches_tracked
+
+
+def test_dropout_is_off():
+    losses = []
+    for share in (0.0, 0.9):
         torch.manual_seed(0)
-        encoder = ArrayEncoder(nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 5)))
-        run(Contrastive(n_steps=5, lr=0.02, n_layers=None, tuned_share=share), encoder)
-        means[share] = encoder.module[0].running_mean
-    assert means[1.0].abs().max() > 0.01
-    torch.testing.assert_close(means[0.25], 0.25 * means[1.0])
+        module = nn.Sequential(nn.Linear(6, 8), nn.Dropout(share), nn.Linear(8, 5))
+        losses.append(run(Contrastive(n_steps=5, lr=0.02, n_layers=None), ArrayEncoder(module)))
+    assert losses[0] == losses[1]
+
+
+class Recurrent(nn.Module):
+    """The last state of an LSTM over the features of a sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 4, batch_first=True)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.lstm(values[..., None])[0][:, -1]
+
+
+def test_recurrent_layers_learn_and_end_in_evaluation_mode():
+    encoder = ArrayEncoder(Recurrent())
+    lstm = encoder.module.lstm
+    before = lstm.weight_hh_l0.detach().clone()
+    modes: list[bool] = []
+    lstm.register_forward_pre_hook(lambda *_: modes.append(lstm.training))
+    run(Contrastive(n_steps=3, lr=0.02, n_layers=None), encoder)
+    assert not torch.equal(lstm.weight_hh_l0, before)
+    assert modes == [True] * 3  # as cuDNN demands
+    assert not lstm.training
 
 
 class Lengths(Arrays):
