@@ -10,10 +10,10 @@ then sizes, then sets; "worst" is the lowest mean of a set at one size.
 
 Stage: loss cos (squared error of cosines; `share` of the pretrained cosine in the target), supcon
 (supervised contrastive loss, temperature 0.1 or 0.05) or proto (cross-entropy against trained class
-vectors). Features: tuned; both (tuned and frozen ones); or 0.5 (weights averaged with the
-pretrained ones). Head: lr (logistic regression, C = 10) or svc (squared hinge, C = 1, features
-centred and scaled to the norm 0.6). "names": the name of each class, and "This text is about NAME."
-are samples of the stage and the head, on the five sets whose classes have names.
+vectors), with dropout or without. Features: tuned; both (tuned and frozen ones); or 0.5 (weights
+averaged with the pretrained ones). Head: lr (logistic regression, C = 10) or svc (squared hinge,
+C = 1, features centred and scaled to the norm 0.6). "names": the name of each class, and "This text
+is about NAME." are samples of the stage and the head, on the five sets whose classes have names.
 
 On an accelerator (12 processes) it takes eight minutes, on two cores a day. A machine without the
 data gets them in a folder: `--prepare FOLDER` writes it, `--folder FOLDER` reads it. A run ends
@@ -97,6 +97,7 @@ class Stage:
     batch_size: int = 64
     temperature: float = 0.1
     names: bool = False
+    dropout: bool = True
     averages: tuple[float, ...] = ()
 
 
@@ -121,6 +122,8 @@ STAGES = {
     "supcon, share .25": replace(A, loss="supcon", share=0.25, averages=()),
     "supcon, T .05": replace(A, loss="supcon", temperature=0.05, averages=()),
     "supcon, names": replace(A, loss="supcon", names=True),
+    "supcon, no dropout": replace(A, loss="supcon", dropout=False),
+    "supcon, no dropout, names": replace(A, loss="supcon", dropout=False, names=True),
     "proto": replace(A, loss="proto"),
     "proto, T .05": replace(A, loss="proto", temperature=0.05, averages=()),
     "proto, names": replace(A, loss="proto", names=True, averages=()),
@@ -221,7 +224,7 @@ class Encoder:
     ) -> Any:
         torch.manual_seed(seed)
         rng, n_classes = np.random.default_rng(seed), int(y.max()) + 1
-        model = copy.deepcopy(self.model).train()
+        model = copy.deepcopy(self.model).train(stage.dropout)
         if stage.n_layers is not None:
             for part in (model.embeddings, *model.encoder.layer[: -stage.n_layers]):
                 part.requires_grad_(False).eval()

@@ -38,6 +38,7 @@ from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .fitted.prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import LeftOut, assign_folds, join, take
+from .targets.class_names import warn_of_names
 from .targets.targets import Target, Task
 from .targets.thresholds import PER_LABEL
 from .usage import warn_kept
@@ -213,6 +214,10 @@ class Fit:
             self.previous = self.previous.copy()
         train, n_added = self.add_samples(train, added)
         kind, representation, inputs = self._learn_inputs(train, added)
+        if n_added and added is None and isinstance(inputs, Design):
+            names = slice(-n_added, None)
+            codes = self.task.membership(train.target[names]).indices
+            warn_of_names(inputs[names], train.X[names], codes)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
         if not samples.weight.any():

@@ -27,7 +27,8 @@ def select_policy(
     validation: LabelledSamples | None,
 ) -> tuple[Choice, Configuration]:
     """Fit each policy, the simplest first, on parts of the samples, and compare on the rest."""
-    # The rest are the validation samples or, without them, folds in turn. Among policies with equal scores the one with the lower loss is chosen.
+    # The rest are the validation samples or, without them, folds in turn. Among policies with equal
+    # scores the one with the lower loss is chosen.
     first, config = candidates[0]
     if len(candidates) == 1:
         given = config.parameters.adaptation == first
@@ -69,7 +70,7 @@ def _split(
     for number in np.unique(fold[fold >= 0]):
         if n_left_out >= _LEFT_OUT:
             break
-        n_left_out += np.count_nonzero(fold == number)
+        n_left_out += int(np.count_nonzero(fold == number))
         yield samples.take(fold != number), samples.take(fold == number)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..._utils.errors import warn_once
 from ..._utils.missing import is_missing
+from ...text.linear.design import Design
 from .target_checks import plain_label
 
 # The texts that stand for a name: of word vectors, and of sentence encoders.
@@ -27,6 +28,7 @@ _INSIDE = "'\u200c\u200d"
 # A label is a name if one of its words has so many letters, in ASCII or in other scripts; "A1" and
 # "LOC" are codes.
 _LETTERS, _LETTERS_OF_OTHERS = 4, 2
+_N_NAMED = 5
 
 
 def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
@@ -158,6 +160,40 @@ def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
                     f"The classes {seen[text.strip()]!r} and {label!r} have the same name, "
                     f"{text.strip()!r}. Give each class a name of its own."
                 )
+
+
+def warn_of_names(design: Design, texts: Sequence[Any], codes: NDArray[np.integer]) -> None:
+    """Warn of classes whose names the features do not show, or show as those of other classes.
+
+    Parameters
+    ----------
+    design : Design, length n_texts
+        Features of the texts that stand for names.
+    texts : sequence, length n_texts
+    codes : ndarray of int, shape (n_texts,)
+        Their classes.
+    """
+    projection = np.random.default_rng(0).standard_normal(design.sparse.shape[1])
+    rows = np.column_stack([design.dense, design.sparse @ projection])
+    _, row = np.unique(np.round(rows, 4), axis=0, return_inverse=True)
+    n_classes = np.bincount(np.unique(np.column_stack([row.ravel(), codes]), axis=0)[:, 0])
+    is_empty, is_shared = ~rows.any(axis=1), n_classes[row.ravel()] > 1
+    for is_lost, fault, remedy in (
+        (is_empty, "no word with a vector in", "The vectors may know other words for these."),
+        (
+            ~is_empty & is_shared,
+            "the same words in",
+            "Neither order nor, in lower-cased vectors, capitals count.",
+        ),
+    ):
+        lost = np.setdiff1d(codes, codes[~is_lost])
+        if len(lost):
+            first = [str(texts[int(np.argmax(codes == code))]) for code in lost[:_N_NAMED]]
+            warn_once(
+                f"class_names: the model finds {fault} the names of {len(lost)} of "
+                f"{len(np.unique(codes))} classes: {', '.join(map(reprlib.repr, first))}. {remedy} "
+                f"Give each class a name of its own, or a list of texts that stand for it."
+            )
 
 
 def find_unsampled(class_names: Any, y: NDArray[Any]) -> list[Any]:

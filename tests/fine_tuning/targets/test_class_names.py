@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from enum import Enum
 from pathlib import Path
@@ -118,6 +119,42 @@ def test_word_vectors_read_the_name_alone(vectors: PretrainedVectors, adaptation
     np.testing.assert_allclose(
         named.decision_function(TEXTS), by_hand.decision_function(TEXTS), atol=1e-6
     )
+
+
+UNKNOWN, SAME = "no word with a vector in the names of", "the same words in the names of"
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        ({"praise": "zzz", "blame": "bad"}, {"adaptation": "frozen"}, f"{UNKNOWN} 1 .*: 'zzz'"),
+        ({"praise": "zzz", "blame": "qqq"}, {"adaptation": "frozen"}, f"{UNKNOWN} 2 .*: 'qqq', "),
+        ({"praise": ["zzz", "good"], "blame": "bad"}, {"adaptation": "frozen"}, None),
+        ({"praise": "zzz", "blame": "bad"}, {}, None),  # an unknown word has a weight of its own
+        ({"praise": "Good", "blame": "good"}, {}, f"{SAME} 2 of 2 classes: 'good', 'Good'"),
+        ({"praise": "Good", "blame": "good"}, {"lowercase": False}, None),
+        (NAMES, {}, None),
+    ],
+)
+def test_names_in_which_the_model_reads_nothing_of_their_own_are_said(
+    vectors: PretrainedVectors, names: Any, settings: Any, message: str | None
+):
+    clear_cache()  # also forgets the warnings that were shown
+    made = FineTunedClassifier(vectors, class_names=names, **settings)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made.fit(TEXTS, LABELS)
+    said = [str(w.message) for w in caught if "class_names" in str(w.message)]
+    assert len(said) == (message is not None)
+    assert message is None or re.search(message, said[0])
+
+
+def test_names_of_columns_in_which_the_model_reads_nothing_are_said(vectors: PretrainedVectors):
+    clear_cache()
+    y = np.tile([[1, 0], [1, 1], [0, 1], [0, 0]], (3, 1))
+    made = FineTunedClassifier(vectors, class_names=["zzz", "bad"], adaptation="frozen")
+    with pytest.warns(UserWarning, match=f"{UNKNOWN} 1 of 2 classes: 'zzz'"):
+        made.fit(TEXTS, y)
 
 
 def test_a_name_of_word_vectors_has_the_tokens_of_its_words(vectors: PretrainedVectors):
