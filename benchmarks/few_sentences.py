@@ -20,7 +20,8 @@ The class names are those of `contrastive.NAMES`, written down before any accura
 labels of the intents; the authors of tweets have none, and there "names" is the model without.
 
 The picture has means, and bars from the lowest to the highest draw. `--rows FILE` adds the results
-to a file and goes on from what is there; no cell begins after `--minutes`. Where CUDA is there,
+to a file and goes on from what is there (results/few_sentences.jsonl has those of the tables); no
+cell begins after `--minutes`. Where CUDA is there,
 models are on it, and the result is a file of its own.
 """
 
@@ -273,7 +274,11 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
         for cell in [c for c in values if c[1] in INTENT_SIZES]:
             del values[cell]
     present = [row for row in order if accuracy.get(row)]
-    parts = ["Averages over the sets, by labels of each class:"]
+    expected = cells(quick=False, repeats=MOST_DRAWS)
+    n_missing = len(set(expected) - {(row[0], row[1], row[2]) for row in found})
+    parts = [f"{n_missing} of {len(expected)} cells (a draw of a size of a set) are missing."]
+    parts = parts if n_missing else []
+    parts.append("Averages over the sets, by labels of each class:")
     sizes = sorted({cell[1] for values in accuracy.values() for cell in values})
     table = [[row, *(_average(accuracy[row], size) for size in sizes)] for row in present]
     parts.append(markdown_table(["accuracy", *map(_spell, sizes)], table))
