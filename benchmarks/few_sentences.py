@@ -203,6 +203,11 @@ def cells(*, quick: bool, repeats: int) -> list[Cell]:
     return [*without, *drawn, *published, *((name, ALL, 0) for name in SETS)]
 
 
+def _basic(cell: Cell) -> set[str]:
+    """Rows without which a cell is missing."""
+    return {LR, "auto" if cell[1] else NAMES_ROW, NAMES_ROW if cell[0] != WITHOUT_NAMES else "auto"}
+
+
 def measure(data: Labelled, cell: Cell, row: str, model: ContextualModel) -> tuple[float, float]:
     """Accuracy in percent, and the seconds of fit."""
     split = draw_split(data, *cell[1:])
@@ -273,19 +278,20 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     for values in accuracy.values():
         for cell in [c for c in values if c[1] in INTENT_SIZES]:
             del values[cell]
-    present = [row for row in order if accuracy.get(row)]
+    rows = [row for row in order if accuracy.get(row)]
     expected = cells(quick=False, repeats=MOST_DRAWS)
-    n_missing = len(set(expected) - {(row[0], row[1], row[2]) for row in found})
-    parts = [f"{n_missing} of {len(expected)} cells (a draw of a size of a set) are missing."]
-    parts = parts if n_missing else []
+    present = {(*row[:4],) for row in found}
+    missing = [c for c in expected if not {(*c, r) for r in _basic(c)} <= present]
+    parts = [f"{len(missing)} of {len(expected)} cells (a draw of a size of a set) are missing."]
+    parts = parts if missing else []
     parts.append("Averages over the sets, by labels of each class:")
     sizes = sorted({cell[1] for values in accuracy.values() for cell in values})
-    table = [[row, *(_average(accuracy[row], size) for size in sizes)] for row in present]
+    table = [[row, *(_average(accuracy[row], size) for size in sizes)] for row in rows]
     parts.append(markdown_table(["accuracy", *map(_spell, sizes)], table))
     parts.append("Each set; the difference to logistic regression in the same draws, with a 95 %")
     parts[-1] += " interval; seconds of fit:"
     table = []
-    for size, (name, row) in itertools.product(sizes, itertools.product(SETS, present)):
+    for size, (name, row) in itertools.product(sizes, itertools.product(SETS, rows)):
         values = {c: v for c, v in accuracy[row].items() if c[:2] == (name, size)}
         paired = [v - accuracy[LR][c] for c, v in values.items() if c in accuracy[LR]]
         if values:
@@ -296,7 +302,7 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     header = ["set", "labels", "model", "draws", "accuracy", "minus LR", "s, fit"]
     parts.append(markdown_table(header, table))
     if draw:
-        draw_curves({row: accuracy[row] for row in present})
+        draw_curves({row: accuracy[row] for row in rows})
         parts.append("![Accuracy by labels of each class](few_sentences.png)")
     if accuracy.get("SetFit"):
         parts.append(_compare_setfit(accuracy, seconds))

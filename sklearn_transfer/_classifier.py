@@ -187,8 +187,9 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
         name or to a list of texts; labels without samples also become classes (zero-shot). A list
         is in the order of the sorted labels. "auto" uses the labels as names if most are words,
         such as "card_arrival". Without any sample, ``fit([], [])``, frozen sentence encoders
-        classify by the cosine to the mean of the texts of a name. Used by: texts in the convex
-        solver, frozen models, and the contrastive stage.
+        classify by the cosine to the mean of the texts of a name. A warning lists names in which
+        the model finds nothing of their own. Used by: texts in the convex solver, frozen models,
+        and the contrastive stage.
     name_templates : list of str or "auto", default="auto"
         Texts in which ``{}`` is replaced by the name. "auto" is the name alone and, for contextual
         models, also "This text is about {}.". Used by: class names.

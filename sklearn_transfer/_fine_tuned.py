@@ -34,7 +34,7 @@ from .fine_tuning.semi_supervised.unlabelled import (
     has_names_only,
     split_labels,
 )
-from .fine_tuning.splits import hold_out, take
+from .fine_tuning.splits import LabelledSamples, hold_out, take
 from .fine_tuning.targets.class_names import find_unsampled
 from .fine_tuning.targets.targets import Labels, Task
 from .fine_tuning.teachers import check_teacher
@@ -44,7 +44,7 @@ from .training.policies import Choice
 from .vectors.pretrained_vectors import PretrainedVectors
 
 if TYPE_CHECKING:
-    from .fine_tuning.fit import Fitted, LabelledSamples
+    from .fine_tuning.fit import Fitted
     from .fine_tuning.protocol import Configuration, Kind
 
 
@@ -119,7 +119,7 @@ class FineTuned(
             if previous is None
             else previous.task.named(given).with_class_names(parameters.class_names)
         )
-        samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
+        samples = LabelledSamples(X, task.encode(y), weight)
         validation = _check_validation(kind, draft, task, X_val, y_val)
         draft.adaptation_, config = fine_tuning.select_policy(configs, task, samples, validation)
         train, held_out = _hold_out(config, task, samples, validation)
@@ -128,7 +128,9 @@ class FineTuned(
             trainer = fine_tuning.SelfTrainer(config, cast(Labels, task), previous)
             added, draft.unlabelled_ = trainer.run(train, unlabelled, held_out)
         fit = fine_tuning.Fit(config, task, previous)
-        return self._take_over(draft, fit.run(train, held_out, added))
+        fitted = fit.run(train, held_out, added)
+        fit.warn_of_names(fitted, train.X)
+        return self._take_over(draft, fitted)
 
     def transform(self, X: Any) -> NDArray[np.floating]:
         """Transform samples to the features of the fine-tuned model.
@@ -184,7 +186,7 @@ class FineTuned(
         )
         if previous is None:
             fine_tuning.warn_unused(self, [config])
-        samples = fine_tuning.LabelledSamples(X, task.encode(y), weight)
+        samples = LabelledSamples(X, task.encode(y), weight)
         draft.adaptation_ = Choice(self.adaptation)
         fit = fine_tuning.Fit(config, task, previous)
         return self._take_over(draft, fit.run_epoch(samples))
@@ -377,4 +379,4 @@ def _check_validation(
         if not len(y_val):
             raise ValueError("Expected labelled samples in X_val and y_val, got none.")
     target = task.named(y_val).encode(task.check(y_val, X_val))
-    return fine_tuning.LabelledSamples(X_val, target, np.ones(len(target)))
+    return LabelledSamples(X_val, target, np.ones(len(target)))

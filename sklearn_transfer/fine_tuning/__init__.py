@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import find_seed, resolve
-    from .fit import Fit, LabelledSamples
+    from .fit import Fit
     from .fitted.encoded import explain_encoded
     from .fitted.restoring import restore
     from .inputs import find_kind
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fit",
-    "LabelledSamples",
     "ModuleFeatures",
     "ModuleInputs",
     "SelfTrainer",
@@ -39,7 +38,6 @@ __all__ = [
 
 _LAZY = {
     "Fit": ".fit",
-    "LabelledSamples": ".fit",
     "ModuleFeatures": ".inputs.module_features",
     "ModuleInputs": ".inputs.arrays",
     "SelfTrainer": ".semi_supervised.self_training",

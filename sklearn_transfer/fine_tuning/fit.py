@@ -37,7 +37,7 @@ from .calibration import predict_left_out
 from .fingerprints import content_keys, describe, digest_module, digest_samples
 from .fitted.prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
-from .splits import LeftOut, assign_folds, join, take
+from .splits import LabelledSamples, LeftOut, assign_folds
 from .targets.class_names import warn_of_names
 from .targets.targets import Target, Task
 from .targets.thresholds import PER_LABEL
@@ -54,26 +54,6 @@ _NOT_FINGERPRINTED = {
 
 # Parameters that shape a network, and that a model file has elsewhere, or anew.
 _OTHERWISE_SAVED = {"pretrained", "l2_sp", "adaptation"}
-
-
-@dataclass(frozen=True)
-class LabelledSamples:
-    """Validated samples, their encoded targets and their weights, float64 of shape (n_samples,)."""
-
-    X: Any
-    target: Target
-    weight: NDArray[np.float64]
-
-    def take(self, rows: NDArray[Any]) -> Self:
-        """The samples of a boolean mask, shape (n_samples,)."""
-        chosen = np.flatnonzero(rows)
-        return type(self)(take(self.X, chosen), self.target[chosen], self.weight[chosen])
-
-    def append(self, other: LabelledSamples) -> LabelledSamples:
-        """These samples and others after them."""
-        target = np.concatenate([self.target, other.target])
-        weight = np.concatenate([self.weight, other.weight])
-        return LabelledSamples(join(self.X, other.X), target, weight)
 
 
 @dataclass(frozen=True)
@@ -214,10 +194,6 @@ class Fit:
             self.previous = self.previous.copy()
         train, n_added = self.add_samples(train, added)
         kind, representation, inputs = self._learn_inputs(train, added)
-        if n_added and added is None and isinstance(inputs, Design):
-            names = slice(-n_added, None)
-            codes = self.task.membership(train.target[names]).indices
-            warn_of_names(inputs[names], train.X[names], codes)
         module = self._build_module(representation, inputs)
         samples = self._weigh(inputs, train)
         if not samples.weight.any():
@@ -245,14 +221,29 @@ class Fit:
     ) -> tuple[LabelledSamples, int]:
         """Append names of classes, and samples that are added; the number of both."""
         n_labelled = len(train.target)
-        texts, target = self.task.name_samples(self.config.name_templates)
+        texts, target = self._name_samples(train.X)
         if target is not None:
-            if train.X and isinstance(train.X[0], TokenizedText):
-                texts = list(tokenize_like(texts, train.X))
             train = train.append(LabelledSamples(texts, target, np.ones(len(texts))))
         if added is not None:
             train = train.append(added.samples)
         return train, len(train.target) - n_labelled
+
+    def _name_samples(self, X: Any) -> tuple[list[Any], Target | None]:
+        """Texts that stand for classes, split like those of X, and their targets."""
+        texts, target = self.task.name_samples(self.config.name_templates)
+        if texts and X and isinstance(X[0], TokenizedText):
+            return list(tokenize_like(texts, X)), target
+        return texts, target
+
+    def warn_of_names(self, fitted: Fitted, X: Any) -> None:
+        """Warn of names of classes in which the fitted model, of samples like X, reads nothing."""
+        texts, target = self._name_samples(X)
+        if target is None:
+            return
+        features = fitted.representation.features.transform(texts)
+        if isinstance(features, Design):
+            spelled, _ = self.task.name_samples(self.config.name_templates)
+            warn_of_names(features, spelled, self.task.membership(target).indices)
 
     def run_epoch(self, part: LabelledSamples) -> Fitted:
         """Train one epoch, in mini-batches, on a part of the samples."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,16 @@ import numpy as np
 
 from .._utils.progress import progress_bar
 from ..training.policies import Choice
-from .fit import Fit, LabelledSamples
+from .fit import Fit
 from .protocol import Configuration
-from .splits import assign_folds
+from .splits import LabelledSamples, assign_folds
 from .targets.targets import Task
 
 # With fewer samples, the noise of a comparison is larger than what the usual policy of the kind may
-# lose. With more, folds are left out in turn until they have so many samples as the second number.
-_FEW_SAMPLES, _LEFT_OUT, _N_FOLDS = 200, 400, 5
+# lose.
+_FEW_SAMPLES = 200
+# Folds are left out in turn, until they hold `_LEFT_OUT` samples.
+_N_FOLDS, _LEFT_OUT = 5, 400
 
 
 def select_policy(
@@ -39,7 +41,7 @@ def select_policy(
         if name == usual and validation is None and 0 < n_samples < _FEW_SAMPLES:
             reason = f"{n_samples} samples are too few to compare policies"
             return Choice(name, reason=reason), config_of_candidate
-    splits = list(_split(task, samples, validation, config.seed))
+    splits, place = _split(task, samples, validation, config.seed)
     if not splits:
         reason = "too few samples to leave any out" if n_samples else "no labelled sample"
         return Choice(first, reason=reason), config
@@ -51,27 +53,24 @@ def select_policy(
             bar.update()
     best = max(range(len(results)), key=lambda i: (round(results[i][0], 12), -results[i][1]))
     scores = {name: score for (name, _), (score, _) in zip(candidates, results, strict=True)}
-    parts = "5 folds" if len(splits) == _N_FOLDS else f"{len(splits)} of 5 folds"
-    place = "X_val" if validation is not None else f"{parts} of the training samples"
     reason = f"best on {place}: " + ", ".join(f"{n} {score:.3f}" for n, score in scores.items())
     return Choice(candidates[best][0], scores, reason), candidates[best][1]
 
 
 def _split(
     task: Task, samples: LabelledSamples, validation: LabelledSamples | None, seed: int
-) -> Iterator[tuple[LabelledSamples, LabelledSamples]]:
+) -> tuple[list[tuple[LabelledSamples, LabelledSamples]], str]:
+    """Pairs of samples to train on and to compare on, and a name of the latter."""
     if validation is not None:
-        yield samples, validation
-        return
-    n_samples = len(samples.target)
-    shuffled = np.random.default_rng(seed).permutation(n_samples)
+        return [(samples, validation)], "X_val"
+    shuffled = np.random.default_rng(seed).permutation(len(samples.target))
     fold = assign_folds(task.groups(samples.target), shuffled, _N_FOLDS)
-    n_left_out = 0
-    for number in np.unique(fold[fold >= 0]):
-        if n_left_out >= _LEFT_OUT:
-            break
-        n_left_out += int(np.count_nonzero(fold == number))
-        yield samples.take(fold != number), samples.take(fold == number)
+    sizes = np.bincount(fold[fold >= 0])  # the largest first; a fold without samples is last
+    n_folds = int(np.count_nonzero(sizes))
+    n_used = min(n_folds, int(np.searchsorted(np.cumsum(sizes), _LEFT_OUT)) + 1)
+    splits = [(samples.take(fold != k), samples.take(fold == k)) for k in range(n_used)]
+    count = f"{n_used} folds" if n_used == n_folds else f"{n_used} of {n_folds} folds"
+    return splits, f"{count} of the training samples"
 
 
 def _evaluate(

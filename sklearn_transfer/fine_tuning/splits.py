@@ -1,4 +1,4 @@
-"""Stratified parts of the training samples: folds, and samples that are held out.
+"""Labelled samples and their stratified parts: folds, and samples that are held out.
 
 scikit-learn's splitters refuse a class with one sample, and may hold out all samples of a class; a
 fit does neither.
@@ -6,11 +6,15 @@ fit does neither.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import vstack
+
+if TYPE_CHECKING:
+    from .targets.targets import Target
 
 
 class LeftOut(NamedTuple):
@@ -36,6 +40,26 @@ def join(X: Any, more: Any) -> Any:
     if isinstance(X, list):
         return [*X, *more]
     return vstack([X, more], format="csr") if hasattr(X, "tocsr") else np.concatenate([X, more])
+
+
+@dataclass(frozen=True)
+class LabelledSamples:
+    """Validated samples, their encoded targets and their weights, float64 of shape (n_samples,)."""
+
+    X: Any
+    target: Target
+    weight: NDArray[np.float64]
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """The samples of a boolean mask, shape (n_samples,)."""
+        chosen = np.flatnonzero(rows)
+        return type(self)(take(self.X, chosen), self.target[chosen], self.weight[chosen])
+
+    def append(self, other: LabelledSamples) -> LabelledSamples:
+        """These samples and others after them."""
+        target = np.concatenate([self.target, other.target])
+        weight = np.concatenate([self.weight, other.weight])
+        return LabelledSamples(join(self.X, other.X), target, weight)
 
 
 def assign_folds(

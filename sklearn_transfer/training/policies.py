@@ -180,9 +180,9 @@ class Contrastive(Frozen):
     The loss is the supervised contrastive loss (Khosla et al. 2020 [1]_): a softmax of cosines
     predicts, for each text of a batch, the other texts of its class. All pairs of a batch are used,
     so a text is encoded once per step, and not once per pair as in SetFit (Tunstall et al.
-    2022 [2]_). Dropout is off, and batch norms keep their statistics. At the end, the weights are
-    averaged with the pretrained weights (Wortsman et al. 2022 [3]_), so that a few labels do not
-    erase pretrained knowledge.
+    2022 [2]_). The encoder is in evaluation mode: dropout is off, and batch norms keep their
+    statistics. At the end, the weights are averaged with the pretrained weights (Wortsman et al.
+    2022 [3]_), so that a few labels do not erase pretrained knowledge.
 
     References
     ----------

@@ -12,10 +12,10 @@ from toys import body, same, state_of
 from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.fine_tuning import selection
 from sklearn_transfer.fine_tuning.config import resolve
-from sklearn_transfer.fine_tuning.fit import LabelledSamples
 from sklearn_transfer.fine_tuning.inputs import find_kind
 from sklearn_transfer.fine_tuning.parameters import Parameters
 from sklearn_transfer.fine_tuning.selection import select_policy
+from sklearn_transfer.fine_tuning.splits import LabelledSamples
 from sklearn_transfer.fine_tuning.targets.targets import Labels
 from sklearn_transfer.training.policies import Choice
 
@@ -106,6 +106,12 @@ def test_folds_are_left_out_until_400_samples_are(choose, n: int, n_folds: int):
     result = choose({"frozen": (2, set()), "full": (2, set())}, n=n)
     assert [len(X) for _, X in result.fits] == [n - n // 5] * n_folds * 2
     assert f"best on {n_folds} of 5 folds of the training samples" in result.choice.reason
+
+
+@pytest.mark.parametrize(("n", "parts"), [(4, "2 folds"), (8, "4 folds"), (10, "5 folds")])
+def test_the_reason_counts_the_folds_that_classes_of_few_samples_have(choose, n: int, parts: str):
+    reason = choose({"frozen": (2, set()), "full": (2, set())}, n=n).choice.reason
+    assert reason.startswith(f"best on {parts} of the training samples")
 
 
 def test_validation_data_decides_in_place_of_folds(choose):

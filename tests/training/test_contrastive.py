@@ -115,26 +115,62 @@ def test_dropout_is_off():
 
 
 class Recurrent(nn.Module):
-    """The last state of an LSTM over the features of a sample."""
+    """The last state of an LSTM of two layers over the features of a sample, and a layer on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(1, 4, batch_first=True)
+        self.lstm = nn.LSTM(1, 4, num_layers=2, dropout=dropout, batch_first=True)
+        self.linear = nn.Linear(4, 3)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return self.lstm(values[..., None])[0][:, -1]
+        return self.linear(self.lstm(values[..., None])[0][:, -1])
 
 
-def test_recurrent_layers_learn_and_end_in_evaluation_mode():
+@pytest.mark.parametrize("n_layers", [None, 1])
+def test_dropout_of_recurrent_layers_is_off_in_the_stage(n_layers: int | None):
+    losses = []
+    for share in (0.0, 0.9):
+        torch.manual_seed(0)
+        encoder = ArrayEncoder(Recurrent(share))
+        losses.append(run(Contrastive(n_steps=5, lr=0.02, n_layers=n_layers), encoder))
+        assert encoder.module.lstm.dropout == share
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(("n_layers", "moves"), [(None, True), (1, False)])
+def test_recurrent_layers_are_in_the_mode_that_cudnn_demands(n_layers: int | None, moves: bool):
     encoder = ArrayEncoder(Recurrent())
     lstm = encoder.module.lstm
     before = lstm.weight_hh_l0.detach().clone()
     modes: list[bool] = []
     lstm.register_forward_pre_hook(lambda *_: modes.append(lstm.training))
-    run(Contrastive(n_steps=3, lr=0.02, n_layers=None), encoder)
-    assert not torch.equal(lstm.weight_hh_l0, before)
-    assert modes == [True] * 3  # as cuDNN demands
+    run(Contrastive(n_steps=3, lr=0.02, n_layers=n_layers), encoder)
+    assert torch.equal(lstm.weight_hh_l0, before) != moves
+    assert modes == [moves] * 3
     assert not lstm.training
+
+
+def test_complex_weights():
+    class Spectrum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(6, 5, dtype=torch.complex64))
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return (values.to(torch.complex64) @ self.weight).abs() + values[:, :5]
+
+    losses = run(Contrastive(n_steps=9, lr=0.02, n_layers=None), ArrayEncoder(Spectrum()))
+    assert losses[-1] < losses[0]
+
+
+def test_features_without_gradients_in_evaluation_mode_are_refused():
+    class Careful(nn.Linear):
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            with torch.set_grad_enabled(self.training):
+                return super().forward(values)
+
+    with pytest.raises(ValueError, match=r"trains in evaluation mode.*Remove torch.no_grad\(\)"):
+        run(Contrastive(n_layers=None), ArrayEncoder(Careful(6, 5)))
 
 
 class Lengths(Arrays):

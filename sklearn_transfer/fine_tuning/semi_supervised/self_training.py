@@ -15,9 +15,9 @@ from scipy.special import softmax
 
 from ...text.pooling import normalize_rows
 from ..fingerprints import content_keys
-from ..fit import AddedSamples, Fit, Fitted, LabelledSamples
+from ..fit import AddedSamples, Fit, Fitted
 from ..protocol import Configuration
-from ..splits import LeftOut, assign_folds, take
+from ..splits import LabelledSamples, LeftOut, assign_folds, take
 from ..targets.targets import Labels
 from .unlabelled import SelfTraining, UnlabelledSamples
 

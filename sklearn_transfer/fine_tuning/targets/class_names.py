@@ -28,7 +28,8 @@ _INSIDE = "'\u200c\u200d"
 # A label is a name if one of its words has so many letters, in ASCII or in other scripts; "A1" and
 # "LOC" are codes.
 _LETTERS, _LETTERS_OF_OTHERS = 4, 2
-_N_NAMED = 5
+_N_NAMED = 5  # in a warning
+_N_PROJECTIONS = 4  # of features, in which equal texts are equal
 
 
 def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
@@ -162,38 +163,33 @@ def _check_distinct(names: Mapping[Any, str | list[str]]) -> None:
                 )
 
 
-def warn_of_names(design: Design, texts: Sequence[Any], codes: NDArray[np.integer]) -> None:
-    """Warn of classes whose names the features do not show, or show as those of other classes.
+def warn_of_names(design: Design, texts: Sequence[str], codes: NDArray[np.integer]) -> None:
+    """Warn of classes that no feature of their names tells from other classes.
 
     Parameters
     ----------
     design : Design, length n_texts
         Features of the texts that stand for names.
-    texts : sequence, length n_texts
+    texts : sequence of str, length n_texts
     codes : ndarray of int, shape (n_texts,)
         Their classes.
     """
-    projection = np.random.default_rng(0).standard_normal(design.sparse.shape[1])
-    rows = np.column_stack([design.dense, design.sparse @ projection])
-    _, row = np.unique(np.round(rows, 4), axis=0, return_inverse=True)
-    n_classes = np.bincount(np.unique(np.column_stack([row.ravel(), codes]), axis=0)[:, 0])
-    is_empty, is_shared = ~rows.any(axis=1), n_classes[row.ravel()] > 1
-    for is_lost, fault, remedy in (
-        (is_empty, "no word with a vector in", "The vectors may know other words for these."),
-        (
-            ~is_empty & is_shared,
-            "the same words in",
-            "Neither order nor, in lower-cased vectors, capitals count.",
-        ),
-    ):
-        lost = np.setdiff1d(codes, codes[~is_lost])
-        if len(lost):
-            first = [str(texts[int(np.argmax(codes == code))]) for code in lost[:_N_NAMED]]
-            warn_once(
-                f"class_names: the model finds {fault} the names of {len(lost)} of "
-                f"{len(np.unique(codes))} classes: {', '.join(map(reprlib.repr, first))}. {remedy} "
-                f"Give each class a name of its own, or a list of texts that stand for it."
-            )
+    rng = np.random.default_rng(0)
+    blocks = (design.sparse, design.dense)
+    rows = sum(np.asarray(b @ rng.standard_normal((b.shape[1], _N_PROJECTIONS))) for b in blocks)
+    rows = np.round(rows / max(np.abs(rows).max(), np.finfo(float).tiny), 4)
+    row = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+    n_classes = np.bincount(np.unique(np.column_stack([row, codes]), axis=0)[:, 0])
+    is_own = rows.any(axis=1) & (n_classes[row] == 1)
+    lost = np.setdiff1d(codes, codes[is_own])
+    if len(lost):
+        spelled = (reprlib.repr(texts[int(np.argmax(codes == c))]) for c in lost[:_N_NAMED])
+        warn_once(
+            f"class_names: the features of the names of {len(lost)} of {len(np.unique(codes))} "
+            f"classes are zero, or those of another class too: {', '.join(spelled)}. The model may "
+            f"have no vectors of their words, lower-case the words, or truncate the names. Give "
+            f"each class a name of its own, or a list of texts that stand for it."
+        )
 
 
 def find_unsampled(class_names: Any, y: NDArray[Any]) -> list[Any]:

@@ -13,10 +13,11 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedVectors, load
-from sklearn_transfer.fine_tuning import LabelledSamples, SelfTrainer, find_kind, resolve
+from sklearn_transfer.fine_tuning import SelfTrainer, find_kind, resolve
 from sklearn_transfer.fine_tuning.parameters import Parameters
 from sklearn_transfer.fine_tuning.semi_supervised.self_training import Comparison
 from sklearn_transfer.fine_tuning.semi_supervised.unlabelled import SelfTraining
+from sklearn_transfer.fine_tuning.splits import LabelledSamples
 from sklearn_transfer.fine_tuning.targets.targets import Labels
 from sklearn_transfer.training.policies import Contrastive
 
