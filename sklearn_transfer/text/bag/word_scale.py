@@ -11,10 +11,12 @@ from scipy.sparse import csr_array
 from ..._utils.hashing import hash_content
 from ..linear.design import Design
 
-# Norms of words, relative to that of the encoders. Fewer texts than the first number have the first
-# norm; of more texts than the second, so many are used.
+# Norms of words, relative to that of the encoders. Fewer texts than `_FEW_TEXTS` have the first norm;
+# of more than `_MOST_TEXTS`, so many are compared.
 _RATIOS = (0.5, 0.7, 1.0, 1.4)
 _FEW_TEXTS, _MOST_TEXTS = 200, 1200
+# The best norm grows with the number of texts, from which the weights of words are learned.
+_GROWTH = 0.25
 
 
 def choose_word_scale(
@@ -44,7 +46,9 @@ def choose_word_scale(
     Returns
     -------
     float
-        Relative to the norm of the encoders: 0.5 with few texts, else 0.5, 0.7, 1 or 1.4.
+        Relative to the norm of the encoders: 0.5 with few texts, else 0.5, 0.7, 1 or 1.4. With
+        more than 1,200 texts, of which so many are compared, this is multiplied by the fourth root
+        of their number over 1,200.
     """
     keys, first, group = np.unique(
         [hash_content(text) for text in texts], return_index=True, return_inverse=True
@@ -63,7 +67,8 @@ def choose_word_scale(
         _loss_left_out(encoders @ encoders.T + ratio**2 * square * words, target, weight)
         for ratio in _RATIOS
     ]
-    return _RATIOS[int(np.argmin(losses))]
+    growth = max(1.0, len(keys) / _MOST_TEXTS) ** _GROWTH
+    return float(_RATIOS[int(np.argmin(losses))] * growth)
 
 
 def _loss_left_out(

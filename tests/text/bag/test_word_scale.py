@@ -45,6 +45,11 @@ def test_words_are_scaled_by_their_use():
     assert scales == {True: 1.4, False: 0.5}
 
 
+def test_the_scale_of_words_grows_with_texts_beyond_those_that_are_compared():
+    assert choose(*make(1200, words_tell=True)) == 1.4
+    assert choose(*make(2400, words_tell=True)) == pytest.approx(1.4 * 2**0.25)
+
+
 def test_few_texts_and_values_have_the_least_scale():
     assert choose(*make(100, words_tell=True)) == 0.5
     texts, design, _ = make(N_TEXTS, words_tell=True)
