@@ -281,12 +281,13 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     rows = [row for row in order if accuracy.get(row)]
     expected = cells(quick=False, repeats=MOST_DRAWS)
     present = {(*row[:4],) for row in found}
-    missing = [c for c in expected if not {(*c, r) for r in _basic(c)} <= present]
+    missing = {c for c in expected if not {(*c, r) for r in _basic(c)} <= present}
     parts = [f"{len(missing)} of {len(expected)} cells (a draw of a size of a set) are missing."]
     parts = parts if missing else []
-    parts.append("Averages over the sets, by labels of each class:")
+    parts.append("Averages over the sets in the same draws, by labels of each class:")
     sizes = sorted({cell[1] for values in accuracy.values() for cell in values})
-    table = [[row, *(_average(accuracy[row], size) for size in sizes)] for row in rows]
+    shared = {row: {c: v for c, v in accuracy[row].items() if c not in missing} for row in rows}
+    table = [[row, *(_average(shared[row], size) for size in sizes)] for row in rows]
     parts.append(markdown_table(["accuracy", *map(_spell, sizes)], table))
     parts.append("Each set; the difference to logistic regression in the same draws, with a 95 %")
     parts[-1] += " interval; seconds of fit:"

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from ..._utils.hashing import hash_content
 from ..linear.design import Design
 
-# Norms of words, relative to that of the encoders. Fewer texts than `_FEW_TEXTS` have the first norm;
-# of more than `_MOST_TEXTS`, so many are compared.
+# Norms of words, relative to that of the encoders. With fewer texts than `_FEW_TEXTS`, the first is
+# taken. At most `_MOST_TEXTS` are compared.
 _RATIOS = (0.5, 0.7, 1.0, 1.4)
 _FEW_TEXTS, _MOST_TEXTS = 200, 1200
 # The best norm grows with the number of texts, from which the weights of words are learned.
