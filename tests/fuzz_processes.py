@@ -199,7 +199,7 @@ class Supervisor:
 
     def _lost(self, share: Share, child: _Child) -> Tally:
         """Enter the mutant at which a process ended; the mutants after it are another share."""
-        i, code = child.position(), child.process.returncode
+        i, code = child.position(), child.process.wait()
         if i is None:
             self._failure = f"{self._script} ended before the first mutant: {code}"
             self.stopped.set()
