@@ -20,8 +20,8 @@ The class names are those of `contrastive.NAMES`, written down before any accura
 labels of the intents; the authors of tweets have none, and there "names" is the model without.
 
 The picture has means, and bars from the lowest to the highest draw. `--rows FILE` adds the results
-to a file and goes on from what is there (results/few_sentences.jsonl has those of the tables); no
-cell begins after `--minutes`. Where CUDA is there,
+to a file and goes on from what is there (results/few_sentences.jsonl has those of the tables; if a
+model changes, its rows have to be deleted); no cell begins after `--minutes`. Where CUDA is there,
 models are on it, and the result is a file of its own.
 """
 
@@ -33,7 +33,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,9 +159,9 @@ def name_classes(name: str, labels: Sequence[str]) -> dict[str, str] | None:
     return NAMES.get(name)
 
 
-def is_small(cell: Cell, labels: Sequence[str]) -> bool:
+def is_small(cell: Cell) -> bool:
     """True if "auto" is the contrastive stage."""
-    return 0 < sum(min(count, cell[1]) for count in Counter(labels).values()) < 200
+    return 0 < N_CLASSES[cell[0]] * cell[1] < 200
 
 
 def rows_of(model: ContextualModel, cell: Cell, labels: Sequence[str]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def rows_of(model: ContextualModel, cell: Cell, labels: Sequence[str]) -> dict[s
     }
     if names is None:
         del ours[NAMES_ROW]
-    if is_small(cell, labels):
+    if is_small(cell):
         del ours["contrastive"]
     made = {row: FineTunedClassifier(model, random_state=seed, **p) for row, p in ours.items()}
     rivals: dict[str, Any] = {LR: FrozenLogistic(model, names)}
@@ -267,7 +267,7 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     for name, size, seed, row, hits, elapsed in found:
         accuracy[row][name, size, seed], seconds[row][name, size, seed] = hits, elapsed
     for cell, value in accuracy["auto"].items():
-        if cell not in accuracy["contrastive"] and N_CLASSES[cell[0]] * cell[1] < 200:  # one fit
+        if cell not in accuracy["contrastive"] and is_small(cell):  # one fit
             accuracy["contrastive"][cell], seconds["contrastive"][cell] = (
                 value,
                 seconds["auto"][cell],
@@ -281,10 +281,13 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
             del values[cell]
     rows = [row for row in order if accuracy.get(row)]
     expected = cells(quick=False, repeats=MOST_DRAWS)
-    present = {(*row[:4],) for row in found}
+    present = {tuple(row[:4]) for row in found}
     missing = {c for c in expected if not {(*c, r) for r in _basic(c)} <= present}
-    parts = [f"{len(missing)} of {len(expected)} cells (a draw of a size of a set) are missing."]
-    parts = parts if missing else []
+    parts = []
+    if missing:
+        parts.append(
+            f"{len(missing)} of {len(expected)} cells (draws by set and size) are missing."
+        )
     parts.append("Averages over the sets in the same draws, by labels of each class:")
     sizes = sorted({cell[1] for values in accuracy.values() for cell in values})
     shared = {row: {c: v for c, v in accuracy[row].items() if c not in missing} for row in rows}

@@ -39,7 +39,7 @@ from .fitted.prediction import DesignFeatures, LinearPredictor, SavedNetwork
 from .protocol import Configuration, Kind, Representation
 from .splits import LabelledSamples, LeftOut, assign_folds
 from .targets.class_names import warn_of_names
-from .targets.targets import Target, Task
+from .targets.targets import Task
 from .targets.thresholds import PER_LABEL
 from .usage import warn_kept
 
@@ -221,29 +221,22 @@ class Fit:
     ) -> tuple[LabelledSamples, int]:
         """Append names of classes, and samples that are added; the number of both."""
         n_labelled = len(train.target)
-        texts, target = self._name_samples(train.X)
+        texts, target = self.task.name_samples(self.config.name_templates)
         if target is not None:
-            train = train.append(LabelledSamples(texts, target, np.ones(len(texts))))
+            names = LabelledSamples(_split_like(texts, train.X), target, np.ones(len(texts)))
+            train = train.append(names)
         if added is not None:
             train = train.append(added.samples)
         return train, len(train.target) - n_labelled
 
-    def _name_samples(self, X: Any) -> tuple[list[Any], Target | None]:
-        """Texts that stand for classes, split like those of X, and their targets."""
-        texts, target = self.task.name_samples(self.config.name_templates)
-        if texts and X and isinstance(X[0], TokenizedText):
-            return list(tokenize_like(texts, X)), target
-        return texts, target
-
     def warn_of_names(self, fitted: Fitted, X: Any) -> None:
-        """Warn of names of classes in which the fitted model, of samples like X, reads nothing."""
-        texts, target = self._name_samples(X)
+        """Warn of names without features of their own; texts are split like those of X."""
+        texts, target = self.task.name_samples(self.config.name_templates)
         if target is None:
             return
-        features = fitted.representation.features.transform(texts)
+        features = fitted.representation.features.transform(_split_like(texts, X))
         if isinstance(features, Design):
-            spelled, _ = self.task.name_samples(self.config.name_templates)
-            warn_of_names(features, spelled, self.task.membership(target).indices)
+            warn_of_names(features, texts, self.task.membership(target).indices)
 
     def run_epoch(self, part: LabelledSamples) -> Fitted:
         """Train one epoch, in mini-batches, on a part of the samples."""
@@ -489,6 +482,11 @@ class Fit:
     def _is_calibrated(self, representation: Representation) -> bool:
         is_linear = self.config.is_convex and self.parameters.calibrate
         return is_linear and not representation.has_seen_labels
+
+
+def _split_like(texts: list[str], X: Any) -> list[str]:
+    """Texts as lists of tokens, where those of X are."""
+    return list(tokenize_like(texts, X)) if X and isinstance(X[0], TokenizedText) else texts
 
 
 def _make_linear_bag(design: Design, n_outputs: int) -> LinearBag:

@@ -65,8 +65,8 @@ def _split(
         return [(samples, validation)], "X_val"
     shuffled = np.random.default_rng(seed).permutation(len(samples.target))
     fold = assign_folds(task.groups(samples.target), shuffled, _N_FOLDS)
-    sizes = np.bincount(fold[fold >= 0])  # the largest first; a fold without samples is last
-    n_folds = int(np.count_nonzero(sizes))
+    sizes = np.bincount(fold[fold >= 0])  # with few samples of each class, of fewer folds
+    n_folds = len(sizes)
     n_used = min(n_folds, int(np.searchsorted(np.cumsum(sizes), _LEFT_OUT)) + 1)
     splits = [(samples.take(fold != k), samples.take(fold == k)) for k in range(n_used)]
     count = f"{n_used} folds" if n_used == n_folds else f"{n_used} of {n_folds} folds"

@@ -29,7 +29,7 @@ _INSIDE = "'\u200c\u200d"
 # "LOC" are codes.
 _LETTERS, _LETTERS_OF_OTHERS = 4, 2
 _N_NAMED = 5  # in a warning
-_N_PROJECTIONS = 4  # of features, in which equal texts are equal
+_N_PROJECTIONS = 4  # random ones of the features, by which names are compared
 
 
 def find_names(class_names: Any, classes: NDArray[Any]) -> dict[Any, str | list[str]]:
