@@ -129,11 +129,9 @@ def main() -> None:
     parser.add_argument(
         "--full", action="store_true", default=None, help="all texts, in sources_list"
     )
-    parser.add_argument("--jobs", type=int, help="processes of fuzz and contrastive")
+    parser.add_argument("--jobs", type=int, help="processes of fuzz, contrastive, few_sentences")
     parser.add_argument("--minutes", type=float, help="of fuzz, contrastive, few_sentences")
     parser.add_argument("--rows", help="file in which few_sentences keeps its results")
-    parser.add_argument("--prepare", help="folder that contrastive makes for another machine")
-    parser.add_argument("--folder", help="such a folder, which contrastive reads")
     options = parser.parse_args()
     if options.quick and options.limit is None:
         options.limit = QUICK
@@ -158,7 +156,7 @@ def main() -> None:
         text = "\n\n".join([f"## {question}", how.strip(), body, machine]) + "\n"
         print(text, flush=True)
         is_part = options.quick and not getattr(script, "WRITES_PARTS", False)
-        if not (is_part or options.prepare):
+        if not is_part:
             suffix = f"-{options.data}" if "data" in known and options.data else ""
             suffix += "-cuda" if script in ON_CUDA and cuda_name() else ""
             RESULTS.mkdir(exist_ok=True)

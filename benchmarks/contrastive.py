@@ -1,40 +1,38 @@
-"""Which contrastive stage, and which head on its features, suits a few labels?
+"""Which contrastive stage, and how much of its weights, suits a few labels?
 
 The sweep behind the defaults of `Contrastive` and of the head of sentence encoders: seven sets
 (MR, R8, questions, 77 intents, tweets of two authors, Chinese reviews, four newsgroups), 2 to 64
 labels per class, all-MiniLM-L6-v2. Training parts alone: labelled texts are drawn from a pool of
 200 texts per class (70 of an intent), and accuracy is measured on 500 other texts (770 of the
-intents); texts have their first 130 words. Draw d has the seed 1000 + d. Rows are differences in
-points to logistic regression (C = 10) on the frozen features of the same draw, averaged over draws,
-then sizes, then sets; "worst" is the lowest mean of a set at one size.
+intents); texts have their first 130 words. Draw d has the seed 1000 + d. Differences are in points
+to logistic regression (C = 10) on the frozen features of the same draw, averaged over draws, then
+sizes, then sets; "worst" is the lowest mean of a set at one size.
 
-Stage: loss cos (squared error of cosines; `share` of the pretrained cosine in the target), supcon
-(supervised contrastive loss, temperature 0.1 or 0.05) or proto (cross-entropy against trained class
-vectors), with dropout or without. Features: tuned; both (tuned and frozen ones); or 0.5 (weights
-averaged with the pretrained ones). Head: lr (logistic regression, C = 10) or svc (squared hinge,
-C = 1, features centred and scaled to the norm 0.6). "names": the name of each class, and "This text
-is about NAME." are samples of the stage and the head, on the five sets whose classes have names.
+Stage: 40 steps of the supervised contrastive loss, temperature 0.1, learning rate 5e-5, the highest
+six layers, without dropout, unless the row says otherwise. cos is the squared error of cosines
+(`share` of the pretrained cosine in the target), proto is cross-entropy against trained class
+vectors. Features: tuned; both (tuned and frozen ones); or the share of the tuned weights in their
+average with the pretrained ones. Head: logistic regression (C = 10) or, in the last table, the
+squared hinge (C = 1, features centred and scaled to the norm 0.6). "names": the name of each class,
+and "This text is about NAME." are samples of the stage and the head, on the five sets whose classes
+have names.
 
-On an accelerator (12 processes) it takes eight minutes, on two cores a day. A machine without the
-data gets them in a folder: `--prepare FOLDER` writes it, `--folder FOLDER` reads it. A run ends
-after `--minutes`; cells come in the order of draws, so what is missing is the last draws.
+On an accelerator (14 processes) it takes less than a quarter of an hour, on two cores a day. No
+cell begins after `--minutes`; cells come in the order of draws, so what is missing is the last
+draws.
 """
 
 from __future__ import annotations
 
 import copy
-import gzip
 import json
-import multiprocessing
 import os
-import queue
 import random
-import shutil
-import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +44,14 @@ from torch.nn import functional as F
 
 from .data import find_shared, read_jsonl
 from .few_sentences import load_tutorial
-from .measure import cuda_name, markdown_table, progress
+from .measure import cuda_name, in_processes, markdown_table, progress
 from .sources import minilm_folder
 
 PACKAGES = ("transformers",)
-SIZES, N_DRAWS, MOST_DRAWS = (8, 2, 16, 4, 64), 2, 3  # most draws: of eight labels
+SIZES, N_DRAWS, MOST_DRAWS = (8, 2, 16, 4, 64), 3, 4  # most draws: of eight labels
 POOL, HELD_OUT, N_WORDS, N_TOKENS = 200, 500, 130, 128
 INTENTS = "banking77"
+N_JOBS = 14 if cuda_name() else 1
 NAMES = {
     "mr": {"neg": "negative", "pos": "positive"},
     "trec6": {
@@ -83,50 +82,44 @@ NAMES = {
 SETS = ("mr", "r8", "trec6", INTENTS, "election_tweets2016", "waimai10k", "news4")
 Texts = list[tuple[str, str]]  # text, label
 Cell = tuple[str, int, int]  # set, labels per class, draw
+Row = tuple[Cell, str, str, float]  # cell, stage, features, accuracy
 
 
 @dataclass(frozen=True)
 class Stage:
     """Settings of a stage; `n_layers` of None trains all, with the embeddings."""
 
-    loss: str = "cos"
+    loss: str = "supcon"
     share: float = 0.0
     lr: float = 5e-5
     n_steps: int = 40
-    n_layers: int | None = None
+    n_layers: int | None = 6
     batch_size: int = 64
     temperature: float = 0.1
     names: bool = False
-    dropout: bool = True
-    averages: tuple[float, ...] = ()
+    dropout: bool = False
+    averages: tuple[float, ...] = (0.5,)
+    both: bool = False
 
 
-A = Stage(averages=(0.5,))
+A = Stage()
+MANY = (0.35, 0.5, 0.65, 0.8)
 STAGES = {
-    "20 steps of cos, lr 1e-4, share .5, 4 layers": Stage(
-        share=0.5, lr=1e-4, n_steps=20, n_layers=4
-    ),
-    "cos": A,
-    "cos, share .25": replace(A, share=0.25, averages=()),
-    "cos, share .5": replace(A, share=0.5, averages=()),
-    "cos, lr 1e-4": replace(A, lr=1e-4),
-    "cos, lr 2e-5": replace(A, lr=2e-5, averages=()),
-    "cos, 80 steps": replace(A, n_steps=80),
-    "cos, 20 steps": replace(A, n_steps=20, averages=()),
-    "cos, 4 layers": replace(A, n_layers=4, averages=()),
-    "cos, batch 128": replace(A, batch_size=128, averages=()),
-    "cos, names": replace(A, names=True),
-    "cos, share .25, names": replace(A, share=0.25, names=True, averages=()),
-    "supcon": replace(A, loss="supcon"),
-    "supcon, lr 1e-4": replace(A, loss="supcon", lr=1e-4),
-    "supcon, share .25": replace(A, loss="supcon", share=0.25, averages=()),
-    "supcon, T .05": replace(A, loss="supcon", temperature=0.05, averages=()),
-    "supcon, names": replace(A, loss="supcon", names=True),
-    "supcon, no dropout": replace(A, loss="supcon", dropout=False),
-    "supcon, no dropout, names": replace(A, loss="supcon", dropout=False, names=True),
+    "default": replace(A, averages=MANY, both=True),
+    "dropout": replace(A, dropout=True),
+    "20 steps": replace(A, n_steps=20, averages=(0.5, 0.8)),
+    "80 steps": replace(A, n_steps=80),
+    "lr 1e-4": replace(A, lr=1e-4, averages=(0.35, 0.5)),
+    "T .05": replace(A, temperature=0.05),
+    "T .2": replace(A, temperature=0.2),
+    "all layers": replace(A, n_layers=None),
+    "cos": replace(A, loss="cos", averages=(0.5, 0.65), both=True),
     "proto": replace(A, loss="proto"),
-    "proto, T .05": replace(A, loss="proto", temperature=0.05, averages=()),
-    "proto, names": replace(A, loss="proto", names=True, averages=()),
+    "20 steps of cos, lr 1e-4, share .5, 4 layers, dropout": Stage(
+        loss="cos", share=0.5, lr=1e-4, n_steps=20, n_layers=4, dropout=True, averages=()
+    ),
+    "default, names": replace(A, names=True, averages=MANY, both=True),
+    "dropout, names": replace(A, dropout=True, names=True),
 }
 
 
@@ -158,23 +151,6 @@ def load_sets() -> dict[str, dict[str, Texts]]:
 
 def _shorten(text: str, name: str) -> str:
     return text[:N_WORDS] if name == "waimai10k" else " ".join(text.split()[:N_WORDS])
-
-
-def prepare_folder(folder: Path) -> str:
-    """Write the texts, and the weights in half precision, for another machine."""
-    from safetensors.torch import load_file, save_file
-
-    source, target = minilm_folder(), folder / "minilm"
-    target.mkdir(parents=True)
-    with gzip.open(folder / "data.json.gz", "wt", encoding="utf-8") as file:
-        json.dump(load_sets(), file)
-    for path in source.glob("*.*"):
-        if path.suffix in (".json", ".txt"):
-            shutil.copy(path, target)
-    weights = load_file(source / "model.safetensors")
-    half = {key: t.half() if t.is_floating_point() else t for key, t in weights.items()}
-    save_file(half, target / "model.safetensors", metadata={"format": "pt"})
-    return f"Written: {folder}."
 
 
 class Encoder:
@@ -288,15 +264,22 @@ def find_loss(
     return (1 - stage.share) * loss + 10 * stage.share * drift
 
 
-def fit_heads(
-    train: np.ndarray, y: np.ndarray, test: np.ndarray, goal: np.ndarray
-) -> Iterator[tuple[str, float]]:
+def fit_logistic(train: np.ndarray, y: np.ndarray, test: np.ndarray, goal: np.ndarray) -> float:
+    """Accuracy in percent of logistic regression."""
     logistic = LogisticRegression(C=10, max_iter=200, tol=1e-3).fit(train, y)
-    yield "lr", 100 * float((logistic.predict(test) == goal).mean())
+    return 100 * float((logistic.predict(test) == goal).mean())
+
+
+def fit_hinge(train: np.ndarray, y: np.ndarray, test: np.ndarray, goal: np.ndarray) -> float:
+    """Accuracy in percent of the squared hinge."""
     mean = train.mean(0)
     factor = 0.6 / np.sqrt(np.square(train - mean).sum(1).mean())
     hinge = LinearSVC(C=1, max_iter=3000).fit((train - mean) * factor, y)
-    yield "svc", 100 * float((hinge.predict((test - mean) * factor) == goal).mean())
+    return 100 * float((hinge.predict((test - mean) * factor) == goal).mean())
+
+
+FROZEN = "frozen"
+HEADS = {fit_logistic: FROZEN, fit_hinge: "frozen, hinge"}
 
 
 def cells(*, quick: bool) -> list[Cell]:
@@ -312,10 +295,17 @@ def cells(*, quick: bool) -> list[Cell]:
     ]
 
 
-def rows_of_cell(
-    encoder: Encoder, sets: dict[str, dict[str, Texts]], cell: Cell, deadline: float
-) -> Iterator[tuple[Cell, str, str, float]]:
-    """Cell, stage, features and head, accuracy."""
+@cache
+def open_encoder() -> tuple[Encoder, dict[str, dict[str, Texts]]]:
+    """The encoder and the sets of a process."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    return Encoder(minilm_folder(), "cuda" if cuda_name() else "cpu"), load_sets()
+
+
+def measure_cell(cell: Cell) -> list[Row]:
+    """All rows of a cell."""
+    encoder, sets = open_encoder()
     name, size, seed = cell
     (pool, pool_labels), (held, held_labels) = (
         map(np.array, zip(*sets[name][part], strict=True)) for part in ("pool", "held")
@@ -335,110 +325,80 @@ def rows_of_cell(
         codes = np.concatenate([y, np.tile(np.arange(len(classes)), 2)])
         samples[True] = (samples[False][0] + extra, codes)
     frozen = {key: encoder.encode(encoder.model, ids) for key, (ids, _) in samples.items()}
+    found: list[Row] = []
     for key, (_, codes) in samples.items():
-        for head, accuracy in fit_heads(frozen[key], codes, test_frozen, goal):
-            yield cell, "frozen, names" if key else "frozen", f"frozen, {head}", accuracy
+        stage_name = "frozen, names" if key else "frozen"
+        for head in (fit_logistic, fit_hinge):
+            accuracy = head(frozen[key], codes, test_frozen, goal)
+            found.append((cell, stage_name, HEADS[head], accuracy))
     for stage_name, stage in STAGES.items():
-        if stage.names not in samples or time.time() > deadline:
+        if stage.names not in samples:
             continue
         ids, codes = samples[stage.names]
         model = encoder.tune(ids, codes, frozen[stage.names], stage, seed)
         features = {"tuned": [encoder.encode(model, part) for part in (ids, test)]}
-        pairs = zip((frozen[stage.names], test_frozen), features["tuned"], strict=True)
-        features["both"] = [np.concatenate(pair, axis=1) / np.sqrt(2) for pair in pairs]
+        if stage.both:
+            pairs = zip((frozen[stage.names], test_frozen), features["tuned"], strict=True)
+            features["both"] = [np.concatenate(pair, axis=1) / np.sqrt(2) for pair in pairs]
         for share in stage.averages:
             mixed = encoder.average(model, share)
             features[f"{share}"] = [encoder.encode(mixed, part) for part in (ids, test)]
         for kind, (train, held_out) in features.items():
-            for head, accuracy in fit_heads(train, codes, held_out, goal):
-                yield cell, stage_name, f"{kind}, {head}", accuracy
+            found.append((cell, stage_name, kind, fit_logistic(train, codes, held_out, goal)))
+            if kind == "0.5" and stage_name in ("default", "default, names"):
+                hinge = fit_hinge(train, codes, held_out, goal)
+                found.append((cell, stage_name, f"{kind}, hinge", hinge))
+    return found
 
 
-def work(folder: str | None, jobs: Any, results: Any, deadline: float) -> None:
-    """A process: cells until there are none, or no time is left."""
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    sets, model = open_folder(folder)
-    encoder = Encoder(model, "cuda" if cuda_name() else "cpu")
-    while time.time() < deadline:
-        try:
-            cell = jobs.get(timeout=1)
-        except queue.Empty:
-            break
-        for row in rows_of_cell(encoder, sets, cell, deadline):
-            results.put(row)
-    results.put(None)
-
-
-def open_folder(folder: str | None) -> tuple[dict[str, dict[str, Texts]], Path]:
-    if folder is None:
-        return load_sets(), minilm_folder()
-    with gzip.open(Path(folder) / "data.json.gz", "rt", encoding="utf-8") as file:
-        return json.load(file), Path(folder) / "minilm"
-
-
-def main(
-    *,
-    quick: bool = False,
-    jobs: int | None = None,
-    minutes: float = 1440.0,
-    folder: str | None = None,
-    prepare: str | None = None,
-) -> str:
-    if prepare is not None:
-        return prepare_folder(Path(prepare))
+def main(*, quick: bool = False, jobs: int = N_JOBS, minutes: float = 1440.0) -> str:
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-    if folder is None:
-        open_folder(None)  # downloads what is missing, once
-    context = multiprocessing.get_context("spawn")
-    n_jobs = jobs or (12 if cuda_name() else 1)
-    waiting, results = context.Queue(), context.Queue()
-    for cell in cells(quick=quick):
-        waiting.put(cell)
-    arguments = (folder, waiting, results, time.time() + 60 * minutes)
-    workers = [context.Process(target=work, args=arguments, daemon=True) for _ in range(n_jobs)]
-    for worker in workers:
-        worker.start()
-    found: list[tuple[Cell, str, str, float]] = []
-    n_open = n_jobs
-    while n_open and (any(worker.is_alive() for worker in workers) or not results.empty()):
-        try:
-            row = results.get(timeout=5)
-        except queue.Empty:
-            continue
-        if row is None:
-            n_open -= 1
-        else:
-            found.append(row)
-            progress(" ".join(map(str, (*row[0], *row[1:]))))
+    minilm_folder()  # downloaded once
+    found: list[Row] = []
+    waiting = cells(quick=quick)
+    for rows in in_processes(measure_cell, waiting, n_jobs=jobs, minutes=minutes):
+        found += rows
+        for cell, *row in rows:
+            progress(json.dumps([*cell, *row]))
     return report(found)
 
 
-def report(rows: Sequence[tuple[Cell, str, str, float]]) -> str:
+def report(rows: Sequence[Row]) -> str:
     """Differences to logistic regression on frozen features, the largest average first."""
     accuracy: dict[tuple[str, str], dict[Cell, float]] = defaultdict(dict)
     for cell, stage, kind, value in rows:
-        accuracy[stage, kind][tuple(cell)] = value  # type: ignore[index]
-    base = accuracy["frozen", "frozen, lr"]
-    parts = []
+        accuracy[stage, kind][cell] = value
+    base = accuracy["frozen", FROZEN]
+    first = [f"{np.mean([v for c, v in base.items() if c[0] == s] or np.nan):.1f}" for s in SETS]
+    titles = ["accuracy, logistic regression on frozen", *first]
+    parts = [markdown_table(["", *SETS], [titles])]
     for has_names in (False, True):
-        table = []
-        for (stage, kind), values in accuracy.items():
-            gains: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-            for cell, value in values.items():
-                gains[cell[0]][cell[1]].append(value - base[cell])
-            means = {s: {n: np.mean(g) for n, g in by.items()} for s, by in gains.items()}
-            per_set = {s: np.mean(list(by.values())) for s, by in means.items()}
-            worst, where = min((m, f"{s}, {n}") for s, by in means.items() for n, m in by.items())
-            average = float(np.mean(list(per_set.values())))
-            cells_ = [f"{per_set[s]:+.1f}" if s in per_set else "" for s in SETS]
-            if stage.endswith("names") == has_names:
-                row = [stage, kind, f"{average:+.2f}", *cells_, f"{worst:+.1f} ({where})"]
-                table.append((average, row))
-        header = ["stage", "features, head", "average", *SETS, "worst"]
-        ordered = [row for _, row in sorted(table, key=lambda pair: -pair[0])]
-        title = "With class names:" if has_names else "Without class names:"
-        parts += [title, markdown_table(header, ordered)]
-    first = [f"{np.mean([v for c, v in base.items() if c[0] == s]):.1f}" for s in SETS]
-    first_table = markdown_table(["", *SETS], [["accuracy, logistic regression on frozen", *first]])
-    return "\n\n".join([first_table, *parts])
+        for is_hinge in (False, True):
+            chosen = {
+                (stage, kind): values
+                for (stage, kind), values in accuracy.items()
+                if stage.endswith("names") == has_names and kind.endswith("hinge") == is_hinge
+            }
+            title = f"With{'' if has_names else 'out'} class names"
+            parts.append(f"{title}{', squared hinge' if is_hinge else ''}:")
+            parts.append(_tabulate(chosen, base))
+    return "\n\n".join(parts)
+
+
+def _tabulate(accuracy: dict[tuple[str, str], dict[Cell, float]], base: dict[Cell, float]) -> str:
+    """Average differences by set and by size, the largest first."""
+    table = []
+    for (stage, kind), values in accuracy.items():
+        gains: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for cell, value in values.items():
+            gains[cell[:2]].append(value - base[cell])
+        means = {key: float(np.mean(each)) for key, each in gains.items()}
+        sets = [[m for (s, _), m in means.items() if s == each] for each in SETS]
+        sizes = [[m for (_, n), m in means.items() if n == each] for each in sorted(SIZES)]
+        average = float(np.mean([np.mean(each) for each in sets if each]))
+        worst, where = min((m, f"{s}, {n}") for (s, n), m in means.items())
+        columns = [f"{np.mean(each):+.1f}" if each else "" for each in (*sets, *sizes)]
+        row = [stage, kind, f"{average:+.2f}", *columns, f"{worst:+.1f} ({where})"]
+        table.append((average, row))
+    header = ["stage", "features", "average", *SETS, *map(str, sorted(SIZES)), "worst"]
+    return markdown_table(header, [row for _, row in sorted(table, key=lambda pair: -pair[0])])

@@ -15,14 +15,15 @@ Ours: FineTunedClassifier with the defaults and adaptation="auto", without and w
 "frozen"; "contrastive", which "auto" is below 200 labels: one fit has both rows there. Logistic
 regression (C = 10) on the same frozen features. SetFit: its Trainer with its defaults (batches of
 16 pairs, one epoch of the pairs that its sampler makes, LogisticRegression), eight labels, and no
-fit of more than five minutes: 77 intents and R8 (15 minutes) are left out.
+fit of more than five minutes: 77 intents and, on a CPU, R8 (15 minutes) are left out.
 The class names are those of `contrastive.NAMES`, written down before any accuracy was seen, and the
 labels of the intents; the authors of tweets have none, and there "names" is the model without.
 
 The picture has means, and bars from the lowest to the highest draw. `--rows FILE` adds the results
 to a file and goes on from what is there (results/few_sentences.jsonl has those of the tables; if a
-model changes, its rows have to be deleted); no cell begins after `--minutes`. Where CUDA is there,
-models are on it, and the result is a file of its own.
+model changes, its rows have to be deleted); no fit begins after `--minutes`. With `--jobs`, fits
+run in several processes, which slow each other down. Where CUDA is there, models are on it, and the
+result is a file of its own.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 import tempfile
 import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +57,13 @@ from .data import (
     load_r8,
     load_tweets,
 )
-from .measure import margin, markdown_table, progress
+from .measure import cuda_name, in_processes, margin, markdown_table, progress
 from .sources import minilm_folder
 from .tasks import draw_split, take
 
 PACKAGES = ("setfit", "sentence-transformers", "transformers")
-PICTURE = Path(__file__).parent / "results" / "few_sentences.png"
+CUDA = cuda_name()
+PICTURE = Path(__file__).parent / "results" / f"few_sentences{'-cuda' if CUDA else ''}.png"
 SIZES, N_DRAWS, MOST_DRAWS, N_TEST = (8, 2, 16, 4, 64), 3, 5, 500  # most draws: of eight labels
 ALL = 1_000_000  # labels of each class, at most
 INTENTS, INTENT_SIZES = "banking77", (5, 10)
@@ -72,8 +76,9 @@ N_CLASSES = {"mr": 2, "r8": 8, "trec6": 6, INTENTS: 77, "election_tweets2016": 2
 TUTORIAL = {"alt.atheism", "comp.graphics", "sci.med", "soc.religion.christian"}
 TEMPLATES = ("{}", "This text is about {}.")
 LR, NAMES_ROW = "logistic regression", "auto, class names"
-SLOW_FOR_SETFIT, WITHOUT_NAMES = {INTENTS, "r8"}, "election_tweets2016"
+SLOW_FOR_SETFIT, WITHOUT_NAMES = {INTENTS} if CUDA else {INTENTS, "r8"}, "election_tweets2016"
 Cell = tuple[str, int, int]  # set, labels of each class, draw
+Job = tuple[str, int, int, str]  # a cell, and the model
 
 
 class SetFit:
@@ -164,44 +169,45 @@ def is_small(cell: Cell) -> bool:
     return 0 < N_CLASSES[cell[0]] * cell[1] < 200
 
 
-def rows_of(model: ContextualModel, cell: Cell, labels: Sequence[str]) -> dict[str, Any]:
-    name, size, seed = cell
-    names = name_classes(name, labels)
-    ours: dict[str, dict[str, Any]] = {
-        "auto": {"adaptation": "auto"},
-        NAMES_ROW: {"adaptation": "auto", "class_names": names},
-        "contrastive": {"adaptation": "contrastive"},
-        "frozen": {"adaptation": "frozen"},
-    }
-    if names is None:
-        del ours[NAMES_ROW]
-    if is_small(cell):
-        del ours["contrastive"]
-    made = {row: FineTunedClassifier(model, random_state=seed, **p) for row, p in ours.items()}
-    rivals: dict[str, Any] = {LR: FrozenLogistic(model, names)}
+def row_names(cell: Cell) -> list[str]:
+    """The models of a cell."""
+    name, size, _ = cell
+    names = [] if name == WITHOUT_NAMES else [NAMES_ROW]
     if size == 0:
-        return {NAMES_ROW: made[NAMES_ROW], **rivals}
-    if size == SIZES[0] and name not in SLOW_FOR_SETFIT:
-        rivals["SetFit"] = SetFit(seed)
-    return {**made, **rivals}
+        return [*names, LR]
+    is_rival = size == SIZES[0] and name not in SLOW_FOR_SETFIT
+    stage = [] if is_small(cell) else ["contrastive"]
+    return ["auto", *names, *stage, "frozen", LR, *(["SetFit"] if is_rival else [])]
+
+
+def make_row(row: str, model: ContextualModel, names: dict[str, str] | None, seed: int) -> Any:
+    """An estimator."""
+    if row == "SetFit":
+        return SetFit(seed)
+    if row == LR:
+        return FrozenLogistic(model, names)
+    adaptation, _, with_names = row.partition(", ")
+    return FineTunedClassifier(
+        model,
+        adaptation=adaptation,
+        class_names=names if with_names else None,
+        random_state=seed,
+    )
 
 
 def cells(*, quick: bool, repeats: int) -> list[Cell]:
     """The cells, the first draws of all sets and sizes first."""
     if quick:
         return [("mr", SIZES[0], 0)]
-    drawn = [
-        (name, size, seed)
-        for seed in range(MOST_DRAWS)
-        for size in SIZES
-        for name in SETS
-        if seed < (MOST_DRAWS if size == SIZES[0] else N_DRAWS) and seed < repeats
-    ]
-    without = [(name, 0, 0) for name in SETS if name != WITHOUT_NAMES]
-    published = [
-        (INTENTS, size, seed) for seed in range(repeats)[:N_DRAWS] for size in INTENT_SIZES
-    ]
-    return [*without, *drawn, *published, *((name, ALL, 0) for name in SETS)]
+    found = [(name, 0, 0) for name in SETS if name != WITHOUT_NAMES]
+    for seed in range(repeats):
+        sizes = SIZES if seed < N_DRAWS else SIZES[:1]
+        found += [(name, size, seed) for size in sizes for name in SETS]
+        if seed < N_DRAWS:
+            found += [(INTENTS, size, seed) for size in INTENT_SIZES]
+        if seed == 0:
+            found += [(name, ALL, 0) for name in SETS]
+    return found
 
 
 def _basic(cell: Cell) -> set[str]:
@@ -209,17 +215,38 @@ def _basic(cell: Cell) -> set[str]:
     return {LR, "auto" if cell[1] else NAMES_ROW, NAMES_ROW if cell[0] != WITHOUT_NAMES else "auto"}
 
 
-def measure(data: Labelled, cell: Cell, row: str, model: ContextualModel) -> tuple[float, float]:
-    """Accuracy in percent, and the seconds of fit."""
-    split = draw_split(data, *cell[1:])
-    estimator = rows_of(model, cell, data.train_labels)[row]
+@cache
+def open_model() -> ContextualModel:
+    """The encoder of a process."""
+    torch.set_num_threads(N_THREADS)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    model = ContextualModel(minilm_folder(), cache=None)
+    warm = FineTunedClassifier(model, adaptation="contrastive", random_state=0)
+    warm.fit(["opened", "and", "warm", "now"], [0, 1, 0, 1])  # the first fit is slower
+    return model
+
+
+@cache
+def load(name: str, n_test: int | None) -> Labelled:
+    """A set of a process."""
+    whole = SETS[name]()
+    return whole if n_test is None else some_tests(whole, n_test)
+
+
+def measure(n_test: int, job: Job) -> list[Any]:
+    """A row: the cell, the model, accuracy in percent, and the seconds of fit."""
+    name, size, seed, row = job
+    model, data = open_model(), load(name, None if size in INTENT_SIZES else n_test)
+    split = draw_split(data, size, seed)
+    estimator = make_row(row, model, name_classes(name, data.train_labels), seed)
     if isinstance(estimator, SetFit):
         estimator.prepare()
     start = time.perf_counter()
     estimator.fit(split.train, split.train_labels)
     seconds = time.perf_counter() - start
     hits = np.array(estimator.predict(split.test)) == np.array(split.test_labels)
-    return 100 * float(hits.mean()), seconds
+    return [*job, 100 * float(hits.mean()), seconds]
 
 
 def main(
@@ -229,35 +256,28 @@ def main(
     skip: str = "",
     data: str | None = None,
     rows: str | None = None,
+    jobs: int = 1,
     minutes: float = 1440.0,
 ) -> str:
-    torch.set_num_threads(N_THREADS)
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    minilm_folder()  # downloaded once
     file = Path(tempfile.mkdtemp()) / "rows.jsonl" if rows is None else Path(rows)
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    known = {(*row[:3], row[3]) for row in done}
-    model = ContextualModel(minilm_folder(), cache=None)
-    warm = FineTunedClassifier(model, adaptation="contrastive", random_state=0)
-    warm.fit(["opened", "and", "warm", "now"], [0, 1, 0, 1])  # the first fit is slower
-    deadline = time.monotonic() + 60 * minutes
-    loaded: dict[tuple[str, bool], Labelled] = {}
-    for cell in cells(quick=quick, repeats=repeats):
-        name, is_whole = key = cell[0], cell[1] in INTENT_SIZES
-        if data not in (None, name) or time.monotonic() > deadline:
-            continue
-        if key not in loaded:
-            whole = SETS[name]()
-            loaded[key] = whole if is_whole else some_tests(whole, 50 if quick else N_TEST)
-        for row in rows_of(model, cell, loaded[key].train_labels):
-            if (*cell, row) in known or row in skip.split(","):
-                continue
-            found = measure(loaded[key], cell, row, model)
-            progress(f"{cell} {row} {found[0]:.1f} {found[1]:.1f} s")
-            done.append([*cell, row, *found])
-            with file.open("a") as stream:
-                stream.write(json.dumps(done[-1]) + "\n")
-    return report([row for row in done if data in (None, row[0])], draw=not quick)
+    known = {tuple(row[:4]) for row in done}
+    waiting = [
+        (*cell, row)
+        for cell in cells(quick=quick, repeats=repeats)
+        for row in row_names(cell)
+        if (*cell, row) not in known and row not in skip.split(",") and data in (None, cell[0])
+    ]
+    function = partial(measure, 50 if quick else N_TEST)
+    for found in in_processes(function, waiting, n_jobs=jobs, minutes=minutes):
+        progress(f"{found[:4]} {found[4]:.1f} {found[5]:.1f} s")
+        done.append(found)
+        with file.open("a") as stream:
+            stream.write(json.dumps(found) + "\n")
+    chosen = [row for row in done if data in (None, row[0])]
+    return report(chosen, draw=data is None and not quick)
 
 
 def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
@@ -308,7 +328,7 @@ def report(found: Sequence[Sequence[Any]], *, draw: bool = False) -> str:
     parts.append(markdown_table(header, table))
     if draw:
         draw_curves({row: accuracy[row] for row in rows})
-        parts.append("![Accuracy by labels of each class](few_sentences.png)")
+        parts.append(f"![Accuracy by labels of each class]({PICTURE.name})")
     if accuracy.get("SetFit"):
         parts.append(_compare_setfit(accuracy, seconds))
     parts.append(published)

@@ -6,8 +6,9 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +20,7 @@ from scipy.stats import t as student
 
 from . import N_THREADS
 
+_Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
@@ -37,6 +39,36 @@ def in_fresh_process(function: Callable[..., _Result], *args: Any) -> tuple[_Res
 
 def _with_peak(function: Callable[..., _Result], args: tuple[Any, ...]) -> tuple[_Result, float]:
     return function(*args), peak_memory()
+
+
+def in_processes(
+    function: Callable[[_Job], _Result], jobs: Iterable[_Job], *, n_jobs: int, minutes: float
+) -> Iterator[_Result]:
+    """Call a function of a module with each job, in `n_jobs` processes; results as they come.
+
+    Jobs begin in their order, and none after `minutes`. One process is this one. The first error of
+    a job is raised when all others have ended.
+    """
+    deadline = time.time() + 60 * minutes
+    if n_jobs == 1:
+        for job in jobs:
+            if time.time() < deadline:
+                yield function(job)
+        return
+    errors: list[BaseException] = []
+    with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_in_time, function, j, deadline) for j in jobs]):
+            if error := future.exception():
+                progress(repr(error))
+                errors.append(error)
+            else:
+                yield from future.result()
+    if errors:
+        raise errors[0]
+
+
+def _in_time(function: Callable[[_Job], _Result], job: _Job, deadline: float) -> list[_Result]:
+    return [function(job)] if time.time() < deadline else []
 
 
 def peak_memory() -> float:
@@ -71,7 +103,7 @@ def margin(gains: NDArray[np.float64], digits: int = 2) -> str:
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table, aligned for reading as it stands; numbers to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(2, *map(len, column)) for column in zip(header, *cells, strict=True)]
 
     def line(row: Sequence[str]) -> str:
         first, *others = (

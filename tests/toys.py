@@ -95,6 +95,18 @@ def array_samples(n: int = N, **settings: Any) -> Samples:
     return Samples(Arrays(made.X.dense), made.y, made.weight)
 
 
+class Recurrent(nn.Module):
+    """The last state of an LSTM of two layers over the features of a sample, and a layer on it."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 4, num_layers=2, dropout=dropout, batch_first=True)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.lstm(values[..., None])[0][:, -1])
+
+
 def body() -> nn.Sequential:
     """A pretrained module of three layers, from 8 numbers to 4."""
     with seeded(0, seed_global=True):

@@ -15,10 +15,11 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
-from toys import body
+from toys import Recurrent, body
 
 from sklearn_transfer import ContextualModel, FineTunedClassifier, PretrainedEmbeddingTransformer
 from sklearn_transfer._utils.devices import device_or_cpu, lacks_memory, resolve_device
+from sklearn_transfer.models.seeds import seeded
 from sklearn_transfer.training.policies import Contrastive
 
 CUDA = torch.cuda.is_available()
@@ -28,7 +29,16 @@ Y = np.array(["down", "up"])[(X[:, 0] > 0).astype(int)]
 ON_CUDA = {"random_state": 0, "device": "cuda"}
 BATCHES = {"max_epochs": 4, "batch_size": 16, "lr": 0.02}
 PAIRS = Contrastive(n_steps=5, lr=0.01)
+RECURRENT_PAIRS = Contrastive(n_steps=5, lr=0.01, n_layers=None)
 
+
+def recurrent() -> Recurrent:
+    """A pretrained module with LSTM layers."""
+    with seeded(0, seed_global=True):
+        return Recurrent()
+
+
+MODULES: dict[str | None, Any] = {None: None, "module": body, "recurrent": recurrent}
 # Pretrained model (None: numbers; "module": a module over arrays), and the other parameters.
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "numbers": (None, {}),
@@ -45,6 +55,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "module, full": ("module", {"early_stopping": True, "schedule": "linear"}),
     "module, gradual": ("module", {"adaptation": "gradual"}),
     "module, contrastive": ("module", {"adaptation": PAIRS}),
+    "recurrent, contrastive": ("recurrent", {"adaptation": RECURRENT_PAIRS}),
     "words, scheduled": (
         "vectors",
         {"optimizer": "adam", "callbacks": [("rate", LRScheduler("StepLR", step_size=1))]},
@@ -79,8 +90,9 @@ def make(request: pytest.FixtureRequest, vectors, reviews):
         given, how = KINDS[kind]
         usual = ON_CUDA if kind in SOLVED else {**ON_CUDA, **BATCHES}
         settings = {**usual, **copy.deepcopy(how), **settings}  # a callback belongs to one fit
-        if given in (None, "module"):
-            return FineTunedClassifier(body() if given else None, **settings), X, Y
+        if given in MODULES:
+            module = MODULES[given]
+            return FineTunedClassifier(module() if module else None, **settings), X, Y
         if given in ("sentences", "stored sentences"):
             stored = given == "stored sentences"
             given = ContextualModel(

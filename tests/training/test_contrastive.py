@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 from torch import nn
+from toys import Recurrent
 
 from sklearn_transfer.fine_tuning.inputs.arrays import Arrays
 from sklearn_transfer.models.network import ArrayEncoder
@@ -112,18 +113,6 @@ def test_dropout_is_off():
         module = nn.Sequential(nn.Linear(6, 8), nn.Dropout(share), nn.Linear(8, 5))
         losses.append(run(Contrastive(n_steps=5, lr=0.02, n_layers=None), ArrayEncoder(module)))
     assert losses[0] == losses[1]
-
-
-class Recurrent(nn.Module):
-    """The last state of an LSTM of two layers over the features of a sample, and a layer on it."""
-
-    def __init__(self, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(1, 4, num_layers=2, dropout=dropout, batch_first=True)
-        self.linear = nn.Linear(4, 3)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return self.linear(self.lstm(values[..., None])[0][:, -1])
 
 
 @pytest.mark.parametrize("n_layers", [None, 1])
