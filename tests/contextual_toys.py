@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
@@ -21,12 +22,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from sklearn_transfer import FineTunedClassifier
+from sklearn_transfer.training.policies import Contrastive
+
 WORDS = [
     *("the", "a", "cat", "dog", "sat", "ran", "on", "mat", "film", "plot", "good", "bad"),
     *("great", "awful", "very", "not", "is", "was", "it", "and"),
 ]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 DIM, N_LAYERS, MAX_TOKENS = 16, 3, 12
+CONTRASTIVE = Contrastive(n_steps=4)  # a short stage
 
 TEXTS = [
     "the cat sat on the mat",
@@ -142,3 +147,23 @@ def make_router(folder: Path, route: str | None, **options: Any) -> SentenceTran
 
 def open_library(folder: Path, **options: Any) -> SentenceTransformer:
     return SentenceTransformer(str(folder), device="cpu", local_files_only=True, **options)
+
+
+def label_texts() -> tuple[list[str], np.ndarray]:
+    """Texts with good or bad words, and their labels."""
+    generator = np.random.default_rng(0)
+    filler = ["the", "a", "film", "plot", "was", "and", "it"]
+    texts, labels = [], []
+    for i in range(24):
+        tone = ["good", "great"] if i % 2 else ["bad", "awful"]
+        n_words = int(generator.integers(1, 6))
+        texts.append(" ".join([*generator.choice(filler, n_words), *generator.choice(tone, 2)]))
+        labels.append("yes" if i % 2 else "no")
+    return texts, np.array(labels)
+
+
+def fit(source: Any, labelled: Any, **options: Any) -> FineTunedClassifier:
+    convex = options.get("adaptation") in ("auto", "contrastive", "frozen", CONTRASTIVE)
+    usual = {} if convex else {"max_epochs": 3, "batch_size": 8}
+    options = {"random_state": 0, **usual, **options}
+    return FineTunedClassifier(source, **options).fit(*labelled)
