@@ -205,9 +205,7 @@ def cells(*, quick: bool, repeats: int) -> list[Cell]:
         found += [(name, size, seed) for size in sizes for name in SETS]
         if seed < N_DRAWS:
             found += [(INTENTS, size, seed) for size in INTENT_SIZES]
-        if seed == 0:
-            found += [(name, ALL, 0) for name in SETS]
-    return found
+    return [*found, *((name, ALL, 0) for name in SETS)]
 
 
 def _basic(cell: Cell) -> set[str]:

@@ -158,9 +158,9 @@ class Contrastive(Frozen):
 
     Attributes
     ----------
-    n_steps : int, default=40
+    n_steps : int, default=20
         Number of steps, one batch each.
-    lr : float, default=5e-5
+    lr : float, default=1e-4
         Learning rate of AdamW after a warm-up over a tenth of the steps; it falls linearly to 0.
     batch_size : int, default=64
         Number of samples per batch, equal for all classes. With fewer samples, a batch has all.
@@ -194,8 +194,8 @@ class Contrastive(Frozen):
        Namkoong & Schmidt, "Robust fine-tuning of zero-shot models", CVPR 2022 (arXiv 2109.01903).
     """
 
-    n_steps: int = 40
-    lr: float = 5e-5
+    n_steps: int = 20
+    lr: float = 1e-4
     batch_size: int = 64
     n_layers: int | None = 6
     temperature: float = 0.1
