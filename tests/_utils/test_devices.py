@@ -114,7 +114,9 @@ def without_cuda(path: Path) -> Any:
         "model, data = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
         "Path(sys.argv[1] + '.said').write_bytes(pickle.dumps(model.decision_function(data)))"
     )
-    options = {"env": {**os.environ, "CUDA_VISIBLE_DEVICES": ""}, "capture_output": True}
+    # The tests' folder, for classes that are pickled by reference.
+    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+    options = {"env": {**os.environ, **environment}, "capture_output": True}
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code, str(path)], text=True, **options
     )
