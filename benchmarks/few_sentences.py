@@ -20,10 +20,10 @@ The class names are those of `contrastive.NAMES`, written down before any accura
 labels of the intents; the authors of tweets have none, and there "names" is the model without.
 
 The picture has means, and bars from the lowest to the highest draw. `--rows FILE` adds the results
-to a file and goes on from what is there (few_sentences.jsonl and few_sentences-cuda.jsonl beside the
-results have those of the tables; if a model changes, its rows have to be deleted); no fit begins after `--minutes`. With `--jobs`, fits
-run in several processes, which slow each other down. Where CUDA is there, models are on it, and the
-result is a file of its own.
+to a file and goes on from what is there (results/few_sentences.jsonl and few_sentences-cuda.jsonl
+have those of the tables; if a model changes, its rows have to be deleted). No fit begins after
+`--minutes`. With `--jobs`, fits run in several processes, which slow each other down. Where CUDA is
+there, models are on it, and the result is a file of its own.
 """
 
 from __future__ import annotations

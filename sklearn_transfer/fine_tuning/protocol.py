@@ -203,8 +203,8 @@ class Kind(ABC):
     def candidates(self, parameters: Parameters, n_samples: int) -> Sequence[str]:
         """Policies that ``adaptation="auto"`` compares, the simplest first."""
 
-    def few_labels_policy(self, task: Task) -> str | None:
-        """The policy of ``adaptation="auto"`` where there are too few samples to compare."""
+    def usual_policy(self, task: Task) -> str | None:
+        """The policy of ``adaptation="auto"`` unless a comparison speaks for another."""
         return None
 
     @abstractmethod

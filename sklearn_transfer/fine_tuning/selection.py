@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._utils.progress import progress_bar
 from ..training.policies import Choice
@@ -16,7 +17,7 @@ from .splits import LabelledSamples, assign_folds
 from .targets.targets import Task
 
 # With fewer samples, the noise of a comparison is larger than what the usual policy of the kind may
-# lose.
+# lose. With more, it stays unless another is better by more than a standard error.
 _FEW_SAMPLES = 200
 # Folds are left out in turn, until they hold `_LEFT_OUT` samples.
 _N_FOLDS, _LEFT_OUT = 5, 400
@@ -30,31 +31,34 @@ def select_policy(
 ) -> tuple[Choice, Configuration]:
     """Fit each policy, the simplest first, on parts of the samples, and compare on the rest."""
     # The rest are the validation samples or, without them, folds in turn. Among policies with equal
-    # scores the one with the lower loss is chosen.
+    # scores the one with the lower loss is best.
     first, config = candidates[0]
     if len(candidates) == 1:
         given = config.parameters.adaptation == first
         return Choice(first, reason="given" if given else "the only policy for X"), config
-    usual = config.kind.few_labels_policy(task)
+    configs = dict(candidates)
+    usual = config.kind.usual_policy(task)
     n_samples = len(samples.target)
-    for name, config_of_candidate in candidates:
-        if name == usual and validation is None and 0 < n_samples < _FEW_SAMPLES:
-            reason = f"{n_samples} samples are too few to compare policies"
-            return Choice(name, reason=reason), config_of_candidate
+    if usual in configs and validation is None and 0 < n_samples < _FEW_SAMPLES:
+        reason = f"{n_samples} samples are too few to compare policies"
+        return Choice(usual, reason=reason), configs[usual]
     splits, place = _split(task, samples, validation, config.seed)
     if not splits:
         reason = "too few samples to leave any out" if n_samples else "no labelled sample"
         return Choice(first, reason=reason), config
-    results = []
+    results: dict[Any, _LeftOutScores] = {}
     verbose = config.parameters.verbose
     with progress_bar(len(candidates), "candidates", verbose=verbose) as bar:
-        for _, config_of_candidate in candidates:
-            results.append(_evaluate(config_of_candidate, task, splits))
+        for name, config_of_candidate in candidates:
+            results[name] = _evaluate(config_of_candidate, task, splits)
             bar.update()
-    best = max(range(len(results)), key=lambda i: (round(results[i][0], 12), -results[i][1]))
-    scores = {name: score for (name, _), (score, _) in zip(candidates, results, strict=True)}
-    reason = f"best on {place}: " + ", ".join(f"{n} {score:.3f}" for n, score in scores.items())
-    return Choice(candidates[best][0], scores, reason), candidates[best][1]
+    best = chosen = max(results, key=lambda name: results[name].rank)
+    how = "best"
+    if usual in configs and usual != best and not results[best].is_above(results[usual]):
+        chosen, how = usual, "usual for the model, and within a standard error of the best,"
+    scores = {name: result.mean for name, result in results.items()}
+    listed = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    return Choice(chosen, scores, f"{how} on {place}: {listed}"), configs[chosen]
 
 
 def _split(
@@ -73,16 +77,39 @@ def _split(
     return splits, f"{count} of the training samples"
 
 
+@dataclass(frozen=True)
+class _LeftOutScores:
+    """Scores, losses and weights of left-out samples."""
+
+    score: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        return float(np.average(self.score, weights=self.weight))
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger is better."""
+        return round(self.mean, 12), -float(np.average(self.loss, weights=self.weight))
+
+    def is_above(self, other: _LeftOutScores) -> bool:
+        """True if the mean of the paired differences is more than its standard error."""
+        gain = self.score - other.score
+        mean = np.average(gain, weights=self.weight)
+        error = np.sqrt(np.square(self.weight * (gain - mean)).sum()) / self.weight.sum()
+        return bool(mean > error)
+
+
 def _evaluate(
     config: Configuration, task: Task, splits: list[tuple[LabelledSamples, LabelledSamples]]
-) -> tuple[float, float]:
-    """Weighted mean score and loss over all left-out samples."""
+) -> _LeftOutScores:
     silent = replace(config.parameters, callbacks=None, checkpoint=None, verbose=0)
     config = replace(config, parameters=silent)
-    totals = np.zeros(3)
+    parts = []
     for train, test in splits:
         fitted = Fit(config, task).run(train)
         logits = fitted.logits(test.X) / fitted.temperature
-        score, loss = task.evaluate(logits, test.target)
-        totals += test.weight @ score, test.weight @ loss, test.weight.sum()
-    return float(totals[0] / totals[2]), float(totals[1] / totals[2])
+        parts.append((*task.evaluate(logits, test.target), test.weight))
+    return _LeftOutScores(*map(np.concatenate, zip(*parts, strict=True)))

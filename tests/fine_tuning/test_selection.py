@@ -13,6 +13,7 @@ from sklearn_transfer import FineTunedClassifier
 from sklearn_transfer.fine_tuning import selection
 from sklearn_transfer.fine_tuning.config import resolve
 from sklearn_transfer.fine_tuning.inputs import find_kind
+from sklearn_transfer.fine_tuning.inputs.arrays import Modules
 from sklearn_transfer.fine_tuning.parameters import Parameters
 from sklearn_transfer.fine_tuning.selection import select_policy
 from sklearn_transfer.fine_tuning.splits import LabelledSamples
@@ -127,6 +128,30 @@ def test_samples_count_by_their_weight(choose):
     choice = choose({"frozen": (2, {1}), "full": (2, {2, 3})}, weight=weight).choice
     assert choice.scores == pytest.approx({"frozen": 19 / 29, "full": 27 / 29})
     assert choice.policy == "full"
+
+
+KEPT = "usual for the model, and within a standard error of the best, on"
+
+
+@pytest.mark.parametrize(
+    ("frozen", "usual", "heavy", "reason"),
+    [
+        (set(), {1, 2}, 1.0, "best on"),  # 0.1 above, and a standard error is 0.067
+        ({3}, {1, 2}, 1.0, KEPT),  # 0.05 above, and a standard error is 0.086
+        ({3}, {1, 2}, 10.0, "best on"),  # 0.5 above, and a standard error is 0.25
+        ({1, 2}, {1, 2}, 1.0, KEPT),  # the lower loss does not suffice
+        ({1, 2}, {1}, 1.0, "best on"),
+    ],
+)
+def test_the_usual_policy_stays_within_a_standard_error(
+    monkeypatch, choose, frozen, usual, heavy, reason
+):
+    monkeypatch.setattr(selection, "_FEW_SAMPLES", 0)
+    monkeypatch.setattr(Modules, "usual_policy", lambda self, task: "full")
+    weight = np.where(np.isin(np.arange(20), [1, 2]), heavy, 1.0)
+    choice = choose({"frozen": (2, frozen), "full": (1, usual)}, weight=weight).choice
+    assert choice.reason.startswith(f"{reason} 5 folds of the training samples: frozen ")
+    assert choice.policy == ("full" if reason == KEPT or len(usual) == 1 else "frozen")
 
 
 # With the classifier

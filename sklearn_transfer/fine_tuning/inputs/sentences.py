@@ -29,7 +29,7 @@ from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import find_sentence_scale, make_word_bag
 
-# From so many labels on, training the top layers with the head beats a contrastive stage before it.
+# From so many labels on, training the top layers with the head may beat a contrastive stage before.
 _MANY_LABELS = 1000
 
 
@@ -86,13 +86,13 @@ class Sentences(Kind):
         return True
 
     def candidates(self, parameters: Parameters, n_samples: int) -> tuple[str, ...]:
-        """Frozen features, and the policy that suits the number of labels."""
+        """Frozen features, the contrastive stage, and with many labels more training."""
         if self.model.settings.windows is not None:
             return ("frozen",)
-        return ("frozen", "contrastive" if n_samples < _MANY_LABELS else "top-2")
+        return ("frozen", "contrastive", *(["top-2"] if n_samples >= _MANY_LABELS else []))
 
-    def few_labels_policy(self, task: Task) -> str | None:
-        """The contrastive stage, which gained with few labels on each set of its sweep."""
+    def usual_policy(self, task: Task) -> str | None:
+        """The contrastive stage, which gained on almost all sets of its sweep."""
         return "contrastive" if task.is_single_label else None
 
     def open(self, X: Any, max_tokens: int | None) -> Self:
