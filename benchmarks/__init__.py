@@ -7,5 +7,6 @@ otherwise. That is set here, before NumPy or torch are loaded and read it.
 import os
 
 N_THREADS = int(os.environ.get("OMP_NUM_THREADS") or 2)
-for _library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", str(N_THREADS))
+THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON")]
+for _variable in THREADS:
+    os.environ.setdefault(_variable, str(N_THREADS))

