@@ -240,6 +240,6 @@ def test_a_loss_that_is_not_finite_stops_with_advice():
     with torch.no_grad():
         encoder.module[0].weight.fill_(float("nan"))
     with pytest.raises(
-        ValueError, match=r"loss of the contrastive stage is nan in step 1.*lr=5e-06"
+        ValueError, match=r"loss of the contrastive stage is nan in step 1.*lr=1e-05"
     ):
         run(Contrastive(), encoder)
