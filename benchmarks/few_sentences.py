@@ -258,7 +258,7 @@ def main(
     minutes: float = 1440.0,
 ) -> str:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    minilm_folder()  # downloaded once
+    minilm_folder()  # downloaded once, before processes start
     file = Path(tempfile.mkdtemp()) / "rows.jsonl" if rows is None else Path(rows)
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     known = {tuple(row[:4]) for row in done}
@@ -269,7 +269,7 @@ def main(
         if (*cell, row) not in known and row not in skip.split(",") and data in (None, cell[0])
     ]
     for name in {job[0] for job in waiting}:
-        SETS[name]()  # the same
+        SETS[name]()
     function = partial(measure, 50 if quick else N_TEST)
     for found in in_processes(function, waiting, n_jobs=jobs, minutes=minutes):
         progress(f"{found[:4]} {found[4]:.1f} {found[5]:.1f} s")

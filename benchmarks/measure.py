@@ -47,9 +47,9 @@ def in_processes(
 ) -> Iterator[_Result]:
     """Call a function of a module with each job, in `n_jobs` processes; results as they come.
 
-    Jobs begin in their order, and none after `minutes`. One process is this one, and its first
-    error is raised. Several processes have one thread each; a job that fails is told on stderr, and
-    without any result, the first error is raised.
+    Jobs begin in their order, and none after `minutes`. With `n_jobs=1`, they run in this process,
+    and the first error is raised. Several processes have one thread each; a job that fails is told
+    on stderr, and without any result, the first error is raised.
     """
     deadline = time.time() + 60 * minutes
     if n_jobs == 1:
@@ -67,7 +67,7 @@ def in_processes(
             error = future.exception()
             if error is None:
                 yield from future.result()
-                n_done += 1
+                n_done += len(future.result())
             else:
                 progress(f"{waiting[future]} failed: {error!r}")
                 errors.append(error)

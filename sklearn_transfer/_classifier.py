@@ -85,9 +85,10 @@ class FineTunedClassifier(ScoresLabelled, FineTuned):
           :class:`~sklearn_transfer.training.policies.Contrastive`).
         - "auto" compares policies on parts of the training samples: "frozen" and "full", and for
           modules and encoders other than "mean" also "lp-ft" and "gradual". For a contextual model,
-          it compares "frozen" and "contrastive", and from 1,000 samples on "top-2". If each sample
-          has one label, it takes "contrastive" unless another is better by more than a standard
-          error; with fewer than 200 samples and without `X_val`, there is no comparison.
+          it compares "frozen" and "contrastive", and from 1,000 samples on also "top-2" (with
+          windows, "frozen" is the only policy). If each sample has one label, it takes
+          "contrastive" unless another is better by more than a standard error; with fewer than 200
+          samples and without `X_val`, there is no comparison.
         - An object has a method ``rates(epoch, n_layers, history)``, see
           :class:`~sklearn_transfer.training.policies.Adaptation`.
 

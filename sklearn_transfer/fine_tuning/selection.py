@@ -21,6 +21,7 @@ from .targets.targets import Task
 _FEW_SAMPLES = 200
 # Folds are left out in turn, until they hold `_LEFT_OUT` samples.
 _N_FOLDS, _LEFT_OUT = 5, 400
+_TINY = 1e-9
 
 
 def select_policy(
@@ -37,25 +38,31 @@ def select_policy(
         given = config.parameters.adaptation == first
         return Choice(first, reason="given" if given else "the only policy for X"), config
     configs = dict(candidates)
-    usual = config.kind.usual_policy(task)
     n_samples = len(samples.target)
-    if usual in configs and validation is None and 0 < n_samples < _FEW_SAMPLES:
+    usual = config.kind.usual_policy(task) if n_samples else None
+    default = usual if usual in configs else first
+    if default == usual and validation is None and n_samples < _FEW_SAMPLES:
         reason = f"{n_samples} samples are too few to compare policies"
         return Choice(usual, reason=reason), configs[usual]
     splits, place = _split(task, samples, validation, config.seed)
     if not splits:
         reason = "too few samples to leave any out" if n_samples else "no labelled sample"
-        return Choice(first, reason=reason), config
+        return Choice(default, reason=reason), configs[default]
     results: dict[Any, _LeftOutScores] = {}
     verbose = config.parameters.verbose
     with progress_bar(len(candidates), "candidates", verbose=verbose) as bar:
         for name, config_of_candidate in candidates:
             results[name] = _evaluate(config_of_candidate, task, splits)
             bar.update()
-    best = chosen = max(results, key=lambda name: results[name].rank)
+    better = list(results)
+    if usual in configs:
+        better = [name for name in results if results[name].is_above(results[usual])] or [usual]
+    chosen = max(better, key=lambda name: results[name].rank)
     how = "best"
-    if usual in configs and usual != best and not results[best].is_above(results[usual]):
-        chosen, how = usual, "usual for the model, and within a standard error of the best,"
+    if results[chosen].mean < max(result.mean for result in results.values()):
+        how = "better by a standard error than the usual policy,"
+        if chosen == usual:
+            how = "usual for the model, and no other is better by a standard error,"
     scores = {name: result.mean for name, result in results.items()}
     listed = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     return Choice(chosen, scores, f"{how} on {place}: {listed}"), configs[chosen]
@@ -96,10 +103,13 @@ class _LeftOutScores:
 
     def is_above(self, other: _LeftOutScores) -> bool:
         """True if the mean of the paired differences is more than its standard error."""
+        share = self.weight / self.weight.sum()
+        repeated = np.square(share).sum()  # 1 / n for n samples of equal weight
         gain = self.score - other.score
-        mean = np.average(gain, weights=self.weight)
-        error = np.sqrt(np.square(self.weight * (gain - mean)).sum()) / self.weight.sum()
-        return bool(mean > error)
+        mean = share @ gain
+        variance = np.square(share * (gain - mean)).sum() / max(1 - repeated, _TINY)
+        # The only difference of n samples is as large as its standard error.
+        return bool(mean > (1 + _TINY) * np.sqrt(variance)) and repeated < 1
 
 
 def _evaluate(

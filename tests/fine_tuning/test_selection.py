@@ -130,28 +130,70 @@ def test_samples_count_by_their_weight(choose):
     assert choice.policy == "full"
 
 
-KEPT = "usual for the model, and within a standard error of the best, on"
+KEPT = "usual for the model, and no other is better by a standard error, on"
+
+
+@pytest.fixture
+def usual(monkeypatch):
+    """Make "full" the usual policy of a module."""
+    monkeypatch.setattr(Modules, "usual_policy", lambda self, task: "full")
+    return monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("frozen", "usual", "heavy", "reason"),
+    ("frozen", "full", "heavy", "reason"),
     [
-        (set(), {1, 2}, 1.0, "best on"),  # 0.1 above, and a standard error is 0.067
-        ({3}, {1, 2}, 1.0, KEPT),  # 0.05 above, and a standard error is 0.086
-        ({3}, {1, 2}, 10.0, "best on"),  # 0.5 above, and a standard error is 0.25
-        ({1, 2}, {1, 2}, 1.0, KEPT),  # the lower loss does not suffice
+        (set(), {1, 2}, 1.0, "best on"),  # 0.1 above, and a standard error is 0.069
+        ({3}, {1, 2}, 1.0, KEPT),  # 0.05 above, and a standard error is 0.088
+        (set(), {1}, 1.0, KEPT),  # the only difference is as large as its standard error
+        ({3}, {1, 2}, 10.0, "best on"),  # 0.5 above, and a standard error is 0.21
+        ({3, 4, 5}, {1}, 10.0, KEPT),  # 0.18 above, and a standard error is 0.24
+        ({1, 2}, {1, 2}, 1.0, "best on"),  # the lower loss of "frozen" does not suffice
         ({1, 2}, {1}, 1.0, "best on"),
     ],
 )
-def test_the_usual_policy_stays_within_a_standard_error(
-    monkeypatch, choose, frozen, usual, heavy, reason
-):
-    monkeypatch.setattr(selection, "_FEW_SAMPLES", 0)
-    monkeypatch.setattr(Modules, "usual_policy", lambda self, task: "full")
+def test_the_usual_policy_stays_within_a_standard_error(usual, choose, frozen, full, heavy, reason):
+    usual.setattr(selection, "_FEW_SAMPLES", 0)
     weight = np.where(np.isin(np.arange(20), [1, 2]), heavy, 1.0)
-    choice = choose({"frozen": (2, frozen), "full": (1, usual)}, weight=weight).choice
+    choice = choose({"frozen": (2, frozen), "full": (1, full)}, weight=weight).choice
     assert choice.reason.startswith(f"{reason} 5 folds of the training samples: frozen ")
-    assert choice.policy == ("full" if reason == KEPT or len(usual) == 1 else "frozen")
+    is_frozen = reason == "best on" and choice.scores["frozen"] > choice.scores["full"]
+    assert choice.policy == ("frozen" if is_frozen else "full")
+
+
+def test_of_three_the_one_that_is_clearly_better_is_chosen(usual, choose):
+    usual.setattr(selection, "_FEW_SAMPLES", 0)
+    full = set(range(10))
+    noisy = set(range(10, 17))  # three fewer errors, all others than those of "full"
+    clear = set(range(2, 10))
+    choice = choose({"frozen": (2, noisy), "gradual": (2, clear), "full": (2, full)}, n=40).choice
+    assert choice.policy == "gradual"
+    assert choice.reason.startswith("better by a standard error than the usual policy, on 5 folds")
+
+
+@pytest.mark.parametrize(("n", "n_fits"), [(199, 0), (200, 10)])
+def test_the_usual_policy_is_not_compared_below_200_samples(usual, choose, n: int, n_fits: int):
+    result = choose({"frozen": (2, set()), "full": (2, set())}, n=n)
+    assert result.choice.policy == "full"
+    assert len(result.fits) == n_fits
+
+
+def test_one_validation_sample_does_not_overturn_the_usual_policy(usual, choose):
+    choice = choose({"frozen": (2, set()), "full": (2, {101})}, validation=[101]).choice
+    assert choice.policy == "full"
+
+
+def test_without_labelled_samples_no_policy_is_usual(usual, choose):
+    wrong = {"frozen": (1, {101, 102}), "full": (2, {103, 104})}  # equal but for the loss
+    choice = choose(wrong, n=0, validation=[100, 101, 102, 103, 104]).choice
+    assert choice.policy == "frozen"
+
+
+def test_where_nothing_can_be_left_out_the_usual_policy_is_chosen(usual, choose):
+    usual.setattr(selection, "_FEW_SAMPLES", 0)
+    result = choose({"frozen": (2, set()), "full": (2, set())}, n=2)
+    assert (result.choice.policy, len(result.fits)) == ("full", 0)
+    assert result.choice.reason == "too few samples to leave any out"
 
 
 # With the classifier
