@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from . import N_THREADS, THREADS
+from . import THREADS
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -132,7 +132,8 @@ def describe_machine(packages: Sequence[str] = ()) -> str:
     """One sentence: processor, threads, versions."""
     names = ["numpy", "scipy", "scikit-learn", "torch", *packages]
     versions = ", ".join(f"{name} {_version(name)}" for name in names)
-    cuda, threads = cuda_name(), "1 thread" if N_THREADS == 1 else f"{N_THREADS} threads"
+    cuda, n_threads = cuda_name(), os.environ[THREADS[0]]  # in a process, as `in_processes` set it
+    threads = "1 thread" if n_threads == "1" else f"{n_threads} threads"
     return (
         f"{_processor()}, {os.cpu_count()} CPUs, {threads} used; "
         f"{f'{cuda}; ' if cuda else ''}"

@@ -94,22 +94,25 @@ class _LeftOutScores:
 
     @property
     def mean(self) -> float:
-        return float(np.average(self.score, weights=self.weight))
+        """Rounded, so that equal numbers of hits are equal."""
+        return round(float(np.average(self.score, weights=self.weight)), 12)
 
     @property
     def rank(self) -> tuple[float, float]:
         """Larger is better."""
-        return round(self.mean, 12), -float(np.average(self.loss, weights=self.weight))
+        return self.mean, -float(np.average(self.loss, weights=self.weight))
 
     def is_above(self, other: _LeftOutScores) -> bool:
         """True if the mean of the paired differences is more than its standard error."""
         share = self.weight / self.weight.sum()
         repeated = np.square(share).sum()  # 1 / n for n samples of equal weight
+        if repeated >= 1 - _TINY:  # one sample
+            return False
         gain = self.score - other.score
         mean = share @ gain
-        variance = np.square(share * (gain - mean)).sum() / max(1 - repeated, _TINY)
+        error = np.sqrt(np.square(share * (gain - mean)).sum() / (1 - repeated))
         # The only difference of n samples is as large as its standard error.
-        return bool(mean > (1 + _TINY) * np.sqrt(variance)) and repeated < 1
+        return bool(mean > (1 + _TINY) * error)
 
 
 def _evaluate(

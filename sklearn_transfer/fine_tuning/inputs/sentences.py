@@ -29,7 +29,7 @@ from .arrays import TrainedEncoder
 from .module_features import TunedFeatures, make_module_features
 from .word_bag import find_sentence_scale, make_word_bag
 
-# From so many labels on, training the top layers with the head may beat a contrastive stage before.
+# From so many labels on, training the top layers with the head may beat the contrastive stage.
 _MANY_LABELS = 1000
 
 
@@ -89,7 +89,8 @@ class Sentences(Kind):
         """Frozen features, the contrastive stage, and with many labels more training."""
         if self.model.settings.windows is not None:
             return ("frozen",)
-        return ("frozen", "contrastive", *(["top-2"] if n_samples >= _MANY_LABELS else []))
+        usual = ("frozen", "contrastive")
+        return (*usual, "top-2") if n_samples >= _MANY_LABELS else usual
 
     def usual_policy(self, task: Task) -> str | None:
         """The contrastive stage, which gained on almost all sets of its sweep."""
